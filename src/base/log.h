@@ -1,0 +1,49 @@
+/* The log: one record is one line, and one write(2), whatever bytes a peer put into it.
+ *
+ * A struct log may be used from all threads at once without a lock: a record is formatted on the stack and written by one
+ * call to a descriptor opened with O_APPEND, and log_reopen() swaps the file behind that descriptor number (dup3). A
+ * record that can't be written is dropped and counted; logging never blocks a session on purpose and never ends one. */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+struct log;
+
+/* target: "stderr", "syslog" or "file:/absolute/path". Returns NULL and fills err on failure. */
+struct log *log_open(const char *target, struct err *err) must_check;
+void log_close(struct log *log); /* NULL is allowed */
+
+/* May be called at any time from any thread; the start values are LEVEL_INFO and LOG_TEXT. */
+void log_configure(struct log *log, enum log_level level, enum log_format format);
+
+/* Opens the file anew, after it was rotated away. On failure the old file stays in use and err says why. */
+must_check int log_reopen(struct log *log, struct err *err);
+
+/* A field of a record. Text is escaped as it is written, so it may be a peer's bytes; an absent span is left out. */
+struct log_field {
+	const char *key;
+	enum { FIELD_TEXT, FIELD_COUNT, FIELD_MS } kind;
+	struct span text;  /* FIELD_TEXT */
+	uint64_t number;   /* FIELD_COUNT; FIELD_MS: milliseconds, shown as seconds with three decimals */
+};
+
+/* text: `2026-11-22T19:18:01.123Z info  session end id=7 peer="127.0.0.1:4711" bytes_up=12`
+ * JSON: {"time":"...","level":"info","event":"session end","id":7,...}
+ * stderr under systemd and syslog carry their own time, so there it is left out of the text form. */
+void log_record(struct log *log, enum log_level level, const char *event, const struct log_field *fields, size_t count);
+
+/* A record without fields. The text is escaped as a whole, so arguments may be a peer's bytes. */
+void log_line(struct log *log, enum log_level level, const char *format, ...) printf_like(3, 4);
+
+/* True when a record of this level would be written: for work that only a log needs. */
+bool log_enabled(const struct log *log, enum log_level level);
+
+#endif

@@ -1,0 +1,54 @@
+/* mem.c owns the decision that load-time code never sees a failed allocation.
+ * It must never be called for a live session: see the header. */
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *mem_checked(void *p)
+{
+	if (p == NULL) {
+		fputs("sallyport: out of memory\n", stderr);
+		abort();
+	}
+	return p;
+}
+
+void *mem_zalloc(size_t size)
+{
+	return mem_checked(calloc(1, size));
+}
+
+void *mem_resize(void *old, size_t count, size_t size)
+{
+	if (size != 0 && count > SIZE_MAX / size)
+		return mem_checked(NULL);
+	return mem_checked(realloc(old, count * size));
+}
+
+char *mem_strdup(const char *text)
+{
+	return mem_checked(strdup(text));
+}
+
+char *mem_strndup(const char *text, size_t len)
+{
+	return mem_checked(strndup(text, len));
+}
+
+char *mem_printf(const char *format, ...)
+{
+	va_list args, again;
+	va_start(args, format);
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+
+	char *text = mem_checked(n < 0 ? NULL : malloc((size_t)n + 1));
+	vsnprintf(text, (size_t)n + 1, format, again);
+	va_end(again);
+	return text;
+}

@@ -1,0 +1,86 @@
+/* The settings: what the configuration file, or the command line's quick form, says, checked and typed. Immutable once
+ * read. One option is one row of server.def, listen.def, tls.def or route.def, and stands nowhere else. */
+#ifndef CORE_SETTINGS_H
+#define CORE_SETTINGS_H
+
+#include "base/attr.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum tls_mode { TLS_MODE_OFF, TLS_MODE_ON, TLS_MODE_AUTO };
+enum message_kinds { MESSAGES_BOTH, MESSAGES_BINARY, MESSAGES_TEXT };
+enum connect_error { CONNECT_ERROR_AUTO, CONNECT_ERROR_CLOSE, CONNECT_ERROR_HTTP };
+
+struct address_list {
+	struct address *item;
+	size_t count;
+};
+
+#define CONF_log_level int            /* enum log_level */
+#define CONF_log_format int           /* enum log_format */
+#define CONF_listen_addresses struct address_list
+#define CONF_tls_mode int             /* enum tls_mode */
+#define CONF_mode uint32_t            /* octal permissions */
+#define CONF_tls_client int           /* enum tls_client_certificate */
+#define CONF_tls_version int          /* 0: 1.2, 1: 1.3 */
+#define CONF_target struct address    /* text == NULL: not set */
+#define CONF_message_kinds int        /* enum message_kinds */
+#define CONF_message_kind int         /* MESSAGES_BINARY or MESSAGES_TEXT */
+#define CONF_connect_error int        /* enum connect_error */
+
+#define OPT(name, type, def, flags, help) CONF_##type name;
+struct server_settings {
+	struct conf_section section;
+#include "core/server.def"
+};
+struct listen_settings {
+	struct conf_section section;
+#include "core/listen.def"
+};
+struct tls_settings {
+	struct conf_section section;
+#include "core/tls.def"
+};
+struct route_settings {
+	struct conf_section section;
+#include "core/route.def"
+};
+#undef OPT
+
+struct settings {
+	struct conf *conf;                       /* owns everything below */
+	const struct server_settings *server;
+	const struct listen_settings *const *listens;
+	size_t listens_count;
+	const struct tls_settings *const *tls;
+	size_t tls_count;
+	const struct route_settings *const *routes;
+	size_t routes_count;
+	bool quick;                              /* from the command line alone */
+};
+
+/* The quick form of the command line (DESIGN section 8), as plain words. NULL or false: not given. */
+struct quick_form {
+	const char *listen, *target;             /* positional; target may be NULL with token_file or web */
+	const char *web, *cert, *key, *tls, *token_file, *workers, *log_level;
+	const char *const *origins;
+	size_t origins_count;
+};
+
+/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can: a listener and a route at least,
+ * an address for every listener, TLS listeners need a [tls], exactly one of target, token_file and root for each route (the quick form's --web makes a route of its own),
+ * names of listeners that exist, low_water < high_water <= 192k, routes that tie (same listen, host, path and same kind of request), option that
+ * can't matter (target_ca without tls: target), client_ca where client certificates are asked for, valid origin entries. All complaints at once. NULL on failure. */
+struct settings *settings_read(const char *path, struct err *err) must_check;
+struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
+void settings_free(struct settings *settings);
+
+void settings_print_defaults(FILE *out);
+
+#endif

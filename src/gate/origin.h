@@ -1,0 +1,21 @@
+/* The same-origin gate (RFC 6455 section 10.2): a browser sends Origin, and a page of another site may not use the
+ * gateway with the user's credentials or network position. */
+#ifndef GATE_ORIGIN_H
+#define GATE_ORIGIN_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+
+/* origin: the Origin field's value, absent when there was none (then it is no browser, and passes). authority: host[:port]
+ * of the request. tls: how the client reached us, which gives both sides their default port. Passes when origin's host
+ * and port equal the authority's, or when the allow list has the origin: "*" (any), a serialised origin `scheme://host[:port]` compared by scheme, host and
+ * port (default ports filled in, host without case), or "null" for the literal null. Anything malformed, several
+ * origins, an origin with path or user info: refused unless "*" is listed. A foreign Host cannot be detected here; that is the
+ * route's `host` list. */
+bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow);
+
+/* For configuration: is this a well-formed entry of the allow list? */
+bool origin_entry_valid(const char *entry);
+
+#endif

@@ -1,0 +1,50 @@
+/* Connecting to a backend: resolve, try the addresses (RFC 8305: families interleaved, the next one started when the one
+ * before failed or after 250 ms), one deadline over all of it, cancellable at any moment. */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include "base/attr.h"
+#include "net/addr.h"
+#include "net/resolve.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct event_base;
+struct dial; /* one attempt to reach a target, over all its addresses */
+
+enum dial_result {
+	DIAL_OK,
+	DIAL_REFUSED,     /* refused or unreachable; error has the last address's errno */
+	DIAL_TIMED_OUT,   /* no address answered within the deadline */
+	DIAL_NOT_FOUND,   /* the name has no address */
+	DIAL_NO_RESOURCE, /* ours: descriptors, ports (EADDRNOTAVAIL), memory; error has the errno */
+};
+
+struct dial_outcome {
+	enum dial_result result;
+	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, TCP_NODELAY set; now the receiver's. Else -1 */
+	int error;
+	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */
+	socklen_t sa_len;
+};
+
+typedef void dial_cb(void *arg, const struct dial_outcome *outcome);
+
+/* What dialling needs from the thread it runs on. */
+struct dial_env {
+	struct event_base *base;
+	struct resolver *resolver;
+	struct mailbox *mailbox;
+};
+
+/* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once, later,
+ * never from inside this call, and the dial is gone after it. A UNIX socket whose backlog is full (EAGAIN) makes no
+ * event, so it is retried by a timer. NULL when out of memory. */
+struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
+                        void *arg) must_check;
+
+/* Before cb ran: closes all that is under way; cb will not run. */
+void dial_cancel(struct dial *dial);
+
+#endif

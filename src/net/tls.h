@@ -1,0 +1,52 @@
+/* TLS contexts: for our listeners a set of certificates chosen by SNI, for backends one verifying client context.
+ *
+ * Always: TLS 1.2 and 1.3, AEAD suites only, no renegotiation, no compression, ALPN http/1.1 only, released buffers for
+ * idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
+
+/* One certificate and the policy for the names it is for. */
+struct tls_identity {
+	const char *where;            /* for complaints: `[tls example]` */
+	const char *certificate;      /* PEM, leaf first, then the chain */
+	const char *key;              /* PEM; NULL: in the certificate's file */
+	const char *client_ca;        /* PEM; needed unless client_certificate is off */
+	enum tls_client_certificate client_certificate;
+	bool tls13_only;
+	const char *ciphers;          /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
+	const char *ciphersuites;     /* TLS 1.3, NULL or "": the library's */
+	bool tickets;                 /* stateless session resumption */
+};
+
+struct tls_server; /* immutable; shared by all threads */
+
+/* Loads everything and checks that key and certificate fit. The first identity is the default; the others are chosen by
+ * SNI against the names of their certificate (subjectAltName, wildcards as in X509_check_host). Every complaint names
+ * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate",
+ * "certificate has expired" is a warning only and goes to warnings). NULL on failure. */
+struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err, struct err *warnings) must_check;
+void tls_server_free(struct tls_server *server); /* every SSL made from it must be gone; NULL is allowed */
+SSL *tls_server_ssl(const struct tls_server *server) must_check; /* a new connection's SSL, accept state set; NULL: out of memory */
+
+struct tls_client; /* for backends */
+
+/* ca: PEM file, NULL or "": the system's. name: what the certificate must be for and what SNI asks for (a number is checked
+ * as an IP address and sends no SNI). verify = false skips the check of chain and name. */
+struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify, struct err *err) must_check;
+void tls_client_free(struct tls_client *client);
+SSL *tls_client_ssl(const struct tls_client *client) must_check; /* connect state set */
+
+/* Why a handshake or a connection failed, in a few words, from this thread's error queue (emptied by it) and the SSL's
+ * verify result; never empty. */
+void tls_reason(const SSL *ssl, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,91 @@
+/* A strict parser for the head of an HTTP/1 request (RFC 9112 sections 2 to 6) and a writer for the head of a response.
+ * Pure: works on the caller's bytes, gives spans into them, and keeps nothing.
+ *
+ * Everything that parsers are known to disagree about is an error: bare CR or LF, NUL, white space before a colon,
+ * folded lines, names that are not tokens, none or several Host fields, a body. */
+#ifndef PROTO_HTTP_H
+#define PROTO_HTTP_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HTTP_HEAD_MAX 8192  /* bytes of a head, else 431 */
+#define HTTP_FIELDS_MAX 100 /* else 431 */
+#define HTTP_TARGET_MAX 2048 /* else 414 */
+
+/* Looks for the blank line that ends a head in buf[0..len). *scanned (0 at first) remembers how far earlier calls came,
+ * so feeding byte by byte costs no more than feeding at once. A CRLF ahead of the request line is not skipped.
+ * Returns the length of the head including the blank line, 0 when it is not complete, or minus a status: -400 for a bare
+ * CR, bare LF or NUL, -431 when HTTP_HEAD_MAX bytes hold no end. */
+int http_head_length(const char *buf, size_t len, size_t *scanned);
+
+struct http_field {
+	struct span name, value; /* value without the white space around it */
+};
+
+struct http_head {
+	struct span method;
+	struct span target;      /* as it came */
+	int minor;               /* HTTP/1.minor: 0 or 1 */
+	struct span authority;   /* host[:port] of the absolute-form target if there was one, else of Host */
+	struct span path;        /* begins with '/', without query; as it came, not percent-decoded */
+	struct span query;       /* without '?'; absent when there was none */
+	bool keep_alive;         /* the client allows another request after this one (RFC 9112 section 9.3) */
+	size_t fields_count;
+	struct http_field fields[HTTP_FIELDS_MAX];
+};
+
+/* Parses a complete head of len bytes (as http_head_length measured it). Returns 0, or the status to refuse with:
+ *   400 malformed: request line, field syntax, Host (none, several, invalid), Content-Length above 0 or malformed or
+ *       repeated, Transfer-Encoding, a target form other than origin-form and absolute-form http(s)/ws(s)
+ *   414 target longer than HTTP_TARGET_MAX      431 too many fields      505 version other than HTTP/1.0 and HTTP/1.1
+ * The method is not judged here beyond being a token. For HTTP/1.0 a missing Host is allowed: authority is absent. */
+int http_parse_head(struct http_head *head, const char *buf, size_t len);
+
+/* The first field of that name (any case), NULL when there is none; and how many there are. */
+const struct http_field *http_field(const struct http_head *head, const char *name);
+size_t http_field_count(const struct http_head *head, const char *name);
+
+/* Walks the comma-separated elements of all fields of one name, as if they were one (RFC 9110 section 5.3); empty
+ * elements are passed over. Start with a zeroed cursor; returns false at the end. */
+struct http_list {
+	size_t field;
+	bool inside;
+	struct span rest;
+};
+bool http_list_next(const struct http_head *head, const char *name, struct http_list *cursor, struct span *element);
+
+/* True when such a list has the token, compared without case. */
+bool http_list_has(const struct http_head *head, const char *name, struct span token);
+
+/* RFC 9110 token. */
+bool http_is_token(struct span s);
+
+/* Splits host[:port] ("[::1]:80" included; the host keeps no brackets, the port is absent when not given). Returns false when
+ * it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). */
+bool http_split_authority(struct span authority, struct span *host, struct span *port);
+
+/* Percent-decodes src into out, which has room for src.n + 1 bytes. Returns the length, or -1 for a malformed escape or
+ * an encoded NUL. '+' stays unless plus_is_space. */
+long http_percent_decode(char *out, struct span src, bool plus_is_space);
+
+/* The raw (still encoded) value of the first parameter of that name in a query; absent span when there is none. */
+struct span http_query_param(struct span query, struct span name);
+
+const char *http_status_text(int status); /* "Not Found"; "Unknown" for what we never send */
+
+/* A response head under construction in the caller's buffer; what does not fit is dropped whole and remembered. */
+struct http_out {
+	char *buf;
+	size_t cap, len;
+	bool overflow;
+};
+
+void http_out_start(struct http_out *out, char *buf, size_t cap, int status);
+void http_out_field(struct http_out *out, const char *name, const char *format, ...) printf_like(3, 4);
+void http_out_end(struct http_out *out); /* the blank line; check overflow afterwards */
+
+#endif

@@ -1,0 +1,34 @@
+/* The server's half of the opening handshake, RFC 6455 section 4.2. Pure but for SHA-1 and base64 from libcrypto. */
+#ifndef PROTO_UPGRADE_H
+#define PROTO_UPGRADE_H
+
+#include "base/str.h"
+#include "proto/http.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when the client asks for any upgrade to WebSocket, well-formed or not: the Upgrade list has `websocket`. Such a
+ * request is never served a file. */
+bool upgrade_requested(const struct http_head *head);
+
+/* Checks section 4.2.1 item by item. Returns 0 and the key (a span into the head), or the status to refuse with:
+ * 405 not GET, 505 not HTTP/1.1, 426 version not 13, 400 anything else (Upgrade, Connection, Key: exactly one, canonical base64 of
+ * 16 bytes; a Sec-WebSocket-Protocol list that is malformed or has an element twice). */
+int upgrade_check(const struct http_head *head, struct span *key);
+
+/* Chooses the subprotocol of section 4.2.2 /subprotocol/: the first of the server's list that the client offered
+ * (case-sensitive). An absent span when none fits. */
+struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours);
+bool upgrade_offers_subprotocol(const struct http_head *head);
+
+#define UPGRADE_ACCEPT_LEN 28
+/* Sec-WebSocket-Accept for a checked key; NUL-terminated. */
+void upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
+
+/* The 101 response. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always suffices
+ * for a subprotocol of up to 256 bytes; 0 if it does not fit. */
+#define UPGRADE_RESPONSE_MAX 512
+size_t upgrade_response(char *out, size_t cap, struct span key, struct span subprotocol);
+
+#endif
