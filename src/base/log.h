@@ -35,8 +35,11 @@ struct log_field {
 	uint64_t number;   /* FIELD_COUNT; FIELD_MS: milliseconds, shown as seconds with three decimals */
 };
 
-/* text: `2026-11-22T19:18:01.123Z info  session end id=7 peer="127.0.0.1:4711" bytes_up=12`
+/* text: `2026-11-22T19:18:01.123Z info  session end id=7 peer=127.0.0.1:4711 bytes_up=12`
  * JSON: {"time":"...","level":"info","event":"session end","id":7,...}
+ * A text value is quoted when it is empty or has bytes other than A-Z a-z 0-9 and ._:/@[]-, in it; control bytes,
+ * backslashes and everything from 0x7f up become \xNN (JSON: \u00NN). A record of more than 4 KiB is cut and ends with
+ * `...` (JSON: `"cut":true`). errno is left alone.
  * stderr under systemd and syslog carry their own time, so there it is left out of the text form. */
 void log_record(struct log *log, enum log_level level, const char *event, const struct log_field *fields, size_t count);
 
@@ -45,5 +48,8 @@ void log_line(struct log *log, enum log_level level, const char *format, ...) pr
 
 /* True when a record of this level would be written: for work that only a log needs. */
 bool log_enabled(const struct log *log, enum log_level level);
+
+/* Records lost so far because the descriptor did not take them whole. */
+uint64_t log_dropped(const struct log *log);
 
 #endif
