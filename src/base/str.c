@@ -1,0 +1,244 @@
+/* str.c owns the reading of words: spans, numbers with units, likeness, lists, and the escaping of untrusted bytes.
+ * It must never trust a span to be NUL-terminated, nor a character class to be the locale's. */
+#include "base/str.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The rest of a list whose last byte was a separator: one empty item is still owed. */
+static const char one_empty_item[1] = "";
+
+struct span span_of(const char *text)
+{
+	return (struct span){ text, text == NULL ? 0 : strlen(text) };
+}
+
+static char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool same_bytes(const char *a, const char *b, size_t n)
+{
+	return n == 0 || memcmp(a, b, n) == 0; /* memcmp may not be given the NULL of an absent span */
+}
+
+bool span_eq(struct span a, struct span b)
+{
+	return a.n == b.n && same_bytes(a.p, b.p, a.n);
+}
+
+bool span_eq_nocase(struct span a, struct span b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+			return false;
+	return true;
+}
+
+bool span_starts(struct span s, struct span prefix)
+{
+	return s.n >= prefix.n && same_bytes(s.p, prefix.p, prefix.n);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+struct span span_trim(struct span s)
+{
+	while (s.n > 0 && is_blank(s.p[s.n - 1]))
+		s.n--;
+	while (s.n > 0 && is_blank(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	return s;
+}
+
+struct span span_skip(struct span s, size_t n)
+{
+	if (n > s.n)
+		n = s.n;
+	return n == 0 ? s : (struct span){ s.p + n, s.n - n };
+}
+
+bool span_next(struct span *rest, char separator, struct span *item)
+{
+	if (rest->n == 0 && rest->p != one_empty_item)
+		return false;
+
+	const char *end = rest->n == 0 ? NULL : memchr(rest->p, separator, rest->n);
+	if (end == NULL) {
+		*item = span_trim(*rest);
+		*rest = (struct span){ NULL, 0 };
+		return true;
+	}
+	size_t n = (size_t)(end - rest->p);
+	*item = span_trim((struct span){ rest->p, n });
+	*rest = span_skip(*rest, n + 1);
+	if (rest->n == 0)
+		rest->p = one_empty_item;
+	return true;
+}
+
+/* Reads the digits text begins with; NULL when there are none or the value does not fit, else where they end. */
+static const char *read_digits(const char *text, uint64_t *value)
+{
+	const char *at = text;
+
+	*value = 0;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		if (__builtin_mul_overflow(*value, (uint64_t)10, value) ||
+		    __builtin_add_overflow(*value, (uint64_t)(*at - '0'), value))
+			return NULL;
+	}
+	return at == text ? NULL : at;
+}
+
+int str_to_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	uint64_t number;
+	const char *end = read_digits(text, &number);
+
+	if (end == NULL || *end != '\0' || number < min || number > max)
+		return -1;
+	*value = number;
+	return 0;
+}
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static int read_with_unit(const char *text, const struct unit *units, size_t count, uint64_t *value)
+{
+	uint64_t number;
+	const char *end = read_digits(text, &number);
+
+	if (end == NULL)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		if (__builtin_mul_overflow(number, units[i].factor, &number))
+			return -1;
+		*value = number;
+		return 0;
+	}
+	return -1;
+}
+
+int str_to_size(const char *text, uint64_t *bytes)
+{
+	static const struct unit units[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 } };
+
+	return read_with_unit(text, units, ARRAY_LEN(units), bytes);
+}
+
+int str_to_duration(const char *text, uint64_t *ms)
+{
+	static const struct unit units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { "d", 24 * 3600 * 1000 },
+	};
+
+	if (str_to_number(text, 0, 0, ms) == 0)
+		return 0; /* nothing is nothing in every unit */
+	return read_with_unit(text, units, ARRAY_LEN(units), ms);
+}
+
+#define WORD_MAX 48 /* longer words are never mistaken for an option */
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many letters were left out, added, replaced or swapped with their neighbour; both words within WORD_MAX. */
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t rows[3][WORD_MAX + 1];
+	size_t *before = rows[0], *above = rows[1], *row = rows[2];
+	size_t width = strlen(b);
+
+	for (size_t j = 0; j <= width; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		size_t *spare = before;
+		before = above;
+		above = row;
+		row = spare;
+		row[0] = i;
+		for (size_t j = 1; j <= width; j++) {
+			row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = least(row[j], before[j - 2] + 1);
+		}
+	}
+	return row[width];
+}
+
+const char *str_nearest(const char *word, const char *const *candidates, size_t count)
+{
+	size_t len = strlen(word);
+	size_t best = len < 6 ? 2 : len / 3 + 1; /* a distance must be below this to be taken for a slip */
+	const char *nearest = NULL;
+
+	if (len < 2 || len > WORD_MAX)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (strlen(candidates[i]) > WORD_MAX)
+			continue;
+		size_t distance = edit_distance(word, candidates[i]);
+		if (distance < best) {
+			best = distance;
+			nearest = candidates[i];
+		}
+	}
+	return nearest;
+}
+
+void str_list_add(struct str_list *list, struct span text)
+{
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = mem_strndup(text.p == NULL ? "" : text.p, text.n);
+}
+
+void str_list_clear(struct str_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->item[i]);
+	free(list->item);
+	*list = (struct str_list){ NULL, 0 };
+}
+
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+size_t str_escape(char *out, size_t cap, struct span bytes)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t len = 0;
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		char c = bytes.p[i];
+		if (cap - len <= (is_plain(c) ? 1 : 4))
+			break;
+		if (is_plain(c)) {
+			out[len++] = c;
+			continue;
+		}
+		memcpy(out + len, (char[]){ '\\', 'x', hex[(unsigned char)c >> 4], hex[c & 0x0f] }, 4);
+		len += 4;
+	}
+	out[len] = '\0';
+	return len;
+}
