@@ -1,0 +1,369 @@
+/* addr.c owns the text of addresses: the one place that knows how they are written, read and compared.
+ * It must never resolve a name, open a descriptor, or abort for want of memory: targets are also read for live sessions. */
+#include "net/addr.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- peers and socket addresses ------------------------------------------------------------------------------------ */
+
+static void peer_unmap(struct peer *peer)
+{
+	const struct in6_addr *in6 = &peer->sa.in6.sin6_addr;
+
+	if (!IN6_IS_ADDR_V4MAPPED(in6))
+		return;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = peer->sa.in6.sin6_port };
+	memcpy(&in.sin_addr, &in6->s6_addr[12], sizeof(in.sin_addr));
+	peer->sa.in = in;
+}
+
+void peer_init(struct peer *peer, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	*peer = (struct peer){ .sa.any.sa_family = AF_UNIX, .pid = 0, .uid = (uid_t)-1 };
+
+	if (len >= sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
+		memcpy(&peer->sa.in, sa, sizeof(peer->sa.in));
+	} else if (len >= sizeof(struct sockaddr_in6) && sa->sa_family == AF_INET6) {
+		memcpy(&peer->sa.in6, sa, sizeof(peer->sa.in6));
+		peer_unmap(peer);
+	} else {
+		struct ucred who;
+		socklen_t size = sizeof(who);
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0) {
+			peer->pid = who.pid;
+			peer->uid = who.uid;
+		}
+	}
+}
+
+void peer_format(const struct peer *peer, char out[ADDR_TEXT_MAX])
+{
+	if (peer->sa.any.sa_family == AF_UNIX)
+		snprintf(out, ADDR_TEXT_MAX, "unix:pid=%ld,uid=%ld", (long)peer->pid, (long)(int)peer->uid);
+	else
+		addr_format(&peer->sa.any, sizeof(peer->sa), out);
+}
+
+static void format_in(const struct sockaddr_in *in, char *out)
+{
+	char number[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, &in->sin_addr, number, sizeof(number));
+	snprintf(out, ADDR_TEXT_MAX, "%s:%u", number, ntohs(in->sin_port));
+}
+
+static void format_in6(const struct sockaddr_in6 *in6, char *out)
+{
+	char number[INET6_ADDRSTRLEN];
+	unsigned port = ntohs(in6->sin6_port);
+
+	inet_ntop(AF_INET6, &in6->sin6_addr, number, sizeof(number));
+	if (in6->sin6_scope_id != 0)
+		snprintf(out, ADDR_TEXT_MAX, "[%s%%%u]:%u", number, in6->sin6_scope_id, port);
+	else
+		snprintf(out, ADDR_TEXT_MAX, "[%s]:%u", number, port);
+}
+
+static void format_un(const struct sockaddr *sa, socklen_t len, char *out)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t prefix = (size_t)snprintf(out, ADDR_TEXT_MAX, "unix:");
+	size_t start = offsetof(struct sockaddr_un, sun_path);
+
+	if (len <= start)
+		return; /* a socket without a name */
+	size_t n = len - start < sizeof(un.sun_path) ? len - start : sizeof(un.sun_path);
+	memcpy(un.sun_path, (const char *)sa + start, n);
+	if (un.sun_path[0] == '\0')
+		un.sun_path[0] = '@';
+	else
+		n = strnlen(un.sun_path, n);
+	str_escape(out + prefix, ADDR_TEXT_MAX - prefix, (struct span){ un.sun_path, n });
+}
+
+void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MAX])
+{
+	if (sa->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
+		format_in((const struct sockaddr_in *)(const void *)sa, out);
+	else if (sa->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))
+		format_in6((const struct sockaddr_in6 *)(const void *)sa, out);
+	else if (sa->sa_family == AF_UNIX)
+		format_un(sa, len, out);
+	else
+		snprintf(out, ADDR_TEXT_MAX, "family %d", sa->sa_family);
+}
+
+socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_un *sa)
+{
+	size_t n = strlen(address->name);
+
+	*sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(sa->sun_path, address->name, n);
+	if (address->name[0] == '@')
+		sa->sun_path[0] = '\0'; /* abstract: the length ends the name, a NUL after it would belong to it */
+	else
+		n++;
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------- */
+
+enum use { USE_LISTEN, USE_TARGET };
+
+/* One text being read. */
+struct reading {
+	struct address *address;
+	const char *text; /* as it was written, for complaints */
+	enum use use;
+	struct err *err;
+};
+
+static int refuse(const struct reading *r, const char *why)
+{
+	return err_add(r->err, "\"%s\": %s", r->text, why);
+}
+
+static int complete(const struct reading *r, char *text)
+{
+	if (text == NULL)
+		return refuse(r, "out of memory");
+	r->address->text = text;
+	return 0;
+}
+
+static char *print(const char *format, ...) printf_like(1, 2);
+static char *print(const char *format, ...)
+{
+	char *text;
+	va_list args;
+
+	va_start(args, format);
+	int n = vasprintf(&text, format, args);
+	va_end(args);
+	return n < 0 ? NULL : text;
+}
+
+/* Numbers get their one shortest form and names lower case, so that equal addresses have equal texts. */
+static char *canonical_host(const char *host, size_t n)
+{
+	char *copy = strndup(host, n);
+	struct in6_addr in6;
+
+	if (copy == NULL)
+		return NULL;
+	if (inet_pton(AF_INET6, copy, &in6) == 1) {
+		char number[INET6_ADDRSTRLEN];
+		inet_ntop(AF_INET6, &in6, number, sizeof(number));
+		free(copy);
+		return strdup(number);
+	}
+	if (strchr(copy, '%') == NULL) /* the name of an interface after it keeps its case */
+		for (char *at = copy; *at != '\0'; at++)
+			if (*at >= 'A' && *at <= 'Z')
+				*at = (char)(*at | 0x20);
+	return copy;
+}
+
+/* A name in brackets: an IPv6 number, perhaps with %interface. */
+static bool is_in6(const char *host, size_t n)
+{
+	char number[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+	const char *scope = memchr(host, '%', n);
+	size_t len = scope == NULL ? n : (size_t)(scope - host);
+
+	if (len >= sizeof(number) || (scope != NULL && len + 1 == n))
+		return false;
+	memcpy(number, host, len);
+	number[len] = '\0';
+	return inet_pton(AF_INET6, number, &in6) == 1;
+}
+
+static bool all_of(const char *text, size_t n, const char *set)
+{
+	return strspn(text, set) >= n;
+}
+
+/* The C library takes "127.1" and "0x7f.1" for numbers too; whoever writes those hides something or errs. */
+static bool looks_like_in4(const char *host, size_t n)
+{
+	const char *dot = memrchr(host, '.', n);
+	const char *last = dot == NULL ? host : dot + 1;
+	size_t left = (size_t)(host + n - last);
+
+	if (left > 2 && last[0] == '0' && (last[1] | 0x20) == 'x')
+		return all_of(last + 2, left - 2, "0123456789abcdefABCDEF");
+	return left > 0 && all_of(last, left, "0123456789");
+}
+
+static bool is_in4(const char *host, size_t n)
+{
+	char number[INET_ADDRSTRLEN];
+	struct in_addr in;
+
+	if (n >= sizeof(number))
+		return false;
+	memcpy(number, host, n);
+	number[n] = '\0';
+	return inet_pton(AF_INET, number, &in) == 1;
+}
+
+static bool is_name(const char *host, size_t n)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+	return n <= 253 && host[0] != '.' && host[0] != '-' && all_of(host, n, allowed) && memmem(host, n, "..", 2) == NULL;
+}
+
+static const char *check_host(const struct reading *r, const char *host, size_t n, bool brackets)
+{
+	if (brackets)
+		return is_in6(host, n) ? NULL : "what is in brackets is not an IPv6 address";
+	if (n == 0 && r->use == USE_TARGET)
+		return "a target needs a host: HOST:PORT";
+	if (memchr(host, ':', n) != NULL)
+		return memmem(r->text, strlen(r->text), "://", 3) != NULL ? "an address has no scheme: write HOST:PORT"
+		                                                         : "an IPv6 address needs brackets: [::1]:PORT";
+	if (n > 0 && !is_name(host, n))
+		return "a host name has letters, digits, '-', '_' and '.' only";
+	return looks_like_in4(host, n) && !is_in4(host, n) ? "the host looks like an IPv4 address but is none" : NULL;
+}
+
+static int read_port(const struct reading *r, const char *digits)
+{
+	uint64_t port;
+	bool listen = r->use == USE_LISTEN;
+
+	if (str_to_number(digits, listen ? 0 : 1, 65535, &port) != 0)
+		return refuse(r, listen ? "the port must be a number from 0 to 65535" : "the port must be a number from 1 to 65535");
+	r->address->port = (uint16_t)port;
+	return 0;
+}
+
+static char *print_tcp(const struct address *address)
+{
+	const char *host = address->host == NULL ? "*" : address->host;
+	bool brackets = strchr(host, ':') != NULL;
+
+	return print("%s%s%s%s:%u", address->tls ? "tls:" : "", brackets ? "[" : "", host, brackets ? "]" : "", address->port);
+}
+
+static int read_tcp(const struct reading *r, const char *rest)
+{
+	struct address *address = r->address;
+	const char *colon = strrchr(rest, ':');
+	const char *host = rest;
+	size_t n = colon == NULL ? 0 : (size_t)(colon - rest);
+	bool brackets = n >= 2 && host[0] == '[' && host[n - 1] == ']';
+
+	address->kind = ADDRESS_TCP;
+	if (r->use == USE_LISTEN && n == 1 && host[0] == '*')
+		n = 0;
+	if (brackets) {
+		host++;
+		n -= 2;
+	}
+	if (colon == NULL && r->use == USE_TARGET)
+		return refuse(r, "a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:");
+	const char *why = check_host(r, host, n, brackets);
+	if (why != NULL)
+		return refuse(r, why);
+	if (read_port(r, colon == NULL ? rest : colon + 1) != 0)
+		return -1;
+	if (n > 0 && (address->host = canonical_host(host, n)) == NULL)
+		return refuse(r, "out of memory");
+	return complete(r, print_tcp(address));
+}
+
+static int read_tls(const struct reading *r, const char *rest)
+{
+	if (r->use == USE_LISTEN)
+		return refuse(r, "tls: is for targets; a listener has the option tls = on");
+	r->address->tls = true;
+	return read_tcp(r, rest);
+}
+
+static int read_unix(const struct reading *r, const char *rest)
+{
+	/* A path is stored with its NUL, an abstract name with a NUL in the place of the '@': both have the same limit
+	 * here, one byte below the kernel's for abstract names, so that every name fits where a path fits. */
+	if (strlen(rest) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return refuse(r, "the name of a UNIX socket has at most 107 bytes");
+	if (rest[0] != '/' && rest[0] != '@')
+		return refuse(r, "a UNIX socket is unix:/path (absolute) or unix:@name");
+	if (rest[1] == '\0')
+		return refuse(r, "the UNIX socket has no name");
+	r->address->kind = ADDRESS_UNIX;
+	r->address->name = strdup(rest);
+	return r->address->name == NULL ? refuse(r, "out of memory") : complete(r, print("unix:%s", rest));
+}
+
+static int read_fd(const struct reading *r, const char *rest)
+{
+	if (r->use == USE_TARGET)
+		return refuse(r, "fd: is for listeners, not for targets");
+	if (rest[0] == '\0' || strchr(rest, ':') != NULL)
+		return refuse(r, "an inherited socket is fd:NAME, with a name of LISTEN_FDNAMES");
+	r->address->kind = ADDRESS_FD;
+	r->address->name = strdup(rest);
+	return r->address->name == NULL ? refuse(r, "out of memory") : complete(r, print("fd:%s", rest));
+}
+
+static int read_echo(const struct reading *r, const char *rest)
+{
+	if (rest[0] != '\0')
+		return read_tcp(r, r->text); /* a host may be called "echo" */
+	if (r->use == USE_LISTEN)
+		return refuse(r, "echo: is for targets, not for listeners");
+	r->address->kind = ADDRESS_ECHO;
+	return complete(r, strdup("echo:"));
+}
+
+static int read_address(const struct reading *r)
+{
+	static const struct {
+		struct span prefix;
+		int (*read)(const struct reading *r, const char *rest);
+	} forms[] = {
+		{ { "tcp:", 4 }, read_tcp }, { { "tls:", 4 }, read_tls },   { { "unix:", 5 }, read_unix },
+		{ { "fd:", 3 }, read_fd },   { { "echo:", 5 }, read_echo },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (span_starts(span_of(r->text), forms[i].prefix))
+			return forms[i].read(r, r->text + forms[i].prefix.n);
+	return read_tcp(r, r->text);
+}
+
+static int read_or_clear(struct address *address, const char *text, enum use use, struct err *err)
+{
+	struct reading r = { .address = address, .text = text, .use = use, .err = err };
+
+	*address = (struct address){ .text = NULL };
+	int result = read_address(&r);
+	if (result != 0)
+		address_clear(address);
+	return result;
+}
+
+int address_parse_listen(struct address *address, const char *text, struct err *err)
+{
+	return read_or_clear(address, text, USE_LISTEN, err);
+}
+
+int address_parse_target(struct address *address, const char *text, struct err *err)
+{
+	return read_or_clear(address, text, USE_TARGET, err);
+}
+
+void address_clear(struct address *address)
+{
+	free(address->text);
+	free(address->host);
+	free(address->name);
+	*address = (struct address){ .text = NULL };
+}
