@@ -1,0 +1,465 @@
+/* stream.c owns one socket each: its events, its TLS session and its backlog.
+ * It must never decide anything for the session: it reads when asked, writes when asked, and tells what happened. */
+#include "net/stream.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TLS_RECORD_MAX 16384
+
+/* As much as the backlog can hold: by default libevent writes 16 KiB a turn and waits for the next. */
+#define DRAIN_MAX ((size_t)1 << 20)
+
+static const struct timeval at_once = { 0, 0 };
+
+static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
+
+static int stream_fd(const struct stream *st)
+{
+	return bufferevent_getfd(st->bev);
+}
+
+static struct evbuffer *stream_output(const struct stream *st)
+{
+	return bufferevent_get_output(st->bev);
+}
+
+/* --- holding and reading -------------------------------------------------------------------------------------------- */
+
+/* Bytes that already are inside the SSL wake nobody, hence the extra look on the next turn of the loop. */
+static void stream_read_on(struct stream *st)
+{
+	event_add(&st->rd, st->ssl != NULL ? &at_once : NULL);
+}
+
+void stream_hold(struct stream *st, enum stream_hold why)
+{
+	if (st->hold == 0)
+		event_del(&st->rd);
+	st->hold |= (uint8_t)why;
+}
+
+void stream_release(struct stream *st, enum stream_hold why)
+{
+	if (st->hold == 0)
+		return;
+	st->hold &= (uint8_t)~why;
+	if (st->hold == 0)
+		stream_read_on(st);
+}
+
+static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *st = arg;
+	(void)fd;
+	(void)what;
+	if (st->hold == 0)
+		st->cb(st->owner, st, STREAM_READABLE);
+}
+
+/* --- TLS waiting for room to write ---------------------------------------------------------------------------------- */
+
+static void stream_send_fin(struct stream *st);
+
+static void stream_on_room(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *st = arg;
+	event_free(st->wr);
+	st->wr = NULL;
+	if (st->finishing && !st->finished && stream_backlog(st) == 0)
+		stream_send_fin(st);
+	stream_on_readable(fd, what, st);
+}
+
+static void stream_wait_for_room(struct stream *st)
+{
+	if (st->wr == NULL)
+		st->wr = event_new(event_get_base(&st->rd), stream_fd(st), EV_WRITE, stream_on_room, st);
+	if (st->wr != NULL)
+		event_add(st->wr, NULL);
+}
+
+/* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
+
+static void stream_break(struct stream *st, int error)
+{
+	st->broken = true;
+	if (st->error == 0)
+		st->error = error;
+}
+
+static void stream_on_drained(struct bufferevent *bev, void *arg)
+{
+	struct stream *st = arg;
+	(void)bev;
+	if (st->finishing && !st->finished && stream_backlog(st) == 0)
+		stream_send_fin(st);
+	st->cb(st->owner, st, STREAM_DRAINED);
+}
+
+static void stream_on_ready(struct stream *st)
+{
+	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
+	SSL_set_read_ahead(st->ssl, 1);
+	bufferevent_disable(st->bev, EV_READ);
+	stream_release(st, HOLD_TLS);
+	st->cb(st->owner, st, STREAM_READY);
+}
+
+static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg)
+{
+	struct stream *st = arg;
+	if (what & BEV_EVENT_CONNECTED) {
+		stream_on_ready(st);
+		return;
+	}
+	if (st->ssl != NULL)
+		st->tls_error = bufferevent_get_openssl_error(bev);
+	stream_break(st, EVUTIL_SOCKET_ERROR());
+	st->cb(st->owner, st, STREAM_BROKEN);
+}
+
+/* --- opening and closing -------------------------------------------------------------------------------------------- */
+
+static int stream_attach(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role)
+{
+	enum bufferevent_ssl_state state =
+	        role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING;
+
+	if (ssl != NULL)
+		st->bev = bufferevent_openssl_socket_new(base, fd, ssl, state, BEV_OPT_CLOSE_ON_FREE);
+	else
+		st->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (st->bev == NULL) {
+		SSL_free(ssl);
+		close(fd);
+		return -1;
+	}
+	st->ssl = ssl;
+	if (ssl != NULL)
+		stream_hold(st, HOLD_TLS);
+	bufferevent_setcb(st->bev, NULL, stream_on_drained, stream_on_bufferevent, st);
+	bufferevent_set_max_single_write(st->bev, DRAIN_MAX);
+	return 0;
+}
+
+int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb,
+                void *owner)
+{
+	memset(st, 0, sizeof(*st));
+	st->cb = cb;
+	st->owner = owner;
+	st->hold = HOLD_STATE;
+	event_assign(&st->rd, base, fd, EV_READ | EV_PERSIST, stream_on_readable, st);
+	return stream_attach(st, base, fd, ssl, role);
+}
+
+int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
+{
+	int fd = stream_fd(st);
+	bufferevent_setfd(st->bev, -1); /* so that freeing it leaves the socket alone */
+	bufferevent_free(st->bev);
+	st->bev = NULL;
+	return stream_attach(st, event_get_base(&st->rd), fd, ssl, role);
+}
+
+bool stream_done(const struct stream *st)
+{
+	return !stream_is_open(st) || (st->eof && (st->finished || st->broken));
+}
+
+void stream_close(struct stream *st, bool reset)
+{
+	if (!stream_is_open(st))
+		return;
+	if (reset) {
+		struct linger none = { .l_onoff = 1, .l_linger = 0 };
+		setsockopt(stream_fd(st), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	}
+	event_del(&st->rd);
+	if (st->wr != NULL)
+		event_free(st->wr);
+	st->wr = NULL;
+	bufferevent_free(st->bev);
+	st->bev = NULL;
+	st->ssl = NULL;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------- */
+
+static ssize_t stream_end_reading(struct stream *st, int how, int error)
+{
+	st->eof = true;
+	st->ended = (int8_t)how;
+	if (how == STREAM_FAILED && st->error == 0)
+		st->error = error;
+	stream_hold(st, HOLD_EOF);
+	return how;
+}
+
+/* Judges a read(2) or recv(2) that brought nothing. */
+static ssize_t stream_plain_trouble(struct stream *st, ssize_t result, int error)
+{
+	if (result == 0)
+		return stream_end_reading(st, STREAM_EOF, 0);
+	if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
+		return STREAM_AGAIN;
+	return stream_end_reading(st, STREAM_FAILED, error);
+}
+
+/* Judges an SSL_read_ex that brought nothing. */
+static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
+{
+	switch (SSL_get_error(st->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+		return STREAM_AGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		stream_wait_for_room(st);
+		return STREAM_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return stream_end_reading(st, STREAM_EOF, 0);
+	case SSL_ERROR_SSL:
+		st->tls_error = ERR_peek_error();
+		st->truncated = ERR_GET_REASON(st->tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+		return stream_end_reading(st, STREAM_FAILED, st->truncated ? 0 : EPROTO);
+	default:
+		st->truncated = error == 0;
+		return stream_end_reading(st, STREAM_FAILED, error);
+	}
+}
+
+/* A record that is not full ends a burst; after a full one the next is probably there already. */
+static bool stream_tls_expects_more(const struct stream *st, size_t record)
+{
+	return record == TLS_RECORD_MAX || SSL_has_pending(st->ssl);
+}
+
+/* What came before the end is delivered first; the next read tells the end. */
+static void stream_defer_end(struct stream *st)
+{
+	st->eof = false;
+	st->hold &= (uint8_t)~HOLD_EOF;
+}
+
+static ssize_t stream_read_tls(struct stream *st, uint8_t *buf, size_t cap)
+{
+	size_t total = 0, n = 0;
+	do {
+		ERR_clear_error();
+		errno = 0;
+		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);
+		if (result != 1) {
+			ssize_t trouble = stream_tls_trouble(st, result, errno);
+			if (total == 0)
+				return trouble;
+			stream_defer_end(st);
+			break;
+		}
+		total += n;
+	} while (total < cap && stream_tls_expects_more(st, n));
+
+	if (st->hold == 0 && (total == cap || st->ended != 0))
+		event_add(&st->rd, &at_once);
+	return (ssize_t)total;
+}
+
+ssize_t stream_read(struct stream *st, void *buf, size_t cap)
+{
+	if (st->ended != 0)
+		return stream_end_reading(st, st->ended, st->error);
+
+	ssize_t n = st->ssl != NULL ? stream_read_tls(st, buf, cap) : read(stream_fd(st), buf, cap);
+	if (n > 0)
+		st->received += (uint64_t)n;
+	else if (st->ssl == NULL)
+		return stream_plain_trouble(st, n, errno);
+	return n;
+}
+
+ssize_t stream_peek(struct stream *st, uint8_t *first)
+{
+	ssize_t n = recv(stream_fd(st), first, 1, MSG_PEEK);
+	return n == 1 ? 1 : stream_plain_trouble(st, n, errno);
+}
+
+/* --- writing -------------------------------------------------------------------------------------------------------- */
+
+static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t len)
+{
+	ssize_t n;
+	do
+		n = send(stream_fd(st), data, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return 0;
+	stream_break(st, errno);
+	return STREAM_FAILED;
+}
+
+/* In records of 16 KiB at most: a refused SSL_write must be repeated with the same bytes, so the whole refused piece
+ * goes to the backlog, in one chunk because the backlog is empty. */
+static ssize_t stream_send_tls(struct stream *st, const uint8_t *data, size_t len)
+{
+	size_t sent = 0;
+	while (sent < len) {
+		size_t piece = len - sent < TLS_RECORD_MAX ? len - sent : TLS_RECORD_MAX;
+		size_t n = 0;
+		ERR_clear_error();
+		errno = 0;
+		int result = SSL_write_ex(st->ssl, data + sent, piece, &n);
+		if (result != 1) {
+			int error = errno, why = SSL_get_error(st->ssl, result);
+			if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
+				break;
+			st->tls_error = ERR_peek_error();
+			stream_break(st, error != 0 ? error : EPROTO);
+			return STREAM_FAILED;
+		}
+		sent += n;
+	}
+	return (ssize_t)sent;
+}
+
+ssize_t stream_write(struct stream *st, const void *data, size_t len)
+{
+	assert(!st->finishing);
+	if (st->broken)
+		return STREAM_FAILED;
+
+	struct evbuffer *output = stream_output(st);
+	ssize_t sent = 0;
+	if (evbuffer_get_length(output) == 0)
+		sent = st->ssl != NULL ? stream_send_tls(st, data, len) : stream_send_plain(st, data, len);
+	if (sent < 0)
+		return STREAM_FAILED;
+	st->offered += len;
+	if ((size_t)sent == len)
+		return 0;
+	if (evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0) {
+		stream_break(st, ENOMEM);
+		return STREAM_FAILED;
+	}
+	return (ssize_t)evbuffer_get_length(output);
+}
+
+static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
+{
+	int own = dup(fd);
+	if (own < 0)
+		return STREAM_FAILED;
+	if (evbuffer_add_file(stream_output(st), own, (ev_off_t)offset, (ev_off_t)length) != 0) {
+		close(own);
+		return STREAM_FAILED;
+	}
+	st->offered += length;
+	return (ssize_t)length;
+}
+
+ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap)
+{
+	assert(!st->finishing);
+	if (st->broken)
+		return STREAM_FAILED;
+	if (st->ssl == NULL)
+		return stream_queue_file(st, fd, offset, length);
+
+	ssize_t n = pread(fd, buf, length < cap ? (size_t)length : cap, (off_t)offset);
+	if (n < 0) {
+		stream_break(st, errno);
+		return STREAM_FAILED;
+	}
+	if (n > 0 && stream_write(st, buf, (size_t)n) < 0)
+		return STREAM_FAILED;
+	return n;
+}
+
+size_t stream_backlog(const struct stream *st)
+{
+	return stream_is_open(st) ? evbuffer_get_length(stream_output(st)) : 0;
+}
+
+size_t stream_unsent(const struct stream *st)
+{
+	int held = 0;
+	if (!stream_is_open(st) || st->broken)
+		return 0;
+	if (ioctl(stream_fd(st), SIOCOUTQ, &held) != 0 || held < 0)
+		held = 0;
+	return stream_backlog(st) + (size_t)held;
+}
+
+uint64_t stream_progress(const struct stream *st)
+{
+	return st->offered - stream_unsent(st);
+}
+
+void stream_set_low_water(struct stream *st, size_t low)
+{
+	bufferevent_setwatermark(st->bev, EV_WRITE, low, 0);
+}
+
+void stream_set_user_timeout(struct stream *st, uint64_t ms)
+{
+	unsigned int value = ms > UINT32_MAX / 2 ? UINT32_MAX / 2 : (unsigned int)ms;
+	setsockopt(stream_fd(st), IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value)); /* fails on UNIX sockets: fine */
+}
+
+/* --- ending our direction ------------------------------------------------------------------------------------------- */
+
+static bool stream_send_close_notify(struct stream *st)
+{
+	ERR_clear_error();
+	int result = SSL_shutdown(st->ssl);
+	if (result < 0 && SSL_get_error(st->ssl, result) == SSL_ERROR_WANT_WRITE) {
+		stream_wait_for_room(st);
+		return false;
+	}
+	return true;
+}
+
+static void stream_send_fin(struct stream *st)
+{
+	bool handshake_done = st->ssl != NULL && SSL_is_init_finished(st->ssl);
+	if (handshake_done && !st->broken && !stream_send_close_notify(st))
+		return;
+	shutdown(stream_fd(st), SHUT_WR);
+	st->finished = true;
+}
+
+void stream_finish(struct stream *st)
+{
+	if (!stream_is_open(st) || st->finishing)
+		return;
+	st->finishing = true;
+	if (st->broken || stream_backlog(st) == 0)
+		stream_send_fin(st);
+}
+
+void stream_error_text(const struct stream *st, char *out, size_t cap)
+{
+	const char *text = "";
+	if (st->truncated)
+		text = "connection cut without close_notify";
+	else if (st->tls_error != 0)
+		text = ERR_reason_error_string(st->tls_error);
+	else if (st->error != 0)
+		text = strerror(st->error);
+	snprintf(out, cap, "%s", text != NULL ? text : "TLS error");
+}

@@ -1,0 +1,128 @@
+/* One end of a session: a connected socket, plain or TLS, read and written without blocking.
+ *
+ * A stream is built on a libevent bufferevent, which owns the descriptor, does the TLS handshake and drains the backlog:
+ * the bytes the socket refused. It never reads for us, because it would read 4 KiB at a time into a buffer of its own.
+ * Reading is done by the stream's own read event, straight into the caller's buffer, and writing goes straight to the
+ * socket as long as the backlog is empty. So there is nothing to take over when a session opens, and an idle stream
+ * owns no buffer.
+ *
+ * All calls are made on the thread of the event base. The callback is the last thing the stream does in a turn of the
+ * loop, so it may do anything with the stream but stream_close(): closing is for later in the turn (see session.h). */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include "base/attr.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bufferevent;
+struct stream;
+
+enum stream_event {
+	STREAM_READY,    /* the TLS handshake is done */
+	STREAM_READABLE, /* there may be something to read; only while nothing holds the stream */
+	STREAM_DRAINED,  /* the backlog is at low water or below; told again when it is empty */
+	STREAM_BROKEN,   /* writing, or the handshake, failed: nothing more can be sent, but what came may still be read */
+};
+
+typedef void stream_cb(void *owner, struct stream *stream, enum stream_event event);
+
+enum stream_role { STREAM_SERVER, STREAM_CLIENT };
+
+/* Why a stream is not being read. The read event is pending exactly while the set is empty. */
+enum stream_hold {
+	HOLD_STATE = 1 << 0, /* the session's state has no use for its bytes; set when the stream is opened */
+	HOLD_PEER = 1 << 1,  /* the other end's backlog is high */
+	HOLD_EOF = 1 << 2,   /* there is nothing more to come; the stream's own, never released */
+	HOLD_TLS = 1 << 3,   /* the handshake is under way; the stream's own */
+};
+
+struct stream {
+	struct bufferevent *bev; /* NULL: not open */
+	struct event rd;
+	struct event *wr;        /* only while TLS must wait for room to write something of its own */
+	SSL *ssl;                /* the bufferevent's; NULL: plain */
+	stream_cb *cb;
+	void *owner;
+	uint64_t received;       /* bytes read so far */
+	uint64_t offered;        /* bytes written so far, backlog included */
+	int error;               /* errno of the failure, or 0 */
+	unsigned long tls_error; /* OpenSSL's code of the failure, or 0 */
+	uint8_t hold;
+	bool eof;                /* the other side ended its direction, or reading failed */
+	bool broken;             /* writing failed */
+	bool finishing;          /* stream_finish() was called */
+	bool finished;           /* our FIN is out */
+	bool truncated;          /* TLS: FIN without close_notify */
+	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
+};
+
+/* Takes fd over, also on failure (-1, out of memory). With ssl (taken over too) the handshake begins at once, STREAM_READY
+ * ends it; without, the stream is ready. It starts with HOLD_STATE. */
+must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role,
+                           stream_cb *cb, void *owner);
+
+/* Turns an open plain stream, of which nothing was read or written yet, into a TLS one. Takes ssl over. */
+must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_role role);
+
+static inline bool stream_is_open(const struct stream *stream)
+{
+	return stream->bev != NULL;
+}
+
+#define STREAM_AGAIN  0
+#define STREAM_EOF    (-1) /* a FIN; over TLS a close_notify */
+#define STREAM_FAILED (-2) /* error, tls_error, truncated say why */
+
+/* Reads what is there, at most cap bytes. Returns how many, or one of the three above; the last two stay so. */
+must_check ssize_t stream_read(struct stream *stream, void *buf, size_t cap);
+
+/* Looks at the next byte without taking it (plain only). Returns 1, or one of the three above. */
+must_check ssize_t stream_peek(struct stream *stream, uint8_t *first);
+
+/* Offers len bytes: sends what the socket takes, copies the refused rest to the backlog; data stays the caller's. Returns
+ * the backlog in bytes (0 = flowing) or STREAM_FAILED. Not after stream_finish(). */
+must_check ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+
+/* Appends length bytes of a file from offset. On plain streams they go by sendfile as the socket takes them, on TLS ones
+ * at most cap of them are read through buf. Takes nothing over: fd stays the caller's. Returns how many bytes of the file it
+ * took care of, or STREAM_FAILED; 0: the file is shorter than that. */
+must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap);
+
+size_t stream_backlog(const struct stream *stream);
+
+/* Bytes that the other end has not acknowledged: the backlog and what the kernel still holds. */
+size_t stream_unsent(const struct stream *stream);
+
+/* Bytes that the other end did acknowledge; only good to see whether there was progress. */
+uint64_t stream_progress(const struct stream *stream);
+
+/* STREAM_DRAINED is told when the backlog falls to this many bytes. */
+void stream_set_low_water(struct stream *stream, size_t low);
+
+/* TCP_USER_TIMEOUT, where the stream is TCP. */
+void stream_set_user_timeout(struct stream *stream, uint64_t ms);
+
+/* Both may be called at any time; release does nothing for a reason that does not hold. */
+void stream_hold(struct stream *stream, enum stream_hold why);
+void stream_release(struct stream *stream, enum stream_hold why);
+
+/* Ends our direction once the backlog is out: close_notify if TLS, then FIN. Reading goes on. */
+void stream_finish(struct stream *stream);
+
+/* Nothing can pass any more, either way. A stream that is not open is done. */
+bool stream_done(const struct stream *stream);
+
+/* Closes at once; what is in the backlog is lost. With reset the other end sees an RST instead of a FIN. */
+void stream_close(struct stream *stream, bool reset);
+
+/* What went wrong, in words, for the log; empty if nothing did. */
+void stream_error_text(const struct stream *stream, char *out, size_t cap);
+
+#endif
