@@ -1,7 +1,8 @@
 /* TLS contexts: for our listeners a set of certificates chosen by SNI, for backends one verifying client context.
  *
  * Always: TLS 1.2 and 1.3, AEAD suites only, no renegotiation, no compression, ALPN http/1.1 only, released buffers for
- * idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
+ * idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable
+ * once built; it belongs to a generation. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -29,19 +30,23 @@ struct tls_identity {
 
 struct tls_server; /* immutable; shared by all threads */
 
-/* Loads everything and checks that key and certificate fit. The first identity is the default; the others are chosen by
- * SNI against the names of their certificate (subjectAltName, wildcards as in X509_check_host). Every complaint names
+/* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
+ * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host).
+ * A TLS 1.2 suite that is not AEAD is left out of a configured list with a warning. Every complaint names
  * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate",
  * "certificate has expired" is a warning only and goes to warnings). NULL on failure. */
-struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err, struct err *warnings) must_check;
+struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
+                                  struct err *warnings) must_check;
 void tls_server_free(struct tls_server *server); /* every SSL made from it must be gone; NULL is allowed */
 SSL *tls_server_ssl(const struct tls_server *server) must_check; /* a new connection's SSL, accept state set; NULL: out of memory */
 
 struct tls_client; /* for backends */
 
-/* ca: PEM file, NULL or "": the system's. name: what the certificate must be for and what SNI asks for (a number is checked
- * as an IP address and sends no SNI). verify = false skips the check of chain and name. */
-struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify, struct err *err) must_check;
+/* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root. name:
+ * what the certificate must be for and what SNI asks for (a number is checked as an IP address and sends no SNI).
+ * verify = false skips the check of chain and name. */
+struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify,
+                                  struct err *err) must_check;
 void tls_client_free(struct tls_client *client);
 SSL *tls_client_ssl(const struct tls_client *client) must_check; /* connect state set */
 
