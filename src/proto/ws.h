@@ -60,7 +60,8 @@ struct ws_rx {
 	uint8_t header_len;
 	uint8_t opcode;         /* of the frame in progress */
 	uint8_t message_opcode; /* of the message in progress, 0 = none */
-	bool fin, in_payload, run_starts_message, failed;
+	bool fin, in_payload, run_starts_message;
+	uint16_t failed;        /* the close code of the violation, 0 = none */
 	uint8_t mask[4];        /* rotated: mask[0] is for the next payload byte */
 	uint64_t left;          /* payload bytes of this frame still to come */
 	uint64_t message_len;
