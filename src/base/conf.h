@@ -1,12 +1,15 @@
 /* The option-table engine: reads INI text through inih into structs described by tables. It knows no option.
  *
  *     [kind]            a single section        [kind name]       one of a repeatable kind; names are unique in a kind
- *     key = value       ; at the start of a line or after a blank begins a comment. Lists are repeated keys or commas.
+ *     key = value       Lists are repeated keys or commas; the first value given replaces the default's.
+ *     key = "value"     kept as it stands between the quotes, with ';' and '#'; for a list it is one item
+ *     ; comment         also # at the start of a line, and ; after a blank behind a value
  *
  * All complaints of one pass are gathered, each as `FILE:LINE: [route vnc] unknown option "prot"; did you mean "port"?`:
  * unknown section or option, scalar given twice, bad value, missing or needless section name, text outside a section,
- * indented line (inih would take it as a continuation), line over CONF_LINE_MAX, unreadable file. Debian's inih cuts
- * section names at 49 characters and lines at 199 bytes in silence, so our own line reader refuses both first. */
+ * indented line (inih would take it as a continuation), line over CONF_LINE_MAX that is no comment, unreadable file.
+ * Debian's inih cuts section names at 49 characters and lines at 199 bytes in silence, so our own line reader refuses
+ * both first. */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
 
@@ -20,10 +23,12 @@
 
 #define CONF_LINE_MAX 198
 #define CONF_NAME_MAX 40
+#define CONF_FILE_MAX (1024 * 1024)
 
-/* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or adds to err why not, without place or
- * option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list type parse() is called
- * once an item and appends. */
+/* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or leaves it alone and adds to err why, without
+ * place or option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list type parse() is
+ * called once an item and appends; for any other also with "", which types that can be unset take for that. clear() frees
+ * and leaves zeroes. Text and path are never NULL once read, only empty. */
 struct conf_type {
 	const char *name;                                           /* as --defaults and the manual show it: "duration" */
 	bool is_list;
@@ -53,12 +58,15 @@ struct conf_kind {
 	size_t options_count;
 };
 
+struct conf_value; /* the text of an option, and where it was given */
+
 /* What every section struct begins with. */
 struct conf_section {
 	const struct conf_kind *kind;
-	char *name;              /* "" for a single section */
-	char *file;              /* where it was opened; "command line" for the quick form */
-	int line;
+	char *name;                /* "" for a single section */
+	const char *file;          /* where it was opened; "command line" for the quick form; NULL: nowhere */
+	int line;                  /* 0: none */
+	struct conf_value *values; /* one an option; the engine's own */
 };
 
 /* The sections of one kind, in the order they were written. */
@@ -95,19 +103,26 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 /* The sections of one kind; owned by the conf. */
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);
 
-/* Whether the option was given, rather than left at its default. */
-bool conf_given(const void *section, const char *option, const struct conf *conf);
+/* Whether the option was given, rightly or wrongly, rather than left at its default. */
+bool conf_given(const void *section, const char *option);
 
-/* Adds `FILE:LINE: [kind name] ` + text, for checks that the owner of the options makes. Returns -1. */
+/* "FILE:LINE: [kind name]" as complaints begin: the line of the option, when one is named and it was given, else the line
+ * that opened the section. Cut to fit. */
+void conf_place(const void *section, const char *option, char *out, size_t cap);
+
+/* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line of that option,
+ * and its name stands in front of the text. Return -1. */
 int conf_complain(const void *section, struct err *err, const char *format, ...) printf_like(3, 4);
+int conf_complain_option(const void *section, const char *option, struct err *err, const char *format, ...) printf_like(4, 5);
 
 /* Prints every kind with every option at its default, in the form that conf_read_file reads; repeatable kinds and their
- * options are commented out. conf/sallyport.conf is this output. */
+ * options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
 /* Calls changed() with "[server] workers" for every CONF_RESTART option whose text differs between the two. */
-void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what), void *arg);
+void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what),
+                              void *arg);
 
-void conf_free(struct conf *conf); /* and every section and value in it */
+void conf_free(struct conf *conf); /* and every section and value in it; NULL is allowed */
 
 #endif
