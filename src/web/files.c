@@ -1,0 +1,568 @@
+/* files.c owns the way from a request's path to an open file and the head that describes it.
+ * It must never reach outside the tree it was opened on, never list a directory, and never read a file's bytes. */
+#include "web/files.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
+#define DATE_ROOM 32
+#define ETAG_ROOM 64
+#define OPEN_TRIES 8
+
+struct files {
+	int root;
+	const struct files_options *options;
+};
+
+/* A regular file, or fd -1. */
+struct found {
+	int fd;
+	struct stat st;
+	bool gzip;
+};
+
+/* What one request came to, before it is written down. */
+struct result {
+	const struct http_head *request;
+	char path[PATH_ROOM]; /* below the root, decoded; "" or with '/' at its end: a directory */
+	bool bare;            /* the prefix itself, without the slash that makes it a directory */
+	struct found found;
+	time_t now;
+	char etag[ETAG_ROOM], modified[DATE_ROOM];
+	uint64_t offset, length;
+};
+
+/* --- the tree ------------------------------------------------------------------------------------------------------ */
+
+static int open_beneath(int root, const char *path, uint64_t flags)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	for (int tries = 1;; tries++) {
+		long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for the result. */
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
+			return (int)fd;
+	}
+}
+
+struct files *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
+{
+	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
+		err_add(err, "%s: cache_control and content_security_policy are longer than %d bytes together", where,
+		        FILES_POLICY_MAX);
+		return NULL;
+	}
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
+		return NULL;
+	}
+	int probe = open_beneath(root, ".", O_PATH);
+	if (probe < 0) {
+		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path, strerror(errno));
+		close(root);
+		return NULL;
+	}
+	close(probe);
+
+	struct files *files = mem_zalloc(sizeof(*files));
+	files->root = root;
+	files->options = options;
+	return files;
+}
+
+void files_close(struct files *files)
+{
+	if (files == NULL)
+		return;
+	close(files->root);
+	free(files);
+}
+
+/* Everything that a visitor could learn about the tree by an error's kind is one and the same 404. */
+static int status_of_errno(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return 503;
+	case EIO:
+	case ESTALE:
+		return 500;
+	default:
+		return 404;
+	}
+}
+
+/* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send.
+ * O_NONBLOCK: a FIFO in the tree must not hang the thread before fstat has told what it is. */
+static int look_up(const struct files *files, const char *path, struct found *found)
+{
+	found->gzip = false;
+	found->fd = open_beneath(files->root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (found->fd < 0)
+		return status_of_errno(errno);
+
+	int status = 500;
+	if (fstat(found->fd, &found->st) == 0)
+		status = S_ISREG(found->st.st_mode) ? 200 : S_ISDIR(found->st.st_mode) ? 301 : 404;
+	if (status != 200) {
+		close(found->fd);
+		found->fd = -1;
+	}
+	return status;
+}
+
+/* --- from the request's path to a path in the tree ------------------------------------------------------------------ */
+
+static bool segment_allowed(const char *segment, size_t len)
+{
+	if (len == 0 || segment[0] == '.')
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)segment[i] < 0x20 || segment[i] == 0x7f || segment[i] == '/' || segment[i] == '\\')
+			return false;
+	return true;
+}
+
+/* Takes the segments of rest one by one, so that an encoded slash can't make two of one. Returns 200 or why not. */
+static int decode_segments(struct span rest, char *out)
+{
+	while (rest.n > 0) {
+		const char *slash = memchr(rest.p, '/', rest.n);
+		struct span segment = { rest.p, slash == NULL ? rest.n : (size_t)(slash - rest.p) };
+		long n = http_percent_decode(out, segment, false);
+		if (n < 0)
+			return 400;
+		if (!segment_allowed(out, (size_t)n))
+			return 404;
+		out += n;
+		if (slash != NULL)
+			*out++ = '/';
+		rest = span_skip(rest, segment.n + (slash != NULL));
+	}
+	*out = '\0';
+	return 200;
+}
+
+static int map_path(struct span path, struct span prefix, struct result *result)
+{
+	if (path.n > HTTP_TARGET_MAX || !span_starts(path, prefix))
+		return 404;
+	struct span rest = span_skip(path, prefix.n);
+	result->bare = rest.n == 0;
+	result->path[0] = '\0';
+	if (result->bare)
+		return 301;
+	if (rest.p[0] != '/')
+		return 404;
+	return decode_segments(span_skip(rest, 1), result->path);
+}
+
+static bool append(char *path, size_t cap, const char *tail)
+{
+	size_t len = strlen(path), more = strlen(tail);
+	if (len + more >= cap)
+		return false;
+	memcpy(path + len, tail, more + 1);
+	return true;
+}
+
+static int look_up_index(const struct files *files, struct result *result)
+{
+	size_t base = strlen(result->path);
+	for (size_t i = 0; i < files->options->index->count; i++) {
+		result->path[base] = '\0';
+		if (!append(result->path, sizeof(result->path), files->options->index->item[i]))
+			continue;
+		int status = look_up(files, result->path, &result->found);
+		if (status == 200 || status >= 500)
+			return status;
+	}
+	return 404;
+}
+
+static int find(const struct files *files, struct result *result)
+{
+	size_t len = strlen(result->path);
+	if (len == 0 || result->path[len - 1] == '/')
+		return look_up_index(files, result);
+	return look_up(files, result->path, &result->found);
+}
+
+/* --- gzip ---------------------------------------------------------------------------------------------------------- */
+
+/* `;q=0`, `; q=0.000` and so on: the one weight that means "not at all". */
+static bool weight_is_zero(struct span parameters)
+{
+	struct span item;
+	while (span_next(&parameters, ';', &item)) {
+		if (item.n < 3 || (item.p[0] | 0x20) != 'q' || item.p[1] != '=')
+			continue;
+		struct span weight = span_skip(item, 2);
+		while (weight.n > 0 && (weight.p[0] == '0' || weight.p[0] == '.'))
+			weight = span_skip(weight, 1);
+		return weight.n == 0;
+	}
+	return false;
+}
+
+static bool accepts_gzip(const struct http_head *request)
+{
+	struct http_list cursor = { 0 };
+	struct span element, coding;
+	bool any = false;
+	while (http_list_next(request, "Accept-Encoding", &cursor, &element)) {
+		if (!span_next(&element, ';', &coding))
+			continue;
+		if (span_eq_nocase(coding, SPAN("gzip")) || span_eq_nocase(coding, SPAN("x-gzip")))
+			return !weight_is_zero(element);
+		if (span_eq(coding, SPAN("*")))
+			any = !weight_is_zero(element);
+	}
+	return any;
+}
+
+static bool is_older(const struct stat *a, const struct stat *b)
+{
+	if (a->st_mtim.tv_sec != b->st_mtim.tv_sec)
+		return a->st_mtim.tv_sec < b->st_mtim.tv_sec;
+	return a->st_mtim.tv_nsec < b->st_mtim.tv_nsec;
+}
+
+/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. */
+static void prefer_gzip(const struct files *files, struct result *result)
+{
+	char path[PATH_ROOM + 4];
+	struct found sibling;
+
+	memcpy(path, result->path, strlen(result->path) + 1);
+	if (!accepts_gzip(result->request) || !append(path, sizeof(path), ".gz") || look_up(files, path, &sibling) != 200)
+		return;
+	if (is_older(&sibling.st, &result->found.st)) {
+		close(sibling.fd);
+		return;
+	}
+	close(result->found.fd);
+	result->found = sibling;
+	result->found.gzip = true;
+}
+
+/* --- conditions and ranges ------------------------------------------------------------------------------------------ */
+
+static void write_date(char out[DATE_ROOM], time_t when)
+{
+	struct tm tm;
+	out[0] = '\0';
+	if (gmtime_r(&when, &tm) != NULL && strftime(out, DATE_ROOM, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
+		out[0] = '\0';
+}
+
+/* The three forms of RFC 9110 section 5.6.7. */
+static bool read_date(struct span text, time_t *when)
+{
+	static const char *const forms[] = {
+		"%a, %d %b %Y %H:%M:%S GMT",
+		"%A, %d-%b-%y %H:%M:%S GMT",
+		"%a %b %d %H:%M:%S %Y",
+	};
+	char copy[48];
+	if (text.n >= sizeof(copy))
+		return false;
+	memcpy(copy, text.p, text.n);
+	copy[text.n] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct tm tm = { 0 };
+		const char *end = strptime(copy, forms[i], &tm);
+		if (end != NULL && *end == '\0') {
+			*when = timegm(&tm);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void describe(struct result *result)
+{
+	const struct stat *st = &result->found.st;
+	snprintf(result->etag, sizeof(result->etag), "\"%" PRIx64 "-%" PRIx64 "-%lx%s\"", (uint64_t)st->st_size,
+	         (uint64_t)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec, result->found.gzip ? "-gz" : "");
+	write_date(result->modified, st->st_mtim.tv_sec < result->now ? st->st_mtim.tv_sec : result->now);
+	result->length = (uint64_t)st->st_size;
+}
+
+static bool none_match_has(const struct result *result)
+{
+	struct http_list cursor = { 0 };
+	struct span tag;
+	while (http_list_next(result->request, "If-None-Match", &cursor, &tag)) {
+		if (span_starts(tag, SPAN("W/")))
+			tag = span_skip(tag, 2);
+		if (span_eq(tag, span_of(result->etag)) || span_eq(tag, SPAN("*")))
+			return true;
+	}
+	return false;
+}
+
+static bool not_modified(const struct result *result)
+{
+	if (http_field(result->request, "If-None-Match") != NULL)
+		return none_match_has(result);
+	const struct http_field *since = http_field(result->request, "If-Modified-Since");
+	time_t when;
+	return since != NULL && read_date(since->value, &when) && result->found.st.st_mtim.tv_sec <= when;
+}
+
+/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range through. */
+static bool range_wanted(const struct result *result)
+{
+	const struct http_field *condition = http_field(result->request, "If-Range");
+	if (!span_eq(result->request->method, SPAN("GET")) || http_field_count(result->request, "Range") != 1)
+		return false;
+	if (result->length == 0)
+		return false; /* no range of nothing can be told in a Content-Range */
+	return condition == NULL || span_eq(condition->value, span_of(result->etag)) ||
+	       span_eq(condition->value, span_of(result->modified));
+}
+
+/* Digits off the front of *s; a number too large to be told stands for the largest. False when there is none. */
+static bool take_number(struct span *s, uint64_t *value)
+{
+	size_t digits = 0;
+	for (*value = 0; digits < s->n && s->p[digits] >= '0' && s->p[digits] <= '9'; digits++) {
+		uint64_t digit = (uint64_t)(s->p[digits] - '0');
+		*value = *value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *value * 10 + digit;
+	}
+	*s = span_skip(*s, digits);
+	return digits > 0;
+}
+
+/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that form. */
+static bool read_range(struct span text, uint64_t size, uint64_t *first, uint64_t *last)
+{
+	if (text.n < 6 || !span_eq_nocase((struct span){ text.p, 6 }, SPAN("bytes=")))
+		return false;
+	text = span_trim(span_skip(text, 6));
+	bool has_first = take_number(&text, first);
+	if (text.n == 0 || text.p[0] != '-')
+		return false;
+	text = span_skip(text, 1);
+	bool has_last = take_number(&text, last);
+	if (text.n != 0 || (!has_first && !has_last) || (has_first && has_last && *last < *first))
+		return false;
+
+	if (!has_first)
+		*first = *last == 0 ? size : *last < size ? size - *last : 0;
+	if (!has_first || !has_last || *last >= size)
+		*last = size - 1;
+	return true;
+}
+
+static int apply_range(struct result *result)
+{
+	uint64_t first, last, size = result->length;
+	if (!range_wanted(result) || !read_range(http_field(result->request, "Range")->value, size, &first, &last))
+		return 200;
+	if (first >= size)
+		return 416;
+	result->offset = first;
+	result->length = last - first + 1;
+	return 206;
+}
+
+static int choose(const struct files *files, struct span prefix, struct result *result)
+{
+	const struct http_head *request = result->request;
+	if (!span_eq(request->method, SPAN("GET")) && !span_eq(request->method, SPAN("HEAD")))
+		return 405;
+	int status = map_path(request->path, prefix, result);
+	if (status == 200)
+		status = find(files, result);
+	if (status != 200)
+		return status;
+	prefer_gzip(files, result);
+	describe(result);
+	return not_modified(result) ? 304 : apply_range(result);
+}
+
+/* --- the answer ---------------------------------------------------------------------------------------------------- */
+
+static const char *type_of(const char *path)
+{
+	static const struct {
+		const char *suffix, *type;
+	} types[] = {
+		{ "html", "text/html; charset=utf-8" },
+		{ "htm", "text/html; charset=utf-8" },
+		{ "js", "text/javascript; charset=utf-8" },
+		{ "mjs", "text/javascript; charset=utf-8" },
+		{ "css", "text/css; charset=utf-8" },
+		{ "txt", "text/plain; charset=utf-8" },
+		{ "md", "text/markdown; charset=utf-8" },
+		{ "csv", "text/csv; charset=utf-8" },
+		{ "json", "application/json" },
+		{ "map", "application/json" },
+		{ "webmanifest", "application/manifest+json" },
+		{ "wasm", "application/wasm" },
+		{ "xml", "application/xml" },
+		{ "xhtml", "application/xhtml+xml" },
+		{ "pdf", "application/pdf" },
+		{ "gz", "application/gzip" },
+		{ "zip", "application/zip" },
+		{ "svg", "image/svg+xml" },
+		{ "png", "image/png" },
+		{ "jpg", "image/jpeg" },
+		{ "jpeg", "image/jpeg" },
+		{ "gif", "image/gif" },
+		{ "webp", "image/webp" },
+		{ "avif", "image/avif" },
+		{ "bmp", "image/bmp" },
+		{ "ico", "image/vnd.microsoft.icon" },
+		{ "cur", "image/vnd.microsoft.icon" },
+		{ "woff", "font/woff" },
+		{ "woff2", "font/woff2" },
+		{ "ttf", "font/ttf" },
+		{ "otf", "font/otf" },
+		{ "mp3", "audio/mpeg" },
+		{ "oga", "audio/ogg" },
+		{ "ogg", "audio/ogg" },
+		{ "wav", "audio/wav" },
+		{ "mp4", "video/mp4" },
+		{ "webm", "video/webm" },
+		{ "ogv", "video/ogg" },
+	};
+	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+	if (dot != NULL && (slash == NULL || dot > slash))
+		for (size_t i = 0; i < ARRAY_LEN(types); i++)
+			if (strcasecmp(dot + 1, types[i].suffix) == 0)
+				return types[i].type;
+	return "application/octet-stream";
+}
+
+/* What stands in the body of an answer that is no file. */
+static const char *text_of(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} texts[] = {
+		{ 301, "The address of this directory ends with a slash.\n" },
+		{ 400, "The address of this page is malformed.\n" },
+		{ 404, "There is no such page here.\n" },
+		{ 405, "Only GET and HEAD can be used here.\n" },
+		{ 416, "The file has no such range.\n" },
+		{ 500, "The file can't be read.\n" },
+		{ 503, "The gateway is too busy to open the file; try again.\n" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return NULL;
+}
+
+static void put_option(struct http_out *out, const char *name, const char *value)
+{
+	if (value[0] != '\0')
+		http_out_field(out, name, "%s", value);
+}
+
+static void put_file_fields(struct http_out *out, const struct files_options *options, int status, const struct result *result)
+{
+	put_option(out, "Cache-Control", options->cache_control);
+	put_option(out, "Content-Security-Policy", options->content_security_policy);
+	http_out_field(out, "ETag", "%s", result->etag);
+	put_option(out, "Last-Modified", result->modified);
+	if (result->found.gzip)
+		http_out_field(out, "Vary", "Accept-Encoding");
+	if (status == 304)
+		return;
+	http_out_field(out, "Accept-Ranges", "bytes");
+	if (result->found.gzip)
+		http_out_field(out, "Content-Encoding", "gzip");
+	if (status == 206)
+		http_out_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->offset,
+		               result->offset + result->length - 1, (uint64_t)result->found.st.st_size);
+	http_out_field(out, "Content-Type", "%s", type_of(result->path));
+	http_out_field(out, "Content-Length", "%" PRIu64, result->length);
+}
+
+static void put_text_fields(struct http_out *out, int status, const struct result *result, size_t body_len)
+{
+	struct span path = result->request->path, query = result->request->query;
+	if (status == 301)
+		http_out_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "", (int)query.n,
+		               query.p != NULL ? query.p : "");
+	if (status == 405)
+		http_out_field(out, "Allow", "GET, HEAD");
+	if (status == 416)
+		http_out_field(out, "Content-Range", "bytes */%" PRIu64, (uint64_t)result->found.st.st_size);
+	if (status == 503)
+		http_out_field(out, "Retry-After", "1");
+	http_out_field(out, "Cache-Control", "no-store");
+	http_out_field(out, "Content-Type", "text/plain; charset=utf-8");
+	http_out_field(out, "Content-Length", "%zu", body_len);
+}
+
+static void write_head(const struct files *files, const struct result *result, struct files_answer *answer)
+{
+	struct http_out out;
+	char date[DATE_ROOM];
+
+	write_date(date, result->now);
+	http_out_start(&out, answer->head, sizeof(answer->head), answer->status);
+	put_option(&out, "Date", date);
+	if (answer->body == NULL)
+		put_file_fields(&out, files->options, answer->status, result);
+	else
+		put_text_fields(&out, answer->status, result, answer->body_len);
+	http_out_field(&out, "X-Content-Type-Options", "nosniff");
+	http_out_field(&out, "Connection", answer->keep_alive ? "keep-alive" : "close");
+	http_out_end(&out);
+	assert(!out.overflow); /* FILES_HEAD_MAX and FILES_POLICY_MAX see to it */
+	answer->head_len = out.len;
+}
+
+void files_answer(const struct files *files, struct span prefix, const struct http_head *request, struct files_answer *answer)
+{
+	struct result result = { .request = request, .now = time(NULL), .found = { .fd = -1 } };
+	int status = choose(files, prefix, &result);
+
+	answer->status = status;
+	answer->keep_alive = request->keep_alive && status != 400 && status < 500;
+	answer->body = text_of(status);
+	answer->body_len = answer->body != NULL ? strlen(answer->body) : 0;
+	answer->fd = -1;
+	answer->offset = result.offset;
+	answer->length = 0;
+	write_head(files, &result, answer);
+
+	if (span_eq(request->method, SPAN("HEAD"))) {
+		answer->body = NULL;
+		answer->body_len = 0;
+	} else if (status == 200 || status == 206) {
+		answer->length = result.length;
+		answer->fd = result.found.fd;
+		result.found.fd = -1;
+	}
+	if (result.found.fd >= 0)
+		close(result.found.fd);
+}
