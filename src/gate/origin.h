@@ -7,12 +7,14 @@
 
 #include <stdbool.h>
 
-/* origin: the Origin field's value, absent when there was none (then it is no browser, and passes). authority: host[:port]
- * of the request. tls: how the client reached us, which gives both sides their default port. Passes when origin's host
- * and port equal the authority's, or when the allow list has the origin: "*" (any), a serialised origin `scheme://host[:port]` compared by scheme, host and
- * port (default ports filled in, host without case), or "null" for the literal null. Anything malformed, several
- * origins, an origin with path or user info: refused unless "*" is listed. A foreign Host cannot be detected here; that is the
- * route's `host` list. */
+/* origin: the Origin field's value, absent when there was none (then it is no browser, and passes). authority:
+ * host[:port] of the request. tls: how the client reached us. Passes when
+ * - it is our own: http or https, and the authority's host and port, where the default port on both sides is that of
+ *   origin's scheme. Over TLS only https will do; without TLS both, as a proxy in front may have ended TLS; or
+ * - the allow list has it: "*" (any), a serialised origin `scheme://host[:port]` compared by scheme, host and port
+ *   (default ports filled in, host without case, IPv6 by value), or "null" for the literal null.
+ * Anything malformed, several origins, an origin with path or user info: refused unless "*" is listed. A request with
+ * two Origin fields is the caller's to refuse. A foreign Host can't be detected here; that is the route's `host` list. */
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow);
 
 /* For configuration: is this a well-formed entry of the allow list? */

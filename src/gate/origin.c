@@ -1,0 +1,142 @@
+/* origin.c owns the question whether a web page of that origin may use the gateway.
+ * It must never be lenient: what it can't read it refuses, and no part of a name is ever matched. */
+#include "gate/origin.h"
+
+#include "proto/http.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+struct origin {
+	struct span scheme, host;
+	unsigned port; /* 0: the scheme has no default and none was given */
+};
+
+static const struct {
+	struct span scheme;
+	unsigned port;
+} default_ports[] = {
+	{ { "http", 4 }, 80 },
+	{ { "https", 5 }, 443 },
+	{ { "ws", 2 }, 80 },
+	{ { "wss", 3 }, 443 },
+};
+
+static unsigned default_port(struct span scheme)
+{
+	for (size_t i = 0; i < ARRAY_LEN(default_ports); i++)
+		if (span_eq_nocase(scheme, default_ports[i].scheme))
+			return default_ports[i].port;
+	return 0;
+}
+
+/* The way a browser writes it: 1 to 65535 without leading zeros. */
+static bool read_port(struct span text, unsigned *port)
+{
+	unsigned value = 0;
+
+	if (text.n < 1 || text.n > 5 || text.p[0] == '0')
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		value = value * 10 + (unsigned)(text.p[i] - '0');
+	}
+	*port = value;
+	return value <= 65535;
+}
+
+static bool take_scheme(struct span *rest, struct span *scheme)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
+	size_t n = 0;
+
+	while (n < rest->n && memchr(letters, rest->p[n], sizeof(letters) - 1) != NULL)
+		n++;
+	*scheme = (struct span){ rest->p, n };
+	if (n == 0 || !span_starts(span_skip(*rest, n), SPAN("://")))
+		return false;
+	*rest = span_skip(*rest, n + 3);
+	return true;
+}
+
+/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
+static bool origin_parse(struct span text, struct origin *origin)
+{
+	struct span port;
+
+	if (text.p == NULL || !take_scheme(&text, &origin->scheme))
+		return false;
+	if (!http_split_authority(text, &origin->host, &port) || origin->host.n == 0)
+		return false;
+	origin->port = default_port(origin->scheme);
+	return port.p == NULL || read_port(port, &origin->port);
+}
+
+static bool read_in6(struct span host, struct in6_addr *in6)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (host.n >= sizeof(text) || memchr(host.p, ':', host.n) == NULL)
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	return inet_pton(AF_INET6, text, in6) == 1;
+}
+
+/* An entry of the configuration may write an IPv6 address in another way than a browser does. */
+static bool host_eq(struct span a, struct span b)
+{
+	struct in6_addr x, y;
+
+	return span_eq_nocase(a, b) || (read_in6(a, &x) && read_in6(b, &y) && memcmp(&x, &y, sizeof(x)) == 0);
+}
+
+/* A page that came unencrypted may be anybody's, so over TLS it is another origin. The reverse is not so: without TLS
+ * here a proxy in front of us may have ended it, and the page is https on the same name. */
+static bool is_own(const struct origin *origin, struct span authority, bool tls)
+{
+	bool https = span_eq_nocase(origin->scheme, SPAN("https"));
+	unsigned own_port = default_port(origin->scheme);
+	struct span host, port;
+
+	if (!https && (tls || !span_eq_nocase(origin->scheme, SPAN("http"))))
+		return false;
+	if (authority.p == NULL || !http_split_authority(authority, &host, &port))
+		return false;
+	if (port.p != NULL && port.n > 0 && !read_port(port, &own_port))
+		return false;
+	return origin->port == own_port && host_eq(origin->host, host);
+}
+
+static bool is_listed(struct span text, const struct origin *origin, const char *entry)
+{
+	struct origin listed;
+
+	if (strcmp(entry, "*") == 0)
+		return true;
+	if (strcmp(entry, "null") == 0)
+		return span_eq(text, SPAN("null"));
+	return origin != NULL && origin_parse(span_of(entry), &listed) && origin->port == listed.port &&
+	       span_eq_nocase(origin->scheme, listed.scheme) && host_eq(origin->host, listed.host);
+}
+
+bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow)
+{
+	struct origin parsed;
+
+	if (origin.p == NULL)
+		return true;
+	bool well_formed = origin_parse(origin, &parsed);
+	for (size_t i = 0; i < allow->count; i++)
+		if (is_listed(origin, well_formed ? &parsed : NULL, allow->item[i]))
+			return true;
+	return well_formed && is_own(&parsed, authority, tls);
+}
+
+bool origin_entry_valid(const char *entry)
+{
+	struct origin parsed;
+
+	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || origin_parse(span_of(entry), &parsed);
+}
