@@ -325,7 +325,7 @@ static void conn_head(struct load *load, struct conn *conn)
 		return;
 	take = (size_t)(end - conn->head) + 4 - before;
 	conn_open(load, conn);
-	if (conn->phase == OPEN && (size_t)n > take)
+	if (conn->phase == OPEN && (size_t)n > take && load->mode->on_data != NULL)
 		load->mode->on_data(load, conn, load->buffer + take, (size_t)n - take);
 }
 
