@@ -466,7 +466,7 @@ static void test_traversals(void **state)
 static void test_traversals_below_a_prefix(void **state)
 {
 	static const char *const targets[] = {
-		"/vncx/vnc.html", "/vn/vnc.html", "/vnc.html",      "/vnc//vnc.html",        "/vnc/../vnc.html",
+		"/vncx/vnc.html", "/vncxvnc.html", "/vn/vnc.html", "/vnc.html",      "/vnc//vnc.html",        "/vnc/../vnc.html",
 		"/vnc%2fvnc.html", "/vnc/%2fetc/passwd", "/vnc/..", "/%76nc/vnc.html", "/vnc/%2e%2e/outside/secret.txt",
 	};
 	struct fixture *f = *state;
@@ -651,12 +651,12 @@ static void test_last_modified_is_never_in_the_future(void **state)
 	struct fixture *f = *state;
 	put_file(f, "tree/future.txt", "x");
 	char *path = mem_printf("%s/tree/future.txt", f->base);
-	struct timespec times[2] = { { .tv_sec = 32503680000 }, { .tv_sec = 32503680000 } }; /* the year 3000 */
+	struct timespec times[2] = { { .tv_sec = 2114380800 }, { .tv_sec = 2114380800 } }; /* the year 2037 */
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 	free(path);
 	ask(f, "/future.txt", "");
 	check_status(f, 200);
-	assert_null(strstr(field(f, "Last-Modified"), "3000"));
+	assert_null(strstr(field(f, "Last-Modified"), "2037"));
 }
 
 static void test_types(void **state)
