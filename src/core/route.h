@@ -1,6 +1,7 @@
 /* The route table: which [route] a request gets. Most specific wins: a route that names the host before one that does
  * not, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or token_file),
- * any other request only those with a root. Immutable; belongs to a generation. */
+ * any other request only those with a root. A prefix route with a root also gets the prefix itself, without its slash, which
+ * files_answer() turns into a redirection. Immutable; belongs to a generation. */
 #ifndef CORE_ROUTE_H
 #define CORE_ROUTE_H
 

@@ -73,14 +73,24 @@ struct quick_form {
 	size_t origins_count;
 };
 
-/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can: a listener and a route at least,
- * an address for every listener, TLS listeners need a [tls], exactly one of target, token_file and root for each route (the quick form's --web makes a route of its own),
- * names of listeners that exist, low_water < high_water <= 192k, routes that tie (same listen, host, path and same kind of request), option that
- * can't matter (target_ca without tls: target), client_ca where client certificates are asked for, valid origin entries. All complaints at once. NULL on failure. */
+/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All complaints at
+ * once; NULL on failure. Checked are: a listener and a route at least; an address for every listener, and no address twice;
+ * a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities where client
+ * certificates are asked for; exactly one of target, token_file and root in a route (the quick form's --web makes a route
+ * of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols; low_water < high_water <=
+ * 192k; durations that may not be 0; routes that tie (a listener, a host, the path and the kind of request in common);
+ * options that can't matter where they stand. */
 struct settings *settings_read(const char *path, struct err *err) must_check;
 struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
 void settings_free(struct settings *settings);
 
+/* Every option with its default, in the form of a configuration file. */
 void settings_print_defaults(FILE *out);
+
+/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", all else is exact. */
+struct span settings_path_prefix(const char *path, bool *exact);
+
+/* A host name as it is compared: without brackets and final dot. */
+struct span settings_host(struct span host);
 
 #endif

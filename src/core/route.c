@@ -1,0 +1,147 @@
+/* route.c owns the order of the routes, and what each holds open: its web root, its client context.
+ * It must never look at a request beyond its kind, listener, authority and path: who may pass is for the gates. */
+#include "core/route.h"
+
+#include "base/mem.h"
+#include "proto/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACE_MAX 512
+
+/* --- building --------------------------------------------------------------------------------------------------------- */
+
+static int route_open(struct route *route, struct err *err)
+{
+	const struct route_settings *set = route->set;
+	char place[PLACE_MAX];
+
+	if (set->root[0] != '\0') {
+		conf_place(set, "root", place, sizeof(place));
+		route->files = files_open(place, set->root, &route->files_options, err);
+		if (route->files == NULL)
+			return -1;
+	}
+	if (set->target.tls) {
+		conf_place(set, "target", place, sizeof(place));
+		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
+		route->tls = tls_client_new(place, set->target_ca, name, set->target_verify, err);
+		if (route->tls == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static void route_init(struct route *route, const struct route_settings *set)
+{
+	*route = (struct route){ .set = set };
+	route->prefix = settings_path_prefix(set->path, &route->exact);
+	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
+}
+
+/* The most specific first. Routes that are equal here never match the same request: settings_read() saw to that. */
+static int route_order(const void *left, const void *right)
+{
+	const struct route *a = left, *b = right;
+	bool a_host = a->set->host.count > 0, b_host = b->set->host.count > 0;
+
+	if (a_host != b_host)
+		return a_host ? -1 : 1;
+	if (a->exact != b->exact)
+		return a->exact ? -1 : 1;
+	return a->prefix.n == b->prefix.n ? 0 : a->prefix.n > b->prefix.n ? -1 : 1;
+}
+
+int routes_build(struct routes *routes, const struct settings *settings, struct err *err)
+{
+	int status = 0;
+
+	routes->count = settings->routes_count;
+	routes->item = mem_zalloc(routes->count * sizeof(*routes->item));
+	for (size_t i = 0; i < routes->count; i++)
+		route_init(&routes->item[i], settings->routes[i]);
+	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
+	for (size_t i = 0; i < routes->count; i++) { /* in its last place: the web root keeps a pointer to files_options */
+		if (route_open(&routes->item[i], err) != 0)
+			status = -1;
+	}
+	if (status != 0)
+		routes_clear(routes);
+	return status;
+}
+
+void routes_clear(struct routes *routes)
+{
+	for (size_t i = 0; i < routes->count; i++) {
+		files_close(routes->item[i].files);
+		if (routes->item[i].tls != NULL)
+			tls_client_free(routes->item[i].tls);
+	}
+	free(routes->item);
+	*routes = (struct routes){ NULL, 0 };
+}
+
+/* --- matching --------------------------------------------------------------------------------------------------------- */
+
+static bool listen_matches(const struct route *route, const char *listen)
+{
+	const struct str_list *names = &route->set->listen;
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->item[i], listen) == 0)
+			return true;
+	}
+	return names->count == 0;
+}
+
+static bool host_matches(const struct route *route, struct span host)
+{
+	const struct str_list *names = &route->set->host;
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (host.p != NULL && span_eq_nocase(settings_host(span_of(names->item[i])), host))
+			return true;
+	}
+	return names->count == 0;
+}
+
+static bool path_matches(const struct route *route, struct span path)
+{
+	if (route->exact)
+		return span_eq(route->prefix, path);
+	if (!span_starts(path, route->prefix))
+		return false;
+	return path.n > route->prefix.n ? path.p[route->prefix.n] == '/' : route->files != NULL;
+}
+
+static struct span authority_host(struct span authority)
+{
+	struct span host, port;
+
+	if (authority.p == NULL || !http_split_authority(authority, &host, &port))
+		return (struct span){ NULL, 0 };
+	return settings_host(host);
+}
+
+enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                               struct span path, const struct route **found)
+{
+	struct span host = authority_host(authority);
+	bool other_host = false, other_kind = false;
+
+	for (size_t i = 0; i < routes->count; i++) {
+		const struct route *route = &routes->item[i];
+		if (!listen_matches(route, listen) || !path_matches(route, path))
+			continue;
+		if ((route->files == NULL) != upgrade) {
+			other_kind = other_kind || host_matches(route, host);
+		} else if (host_matches(route, host)) {
+			*found = route;
+			return ROUTE_FOUND;
+		} else {
+			other_host = true;
+		}
+	}
+	return other_host ? ROUTE_OTHER_HOST : other_kind ? ROUTE_OTHER_KIND : ROUTE_NONE;
+}

@@ -1,0 +1,541 @@
+/* settings.c owns what the options mean together: their types, the sections there are, and the checks across options.
+ * It must never touch what a setting names (no file is opened, no address bound): building a generation does that. */
+#include "core/settings.h"
+
+#include "base/mem.h"
+#include "gate/origin.h"
+#include "net/tls.h"
+#include "proto/http.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HIGH_WATER_MAX (192 * 1024) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
+
+/* --- types ------------------------------------------------------------------------------------------------------------ */
+
+/* A type that is one of some words; the field is the word's index, which the enum named in settings.h follows. */
+#define CHOICE(id, ...)                                                                                                \
+	static int id##_parse(const char *text, void *field, struct err *err)                                          \
+	{                                                                                                              \
+		static const char *const words[] = { __VA_ARGS__ };                                                    \
+		return conf_choose(text, words, ARRAY_LEN(words), field, err);                                         \
+	}                                                                                                              \
+	static const struct conf_type conf_##id = { "choice", false, id##_parse, NULL };
+
+CHOICE(log_level, "error", "warn", "info", "debug")
+CHOICE(log_format, "text", "json")
+CHOICE(tls_mode, "off", "on", "auto")
+CHOICE(tls_client, "off", "optional", "required")
+CHOICE(tls_version, "1.2", "1.3")
+CHOICE(message_kinds, "both", "binary", "text")
+CHOICE(connect_error, "auto", "close", "http")
+
+static int message_kind_parse(const char *text, void *field, struct err *err)
+{
+	static const char *const words[] = { "binary", "text" };
+	int word;
+
+	if (conf_choose(text, words, ARRAY_LEN(words), &word, err) != 0)
+		return -1;
+	*(int *)field = word == 0 ? MESSAGES_BINARY : MESSAGES_TEXT;
+	return 0;
+}
+
+static int mode_parse(const char *text, void *field, struct err *err)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0777)
+		return err_add(err, "\"%s\" is no octal mode from 0000 to 0777", text);
+	*(uint32_t *)field = (uint32_t)mode;
+	return 0;
+}
+
+static int target_parse(const char *text, void *field, struct err *err)
+{
+	return text[0] == '\0' ? 0 : address_parse_target(field, text, err);
+}
+
+static void target_clear(void *field)
+{
+	address_clear(field);
+}
+
+static int listen_addresses_parse(const char *text, void *field, struct err *err)
+{
+	struct address_list *list = field;
+	struct address address;
+
+	if (address_parse_listen(&address, text, err) != 0)
+		return -1;
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = address;
+	return 0;
+}
+
+static void listen_addresses_clear(void *field)
+{
+	struct address_list *list = field;
+
+	for (size_t i = 0; i < list->count; i++)
+		address_clear(&list->item[i]);
+	free(list->item);
+	*list = (struct address_list){ NULL, 0 };
+}
+
+static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse, listen_addresses_clear };
+static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL };
+static const struct conf_type conf_target = { "target", false, target_parse, target_clear };
+static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL };
+
+/* --- tables ----------------------------------------------------------------------------------------------------------- */
+
+#define ROW(owner, name, type, def, flags, help) { #name, &conf_##type, offsetof(struct owner, name), def, flags, help },
+
+static const struct conf_option server_options[] = {
+#define OPT(name, type, def, flags, help) ROW(server_settings, name, type, def, flags, help)
+#include "core/server.def"
+#undef OPT
+};
+static const struct conf_option listen_options[] = {
+#define OPT(name, type, def, flags, help) ROW(listen_settings, name, type, def, flags, help)
+#include "core/listen.def"
+#undef OPT
+};
+static const struct conf_option tls_options[] = {
+#define OPT(name, type, def, flags, help) ROW(tls_settings, name, type, def, flags, help)
+#include "core/tls.def"
+#undef OPT
+};
+static const struct conf_option route_options[] = {
+#define OPT(name, type, def, flags, help) ROW(route_settings, name, type, def, flags, help)
+#include "core/route.def"
+#undef OPT
+};
+
+#define KIND(id, repeatable, help) { #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
+
+static const struct conf_kind server_kind = KIND(server, false, "The process as a whole.");
+static const struct conf_kind listen_kind = KIND(listen, true, "Where clients come in. One section for each way in; at least one.");
+static const struct conf_kind tls_kind = KIND(tls, true, "A certificate. The first section is the default, the server name of a client chooses the others.");
+static const struct conf_kind route_kind = KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
+
+static const struct conf_kind *const kinds[] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
+
+/* --- small questions -------------------------------------------------------------------------------------------------- */
+
+struct span settings_path_prefix(const char *path, bool *exact)
+{
+	size_t n = strlen(path);
+
+	*exact = n < 2 || strcmp(path + n - 2, "/*") != 0;
+	return (struct span){ path, *exact ? n : n - 2 };
+}
+
+struct span settings_host(struct span host)
+{
+	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		return (struct span){ host.p + 1, host.n - 2 };
+	if (host.n > 1 && host.p[host.n - 1] == '.')
+		host.n--;
+	return host;
+}
+
+static bool made_of(struct span s, const char *set)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
+			return false;
+	}
+	return s.n > 0;
+}
+
+static bool host_valid(const char *text)
+{
+	struct span host = settings_host(span_of(text));
+	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
+
+	if (in6)
+		return made_of(host, "0123456789abcdefABCDEF:.");
+	return made_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+}
+
+static bool path_valid(const char *path)
+{
+	bool exact;
+	struct span fixed = settings_path_prefix(path, &exact);
+
+	for (size_t i = 0; i < fixed.n; i++) {
+		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
+			return false;
+	}
+	return path[0] == '/';
+}
+
+static const struct listen_settings *listen_find(const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->listens_count; i++) {
+		if (strcmp(s->listens[i]->section.name, name) == 0)
+			return s->listens[i];
+	}
+	return NULL;
+}
+
+/* --- checks of listeners and certificates ----------------------------------------------------------------------------- */
+
+/* A duration of which 0 would be a dead gateway rather than "never". */
+static void check_not_zero(const void *section, const char *option, uint64_t value, struct err *err)
+{
+	if (value == 0)
+		conf_complain_option(section, option, err, "must be more than 0");
+}
+
+static void check_unique_address(const struct settings *s, size_t i, size_t k, struct err *err)
+{
+	const struct address *address = &s->listens[i]->address.item[k];
+
+	if (address->kind == ADDRESS_TCP && address->port == 0)
+		return; /* the kernel will choose another port for each */
+	for (size_t j = 0; j <= i; j++) {
+		const struct address_list *list = &s->listens[j]->address;
+		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
+			if (strcmp(list->item[n].text, address->text) == 0)
+				conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already", address->text,
+				                     s->listens[j]->section.name);
+		}
+	}
+}
+
+static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
+{
+	const struct listen_settings *l = s->listens[i];
+	bool unix_path = false;
+
+	if (!conf_given(l, "address"))
+		conf_complain(l, err, "has no address; write, for example, address = *:6080");
+	for (size_t k = 0; k < l->address.count; k++) {
+		check_unique_address(s, i, k, err);
+		unix_path = unix_path || (l->address.item[k].kind == ADDRESS_UNIX && l->address.item[k].name[0] == '/');
+	}
+	if (conf_given(l, "unix_mode") && !unix_path)
+		conf_complain_option(l, "unix_mode", err, "can't matter: no address is unix:/path");
+	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
+		conf_complain_option(l, "tls", err, "needs a certificate: %s",
+		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
+	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
+	if (l->backlog < 1 || l->backlog > 65535)
+		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
+}
+
+static void check_tls(const struct tls_settings *t, bool used, struct err *err)
+{
+	if (!used)
+		conf_complain(t, err, "would never be used: no listener has tls = on or tls = auto");
+	if (!conf_given(t, "certificate"))
+		conf_complain(t, err, "has no certificate; write certificate = FILE");
+	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, "client_ca"))
+		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
+	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))
+		conf_complain_option(t, "client_ca", err, "can't matter without client_certificate = optional or required");
+	if (t->min_version == 1 && conf_given(t, "ciphers"))
+		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
+}
+
+static void check_server(const struct server_settings *server, struct err *err)
+{
+	const char *log = server->log;
+
+	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
+		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
+	if (server->workers > 256)
+		conf_complain_option(server, "workers", err, "must be at most 256");
+	if (server->resolver_threads < 1 || server->resolver_threads > 64)
+		conf_complain_option(server, "resolver_threads", err, "must be from 1 to 64");
+}
+
+/* --- checks of routes ------------------------------------------------------------------------------------------------- */
+
+static bool route_is_root(const struct route_settings *r)
+{
+	return conf_given(r, "root");
+}
+
+static bool check_purpose(const struct route_settings *r, struct err *err)
+{
+	int given = conf_given(r, "target") + conf_given(r, "token_file") + conf_given(r, "root");
+
+	if (given == 0)
+		conf_complain(r, err, "leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
+	if (given > 1)
+		conf_complain(r, err, "has more than one of target, token_file and root; write a route for each");
+	return given == 1;
+}
+
+/* Options that mean something for one kind of route only. */
+static void check_idle_options(const struct route_settings *r, struct err *err)
+{
+	enum { FOR_ROOT, FOR_TARGETS, FOR_TLS };
+	static const char *const wants[] = { "root", "target or token_file", "a target of the form tls:HOST:PORT" };
+	static const struct {
+		const char *name;
+		int wants;
+	} options[] = {
+		{ "index", FOR_ROOT }, { "cache_control", FOR_ROOT }, { "content_security_policy", FOR_ROOT },
+		{ "origin", FOR_TARGETS }, { "accept", FOR_TARGETS }, { "send", FOR_TARGETS }, { "subprotocol", FOR_TARGETS },
+		{ "require_subprotocol", FOR_TARGETS }, { "connect_error", FOR_TARGETS }, { "connect_timeout", FOR_TARGETS },
+		{ "ping_interval", FOR_TARGETS }, { "pong_timeout", FOR_TARGETS }, { "max_message", FOR_TARGETS },
+		{ "max_frame_rate", FOR_TARGETS },
+		{ "target_ca", FOR_TLS }, { "target_name", FOR_TLS }, { "target_verify", FOR_TLS },
+	};
+	bool tls = r->target.tls || (conf_given(r, "target") && r->target.text == NULL); /* a bad target: benefit of doubt */
+	const bool has[] = { route_is_root(r), !route_is_root(r), tls };
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (conf_given(r, options[i].name) && !has[options[i].wants])
+			conf_complain_option(r, options[i].name, err, "can't matter without %s", wants[options[i].wants]);
+	}
+}
+
+static void check_listen_names(const struct settings *s, const struct route_settings *r, struct err *err)
+{
+	const char **names = mem_resize(NULL, s->listens_count + 1, sizeof(*names));
+
+	for (size_t i = 0; i < s->listens_count; i++)
+		names[i] = s->listens[i]->section.name;
+	for (size_t i = 0; i < r->listen.count; i++) {
+		if (listen_find(s, r->listen.item[i]) != NULL)
+			continue;
+		const char *near = str_nearest(r->listen.item[i], names, s->listens_count);
+		conf_complain_option(r, "listen", err, "there is no [listen %s]%s%s%s", r->listen.item[i],
+		                     near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
+	}
+	free(names);
+}
+
+static void check_words(const struct route_settings *r, struct err *err)
+{
+	if (!path_valid(r->path))
+		conf_complain_option(r, "path", err, "\"%s\" is no path; write /exact or /prefix/*", r->path);
+	for (size_t i = 0; i < r->host.count; i++) {
+		if (!host_valid(r->host.item[i]))
+			conf_complain_option(r, "host", err, "\"%s\" is no host name; write it without scheme, port and '*'",
+			                     r->host.item[i]);
+	}
+	for (size_t i = 0; i < r->origin.count; i++) {
+		if (!origin_entry_valid(r->origin.item[i]))
+			conf_complain_option(r, "origin", err, "\"%s\" is no origin; write scheme://host[:port], null or *",
+			                     r->origin.item[i]);
+	}
+	for (size_t i = 0; i < r->subprotocol.count; i++) {
+		if (!http_is_token(span_of(r->subprotocol.item[i])))
+			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows", r->subprotocol.item[i]);
+	}
+	if (r->require_subprotocol && r->subprotocol.count == 0)
+		conf_complain_option(r, "require_subprotocol", err, "there is no subprotocol to require");
+}
+
+static void check_quantities(const struct route_settings *r, struct err *err)
+{
+	if (r->high_water > HIGH_WATER_MAX)
+		conf_complain_option(r, "high_water", err, "must be at most %dk", HIGH_WATER_MAX / 1024);
+	if (r->low_water >= r->high_water)
+		conf_complain_option(r, conf_given(r, "low_water") ? "low_water" : "high_water", err,
+		                     "low_water (%llu) must be less than high_water (%llu)", (unsigned long long)r->low_water,
+		                     (unsigned long long)r->high_water);
+	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
+	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
+	check_not_zero(r, "close_timeout", r->close_timeout, err);
+	check_not_zero(r, "linger_timeout", r->linger_timeout, err);
+}
+
+/* Empty means all. */
+static bool lists_meet(const struct str_list *a, const struct str_list *b, struct span (*key)(struct span))
+{
+	if (a->count == 0 || b->count == 0)
+		return true;
+	for (size_t i = 0; i < a->count; i++) {
+		for (size_t k = 0; k < b->count; k++) {
+			if (span_eq_nocase(key(span_of(a->item[i])), key(span_of(b->item[k]))))
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct span as_it_is(struct span s)
+{
+	return s;
+}
+
+static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
+{
+	bool hosts = (a->host.count == 0) == (b->host.count == 0) && lists_meet(&a->host, &b->host, settings_host);
+
+	return route_is_root(a) == route_is_root(b) && strcmp(a->path, b->path) == 0 && hosts &&
+	       lists_meet(&a->listen, &b->listen, as_it_is);
+}
+
+static void check_ties(const struct settings *s, size_t i, struct err *err)
+{
+	const struct route_settings *r = s->routes[i];
+
+	for (size_t k = 0; k < i; k++) {
+		const struct route_settings *other = s->routes[k];
+		if (routes_tie(other, r))
+			conf_complain(r, err, "takes the same requests as [route %s]; give one of them another path, host or listen",
+			              other->section.name);
+	}
+}
+
+static void check_route(const struct settings *s, size_t i, bool whole, struct err *err)
+{
+	const struct route_settings *r = s->routes[i];
+
+	if (check_purpose(r, err)) {
+		check_idle_options(r, err);
+		check_ties(s, i, err);
+	}
+	if (whole)
+		check_listen_names(s, r, err);
+	check_words(r, err);
+	check_quantities(r, err);
+}
+
+/* whole: every section could be read, so one that is missing is missing. */
+static void check(const struct settings *s, const char *where, bool whole, struct err *err)
+{
+	bool tls_used = !whole;
+
+	check_server(s->server, err);
+	if (s->listens_count == 0 && whole)
+		err_add(err, "%s: nothing to listen on: there is no section [listen NAME]", where);
+	for (size_t i = 0; i < s->listens_count; i++) {
+		check_listen(s, i, whole, err);
+		tls_used = tls_used || s->listens[i]->tls != TLS_MODE_OFF;
+	}
+	for (size_t i = 0; i < s->tls_count; i++)
+		check_tls(s->tls[i], tls_used, err);
+	if (s->routes_count == 0 && whole)
+		err_add(err, "%s: every request would be refused: there is no section [route NAME]", where);
+	for (size_t i = 0; i < s->routes_count; i++)
+		check_route(s, i, whole, err);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
+
+/* Sections come as pointers to void; what they point to begins with a struct conf_section of that kind. */
+static const void *sections_of(const struct conf *conf, const char *kind, size_t *count)
+{
+	const struct conf_sections *sections = conf_sections(conf, kind);
+
+	*count = sections->count;
+	return sections->item;
+}
+
+/* Takes conf over. errors: how many complaints there were before it was read; any more mean failure. */
+static struct settings *settings_new(struct conf *conf, const char *where, bool quick, unsigned errors, struct err *err)
+{
+	struct settings *s = mem_zalloc(sizeof(*s));
+
+	s->conf = conf;
+	s->quick = quick;
+	s->server = conf_sections(conf, "server")->item[0];
+	s->listens = sections_of(conf, "listen", &s->listens_count);
+	s->tls = sections_of(conf, "tls", &s->tls_count);
+	s->routes = sections_of(conf, "route", &s->routes_count);
+	check(s, where, err->count == errors, err);
+	if (err->count == errors)
+		return s;
+	settings_free(s);
+	return NULL;
+}
+
+void settings_free(struct settings *settings)
+{
+	if (settings == NULL)
+		return;
+	conf_free(settings->conf);
+	free(settings);
+}
+
+static int is_conf_name(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && n > 5 && strcmp(entry->d_name + n - 5, ".conf") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name); /* alphasort would ask the locale */
+}
+
+static void read_directory(struct conf *conf, const char *directory, struct err *err)
+{
+	struct dirent **entries;
+	int count = scandir(directory, &entries, is_conf_name, by_name);
+
+	if (count < 0) {
+		if (errno != ENOENT)
+			err_add(err, "%s: cannot be read: %s", directory, strerror(errno));
+		return;
+	}
+	for (int i = 0; i < count; i++) {
+		char *path = mem_printf("%s/%s", directory, entries[i]->d_name);
+		conf_read_file(conf, path, err);
+		free(path);
+		free(entries[i]);
+	}
+	free(entries);
+}
+
+struct settings *settings_read(const char *path, struct err *err)
+{
+	struct conf *conf = conf_new(kinds, ARRAY_LEN(kinds));
+	unsigned errors = err->count;
+	const char *slash = strrchr(path, '/');
+	char *directory = mem_printf("%.*sconf.d", slash != NULL ? (int)(slash - path) + 1 : 0, path);
+
+	conf_read_file(conf, path, err);
+	read_directory(conf, directory, err);
+	free(directory);
+	return settings_new(conf, path, false, errors, err);
+}
+
+static void quick_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value, struct err *err)
+{
+	if (value != NULL)
+		conf_set(conf, kind, name, option, value, err);
+}
+
+struct settings *settings_quick(const struct quick_form *form, struct err *err)
+{
+	struct conf *conf = conf_new(kinds, ARRAY_LEN(kinds));
+	unsigned errors = err->count;
+	bool tls = form->cert != NULL || form->key != NULL;
+
+	quick_set(conf, "server", "", "workers", form->workers, err);
+	quick_set(conf, "server", "", "log_level", form->log_level, err);
+	quick_set(conf, "listen", "quick", "address", form->listen, err);
+	quick_set(conf, "listen", "quick", "tls", form->tls != NULL ? form->tls : tls ? "on" : NULL, err);
+	quick_set(conf, "tls", "quick", "certificate", form->cert, err);
+	quick_set(conf, "tls", "quick", "key", form->key, err);
+	quick_set(conf, "route", "quick", "target", form->target, err);
+	quick_set(conf, "route", "quick", "token_file", form->token_file, err);
+	for (size_t i = 0; i < form->origins_count; i++)
+		quick_set(conf, "route", "quick", "origin", form->origins[i], err);
+	quick_set(conf, "route", "web", "root", form->web, err);
+	return settings_new(conf, "command line", true, errors, err);
+}
+
+void settings_print_defaults(FILE *out)
+{
+	fputs("# Every option of sallyport with its default. A line that begins with ';' is an option left at its default, in a\n"
+	      "# section to copy and name; one with '#' is a comment. See sallyport.conf(5). Check with: sallyport -t -c FILE\n",
+	      out);
+	conf_print_defaults(kinds, ARRAY_LEN(kinds), out);
+}
