@@ -1,6 +1,9 @@
-/* Host names to addresses, off the event loops: getaddrinfo runs in a few helper threads, because it blocks (a look-up
- * that hangs for 30 s may delay no other route). The last good answer of a name is kept and used, and refreshed in the
- * background, when a later look-up fails or a fresh one is not older than a few seconds. */
+/* Host names to addresses, off the event loops: getaddrinfo runs in a few helper threads, because it blocks.
+ *
+ * An answer is used for RESOLVE_FRESH_MS without asking again, and a look-up of a name that is already being looked up
+ * shares that one's answer. The last good answer is kept longer, for at most RESOLVE_KEEP_MS: it is the answer when a
+ * later look-up fails for want of a name server (a plain "no such name" is believed), and whoever finds that a look-up
+ * hangs can take it by resolve_last_good(). */
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
 
@@ -17,6 +20,9 @@ struct resolver;
 struct resolve; /* one look-up under way */
 
 #define RESOLVE_MAX 16 /* addresses of one answer that are kept, in getaddrinfo's order (RFC 6724) */
+#define RESOLVE_NAMES_MAX 64 /* names whose answers are kept; those being looked up come on top */
+#define RESOLVE_FRESH_MS 5000
+#define RESOLVE_KEEP_MS 3600000
 
 struct resolved {
 	size_t count;             /* 0: the name was not found, or the look-up failed */
@@ -27,18 +33,38 @@ struct resolved {
 	} addr[RESOLVE_MAX];
 };
 
-struct resolver *resolver_new(unsigned threads) must_check; /* NULL on failure, with errno */
-void resolver_free(struct resolver *resolver);                   /* waits for nothing: a hung look-up must not delay the exit */
+/* Fills *answer with stream addresses of host (port 0), or sets count 0 and an EAI_* error. May block. Called on helper
+ * threads, several at a time. */
+typedef void resolve_lookup(void *arg, const char *host, struct resolved *answer);
+
+struct resolver_options {
+	unsigned threads;         /* look-ups at a time; all are started at once, with all signals blocked */
+	uint64_t fresh_ms;        /* 0: RESOLVE_FRESH_MS */
+	resolve_lookup *lookup;   /* NULL: getaddrinfo with AI_ADDRCONFIG */
+	void *lookup_arg;
+};
+
+struct resolver *resolver_new(const struct resolver_options *options) must_check; /* NULL on failure, with errno */
+
+/* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its thread,
+ * and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun any more. */
+void resolver_free(struct resolver *resolver);
 
 /* A numeric host fills *answer and returns true without any look-up. */
 bool resolve_numeric(const char *host, uint16_t port, struct resolved *answer);
 
+/* The last good answer for host, if one is kept. From any thread. */
+bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t port, struct resolved *answer);
+
 typedef void resolve_cb(void *arg, const struct resolved *answer);
 
-/* Starts a look-up; cb runs once, later, on the thread that owns box; never from inside this call. NULL on failure (out of memory). */
+/* Starts a look-up; cb runs once, later, on the thread that owns box; never from inside this call. NULL on failure (out of
+ * memory). Before box is freed every resolve that was started with it must be done or cancelled. */
 struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port,
                               resolve_cb *cb, void *arg) must_check;
-/* On box's thread, before cb ran. cb will not run; the helper thread finishes on its own and its answer is dropped. */
+
+/* On box's thread, before cb ran. cb will not run, and box may be freed; the helper thread finishes on its own, and its
+ * answer is kept for the next one who asks. */
 void resolve_cancel(struct resolve *resolve);
 
 #endif

@@ -1,0 +1,434 @@
+/* resolve.c owns the helper threads, the names they look up, and the answers that are kept.
+ * It must never call back with its lock held, nor look anything up on the caller's thread. */
+#include "net/resolve.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Shared by the helper threads, the askers and the owner; the last of them frees it. */
+struct resolver {
+	pthread_mutex_t lock; /* guards everything that can change, here and in every name and resolve */
+	pthread_cond_t work;
+	unsigned refs;        /* helper threads, and the owner until resolver_free */
+	bool closing;
+	struct list names;    /* every name, the least recently used first */
+	struct list queue;    /* names that wait for a thread */
+
+	uint64_t fresh_ms;
+	resolve_lookup *lookup;
+	void *lookup_arg;
+};
+
+/* A host name: the last good answer for it, or the look-up under way, or both. */
+struct name {
+	struct list_node in_names, in_queue;
+	struct list askers;
+	bool pending;        /* queued or being looked up; it can't be freed */
+	uint64_t good_at;    /* when the answer came; meaningless while count is 0 */
+	struct resolved good;
+	char host[];
+};
+
+struct resolve {
+	struct mail mail;         /* must be first */
+	struct resolver *resolver;
+	struct name *name;        /* while waiting for the answer; NULL once it is posted */
+	struct list_node in_askers;
+	struct mailbox *box;
+	bool cancelled;           /* after the answer was posted; box's thread only */
+	uint16_t port;
+	resolve_cb *cb;
+	void *arg;
+	struct resolved answer;
+};
+
+/* --- addresses ----------------------------------------------------------------------------------------------------- */
+
+static void set_port(struct sockaddr_storage *sa, uint16_t port)
+{
+	if (sa->ss_family == AF_INET)
+		((struct sockaddr_in *)sa)->sin_port = htons(port);
+	else
+		((struct sockaddr_in6 *)sa)->sin6_port = htons(port);
+}
+
+static void copy_answer(struct resolved *to, const struct resolved *from, uint16_t port)
+{
+	to->count = from->count;
+	to->error = from->error;
+	for (size_t i = 0; i < from->count; i++) {
+		to->addr[i] = from->addr[i];
+		set_port(&to->addr[i].sa, port);
+	}
+}
+
+static void add_address(struct resolved *answer, const void *sa, size_t len)
+{
+	if (answer->count == RESOLVE_MAX)
+		return;
+	memcpy(&answer->addr[answer->count].sa, sa, len);
+	answer->addr[answer->count].len = (socklen_t)len;
+	answer->count++;
+}
+
+static bool read_in6(const char *host, struct sockaddr_in6 *in6)
+{
+	char number[INET6_ADDRSTRLEN];
+	const char *scope = strchr(host, '%');
+	size_t n = scope == NULL ? strlen(host) : (size_t)(scope - host);
+
+	if (n >= sizeof(number))
+		return false;
+	memcpy(number, host, n);
+	number[n] = '\0';
+	*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
+	if (scope != NULL)
+		in6->sin6_scope_id = if_nametoindex(scope + 1);
+	return inet_pton(AF_INET6, number, &in6->sin6_addr) == 1 && (scope == NULL || in6->sin6_scope_id != 0);
+}
+
+bool resolve_numeric(const char *host, uint16_t port, struct resolved *answer)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6;
+
+	answer->count = 0;
+	answer->error = 0;
+	if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+		add_address(answer, &in, sizeof(in));
+	} else if (read_in6(host, &in6)) {
+		in6.sin6_port = htons(port);
+		add_address(answer, &in6, sizeof(in6));
+	}
+	return answer->count > 0;
+}
+
+static void lookup_by_getaddrinfo(void *arg, const char *host, struct resolved *answer)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo *all;
+
+	(void)arg;
+	answer->count = 0;
+	answer->error = getaddrinfo(host, NULL, &hints, &all);
+	if (answer->error != 0)
+		return;
+	for (const struct addrinfo *at = all; at != NULL; at = at->ai_next)
+		if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
+			add_address(answer, at->ai_addr, at->ai_addrlen);
+	freeaddrinfo(all);
+}
+
+/* --- names; all of it with the lock held --------------------------------------------------------------------------- */
+
+static struct name *name_find(struct resolver *resolver, const char *host)
+{
+	list_each(&resolver->names, node, after) {
+		struct name *name = list_entry(node, struct name, in_names);
+		if (strcmp(name->host, host) == 0)
+			return name;
+	}
+	return NULL;
+}
+
+static void name_drop(struct resolver *resolver, struct name *name)
+{
+	list_remove(&resolver->names, &name->in_names);
+	free(name);
+}
+
+/* Drops what was not used for longest until the names that only keep an answer are few enough. */
+static void names_trim(struct resolver *resolver)
+{
+	size_t idle = 0;
+
+	list_each(&resolver->names, node, after)
+		idle += !list_entry(node, struct name, in_names)->pending;
+	list_each(&resolver->names, node, after) {
+		struct name *name = list_entry(node, struct name, in_names);
+		if (name->pending)
+			continue;
+		if (idle <= RESOLVE_NAMES_MAX)
+			return;
+		name_drop(resolver, name);
+		idle--;
+	}
+}
+
+static struct name *name_add(struct resolver *resolver, const char *host)
+{
+	size_t size = strlen(host) + 1;
+	struct name *name = malloc(sizeof(*name) + size);
+
+	if (name == NULL)
+		return NULL;
+	name->pending = false;
+	name->good.count = 0;
+	memcpy(name->host, host, size);
+	list_init(&name->askers);
+	list_append(&resolver->names, &name->in_names);
+	return name;
+}
+
+static bool name_has_answer(const struct name *name, uint64_t younger_than)
+{
+	return name->good.count > 0 && clock_ms() - name->good_at < younger_than;
+}
+
+static void name_used(struct resolver *resolver, struct name *name)
+{
+	list_remove(&resolver->names, &name->in_names);
+	list_append(&resolver->names, &name->in_names);
+}
+
+/* The mail is posted with the resolver's lock held, so that resolve_cancel() finds it either not yet posted, and
+ * prevents it, or wholly posted, and the mailbox may go. */
+static void resolve_answer(struct resolve *resolve, const struct resolved *answer)
+{
+	resolve->name = NULL;
+	copy_answer(&resolve->answer, answer, resolve->port);
+	mailbox_post(resolve->box, &resolve->mail);
+}
+
+/* "No such name" is an answer; everything else says only that nobody could be asked. */
+static bool is_denial(int error)
+{
+	return error == EAI_NONAME || error == EAI_NODATA;
+}
+
+static void name_answered(struct resolver *resolver, struct name *name, const struct resolved *answer)
+{
+	name->pending = false;
+	if (answer->count > 0) {
+		copy_answer(&name->good, answer, 0);
+		name->good_at = clock_ms();
+	} else if (is_denial(answer->error)) {
+		name->good.count = 0;
+	} else if (name_has_answer(name, RESOLVE_KEEP_MS)) {
+		answer = &name->good;
+	}
+	for (struct list_node *node = list_take(&name->askers); node != NULL; node = list_take(&name->askers))
+		resolve_answer(list_entry(node, struct resolve, in_askers), answer);
+	if (name->good.count == 0)
+		name_drop(resolver, name);
+	names_trim(resolver);
+}
+
+/* --- helper threads ------------------------------------------------------------------------------------------------ */
+
+static void resolver_unref(struct resolver *resolver)
+{
+	pthread_mutex_lock(&resolver->lock);
+	unsigned left = --resolver->refs;
+	pthread_mutex_unlock(&resolver->lock);
+	if (left > 0)
+		return;
+	for (struct list_node *node = list_first(&resolver->names); node != NULL; node = list_first(&resolver->names))
+		name_drop(resolver, list_entry(node, struct name, in_names));
+	pthread_cond_destroy(&resolver->work);
+	pthread_mutex_destroy(&resolver->lock);
+	free(resolver);
+}
+
+/* With the lock held, which is let go during the look-up itself. */
+static void helper_look_up(struct resolver *resolver, struct name *name)
+{
+	struct resolved answer;
+
+	pthread_mutex_unlock(&resolver->lock);
+	resolver->lookup(resolver->lookup_arg, name->host, &answer);
+	pthread_mutex_lock(&resolver->lock);
+	name_answered(resolver, name, &answer);
+}
+
+/* The next name that somebody still waits for; sessions that gave up must not keep the helpers busy. With the lock held. */
+static struct name *helper_next(struct resolver *resolver)
+{
+	for (struct list_node *node = list_take(&resolver->queue); node != NULL; node = list_take(&resolver->queue)) {
+		struct name *name = list_entry(node, struct name, in_queue);
+		if (!list_empty(&name->askers))
+			return name;
+		name->pending = false;
+		if (name->good.count == 0)
+			name_drop(resolver, name);
+	}
+	return NULL;
+}
+
+static void *helper_main(void *arg)
+{
+	struct resolver *resolver = arg;
+
+	pthread_mutex_lock(&resolver->lock);
+	while (!resolver->closing) {
+		struct name *name = helper_next(resolver);
+		if (name != NULL)
+			helper_look_up(resolver, name);
+		else
+			pthread_cond_wait(&resolver->work, &resolver->lock);
+	}
+	pthread_mutex_unlock(&resolver->lock);
+	resolver_unref(resolver);
+	return NULL;
+}
+
+/* Returns 0 or an errno. */
+static int helper_start(struct resolver *resolver, const pthread_attr_t *detached)
+{
+	pthread_t thread;
+
+	pthread_mutex_lock(&resolver->lock);
+	resolver->refs++;
+	pthread_mutex_unlock(&resolver->lock);
+	int error = pthread_create(&thread, detached, helper_main, resolver);
+	if (error != 0)
+		resolver_unref(resolver);
+	return error;
+}
+
+static int helpers_start(struct resolver *resolver, unsigned count)
+{
+	pthread_attr_t detached;
+	sigset_t all, before;
+	int error = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the main thread */
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	for (unsigned i = 0; i < count && error == 0; i++)
+		error = helper_start(resolver, &detached);
+	pthread_attr_destroy(&detached);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+struct resolver *resolver_new(const struct resolver_options *options)
+{
+	struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+	if (resolver == NULL)
+		return NULL;
+	resolver->refs = 1;
+	resolver->fresh_ms = options->fresh_ms == 0 ? RESOLVE_FRESH_MS : options->fresh_ms;
+	resolver->lookup = options->lookup == NULL ? lookup_by_getaddrinfo : options->lookup;
+	resolver->lookup_arg = options->lookup_arg;
+	pthread_mutex_init(&resolver->lock, NULL);
+	pthread_cond_init(&resolver->work, NULL);
+	list_init(&resolver->names);
+	list_init(&resolver->queue);
+
+	int error = helpers_start(resolver, options->threads);
+	if (error == 0)
+		return resolver;
+	resolver_free(resolver);
+	errno = error;
+	return NULL;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+	if (resolver == NULL)
+		return;
+	pthread_mutex_lock(&resolver->lock);
+	list_each(&resolver->names, node, after)
+		assert(list_empty(&list_entry(node, struct name, in_names)->askers));
+	resolver->closing = true;
+	pthread_cond_broadcast(&resolver->work);
+	pthread_mutex_unlock(&resolver->lock);
+	resolver_unref(resolver);
+}
+
+/* --- asking -------------------------------------------------------------------------------------------------------- */
+
+bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t port, struct resolved *answer)
+{
+	pthread_mutex_lock(&resolver->lock);
+	const struct name *name = name_find(resolver, host);
+	bool kept = name != NULL && name_has_answer(name, RESOLVE_KEEP_MS);
+	if (kept)
+		copy_answer(answer, &name->good, port);
+	pthread_mutex_unlock(&resolver->lock);
+	return kept;
+}
+
+static void resolve_run(struct mail *mail, void *owner)
+{
+	struct resolve *resolve = (struct resolve *)mail;
+
+	(void)owner;
+	if (!resolve->cancelled)
+		resolve->cb(resolve->arg, &resolve->answer);
+	free(resolve);
+}
+
+/* With the lock held. */
+static int resolve_ask(struct resolver *resolver, struct resolve *resolve, const char *host)
+{
+	struct name *name = name_find(resolver, host);
+
+	if (name == NULL && (name = name_add(resolver, host)) == NULL)
+		return -1;
+	name_used(resolver, name);
+	if (name_has_answer(name, resolver->fresh_ms)) {
+		resolve_answer(resolve, &name->good);
+		return 0;
+	}
+	resolve->name = name;
+	list_append(&name->askers, &resolve->in_askers);
+	if (!name->pending) {
+		name->pending = true;
+		list_append(&resolver->queue, &name->in_queue);
+		pthread_cond_signal(&resolver->work);
+	}
+	return 0;
+}
+
+struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port,
+                              resolve_cb *cb, void *arg)
+{
+	struct resolve *resolve = malloc(sizeof(*resolve));
+
+	if (resolve == NULL)
+		return NULL;
+	resolve->mail.run = resolve_run;
+	resolve->resolver = resolver;
+	resolve->box = box;
+	resolve->cancelled = false;
+	resolve->port = port;
+	resolve->cb = cb;
+	resolve->arg = arg;
+
+	pthread_mutex_lock(&resolver->lock);
+	int result = resolve_ask(resolver, resolve, host);
+	pthread_mutex_unlock(&resolver->lock);
+	if (result == 0)
+		return resolve;
+	free(resolve);
+	return NULL;
+}
+
+void resolve_cancel(struct resolve *resolve)
+{
+	struct resolver *resolver = resolve->resolver;
+
+	pthread_mutex_lock(&resolver->lock);
+	bool posted = resolve->name == NULL;
+	if (!posted)
+		list_remove(&resolve->name->askers, &resolve->in_askers);
+	pthread_mutex_unlock(&resolver->lock);
+	if (posted)
+		resolve->cancelled = true; /* the mail can't be taken back; it frees the resolve */
+	else
+		free(resolve);
+}
