@@ -18,8 +18,8 @@
 
 /* Looks for the blank line that ends a head in buf[0..len). *scanned (0 at first) remembers how far earlier calls came,
  * so feeding byte by byte costs no more than feeding at once. A CRLF ahead of the request line is not skipped.
- * Returns the length of the head including the blank line, 0 when it is not complete, or minus a status: -400 for a bare
- * CR, bare LF or NUL, -431 when HTTP_HEAD_MAX bytes hold no end. */
+ * Returns the length of the head including the blank line, 0 when it is not complete, or minus a status: -400 for a
+ * bare CR, bare LF or NUL, -431 when HTTP_HEAD_MAX bytes hold no end. */
 int http_head_length(const char *buf, size_t len, size_t *scanned);
 
 struct http_field {
@@ -64,8 +64,9 @@ bool http_list_has(const struct http_head *head, const char *name, struct span t
 /* RFC 9110 token. */
 bool http_is_token(struct span s);
 
-/* Splits host[:port] ("[::1]:80" included; the host keeps no brackets, the port is absent when not given). Returns false when
- * it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). */
+/* Splits host[:port] ("[::1]:80" included; the host keeps no brackets, the port is absent when not given or empty).
+ * Returns false when it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). A name is made of letters,
+ * digits and "-._~" only: what else the RFC allows is in no real host's name, and a comma there is two Hosts joined. */
 bool http_split_authority(struct span authority, struct span *host, struct span *port);
 
 /* Percent-decodes src into out, which has room for src.n + 1 bytes. Returns the length, or -1 for a malformed escape or
@@ -84,6 +85,7 @@ struct http_out {
 	bool overflow;
 };
 
+/* A field whose value holds a control byte is dropped as well: it would end the line. */
 void http_out_start(struct http_out *out, char *buf, size_t cap, int status);
 void http_out_field(struct http_out *out, const char *name, const char *format, ...) printf_like(3, 4);
 void http_out_end(struct http_out *out); /* the blank line; check overflow afterwards */

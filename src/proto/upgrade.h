@@ -13,8 +13,8 @@
 bool upgrade_requested(const struct http_head *head);
 
 /* Checks section 4.2.1 item by item. Returns 0 and the key (a span into the head), or the status to refuse with:
- * 405 not GET, 505 not HTTP/1.1, 426 version not 13, 400 anything else (Upgrade, Connection, Key: exactly one, canonical base64 of
- * 16 bytes; a Sec-WebSocket-Protocol list that is malformed or has an element twice). */
+ * 405 not GET, 505 not HTTP/1.1, 426 version not 13, 400 anything else (Upgrade, Connection, Key: exactly one, canonical
+ * base64 of 16 bytes; a Sec-WebSocket-Protocol list that is malformed, has an element twice, or has more than 64). */
 int upgrade_check(const struct http_head *head, struct span *key);
 
 /* Chooses the subprotocol of section 4.2.2 /subprotocol/: the first of the server's list that the client offered
@@ -23,11 +23,11 @@ struct span upgrade_subprotocol(const struct http_head *head, const struct str_l
 bool upgrade_offers_subprotocol(const struct http_head *head);
 
 #define UPGRADE_ACCEPT_LEN 28
-/* Sec-WebSocket-Accept for a checked key; NUL-terminated. */
-void upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
+/* Sec-WebSocket-Accept for a checked key; NUL-terminated. Returns false when libcrypto has no memory for SHA-1. */
+must_check bool upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
 
 /* The 101 response. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always suffices
- * for a subprotocol of up to 256 bytes; 0 if it does not fit. */
+ * for a subprotocol of up to 256 bytes; 0 if it does not fit or upgrade_accept() fails. */
 #define UPGRADE_RESPONSE_MAX 512
 size_t upgrade_response(char *out, size_t cap, struct span key, struct span subprotocol);
 

@@ -1,5 +1,5 @@
 /* ws.c owns the frames of RFC 6455 section 5: decoding them in place, writing their headers, and the rules of Close.
- * It must never keep payload, except a control frame's, nor hand out a byte that no complete and legal header announced. */
+ * It must never keep payload, except a control frame's, nor hand out a byte that no legal header announced. */
 #include "proto/ws.h"
 
 #include <assert.h>
@@ -254,9 +254,9 @@ static enum ws_status deliver_frame(struct ws_rx *rx, struct ws_run *run)
 	return WS_DATA;
 }
 
-/* A run ends in front of what must not overtake it, a control frame or a violation: run->used then points at that frame,
- * so that there is something left for which the caller comes back. The violation is remembered in rx->failed, for its
- * frame may have been unmasked by then. */
+/* A run ends in front of what must not overtake it, a control frame or a violation: run->used then points at that
+ * frame, so that there is something left for which the caller comes back. The violation is remembered in rx->failed,
+ * for its frame may have been unmasked by then. */
 enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_run *run)
 {
 	size_t at = 0;

@@ -1,0 +1,484 @@
+/* http.c owns the reading of an HTTP/1 request head into spans and the writing of a response head.
+ * It must never repair what it reads: a head that another parser might understand differently is refused. */
+#include "proto/http.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BAD_REQUEST = 400, TARGET_TOO_LONG = 414, HEAD_TOO_LARGE = 431, VERSION_UNKNOWN = 505 };
+
+static const struct span absent = { NULL, 0 };
+
+int http_head_length(const char *buf, size_t len, size_t *scanned)
+{
+	size_t end = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+
+	for (size_t i = *scanned; i < end; i++) {
+		bool after_cr = i > 0 && buf[i - 1] == '\r';
+		if (buf[i] == '\0' || after_cr != (buf[i] == '\n'))
+			return -BAD_REQUEST;
+		if (after_cr && (i == 1 || buf[i - 2] == '\n'))
+			return (int)(i + 1);
+	}
+	*scanned = end;
+	return end == HTTP_HEAD_MAX ? -HEAD_TOO_LARGE : 0;
+}
+
+/* Bytes by what they may be part of. */
+enum { TOKEN = 1 << 0, TARGET = 1 << 1, VALUE = 1 << 2, REG_NAME = 1 << 3, DIGIT = 1 << 4 };
+
+#define ANY_TEXT (TARGET | VALUE)
+#define SYMBOL   (TOKEN | ANY_TEXT)
+#define WORD     (TOKEN | ANY_TEXT | REG_NAME)
+
+static const uint8_t byte_class[256] = {
+	['\t'] = VALUE,
+	[' '] = VALUE,
+	['!'] = SYMBOL,
+	['"'] = ANY_TEXT,
+	['#'] = TOKEN | VALUE, /* a fragment is never sent */
+	['$' ... '\''] = SYMBOL,
+	['(' ... ')'] = ANY_TEXT,
+	['*' ... '+'] = SYMBOL,
+	[','] = ANY_TEXT,
+	['-' ... '.'] = WORD,
+	['/'] = ANY_TEXT,
+	['0' ... '9'] = WORD | DIGIT,
+	[':' ... '@'] = ANY_TEXT,
+	['A' ... 'Z'] = WORD,
+	['[' ... ']'] = ANY_TEXT,
+	['^'] = SYMBOL,
+	['_'] = WORD,
+	['`'] = SYMBOL,
+	['a' ... 'z'] = WORD,
+	['{'] = ANY_TEXT,
+	['|'] = SYMBOL,
+	['}'] = ANY_TEXT,
+	['~'] = WORD,
+	[0x80 ... 0xff] = VALUE,
+};
+
+static bool all_of(struct span s, uint8_t class)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(byte_class[(unsigned char)s.p[i]] & class))
+			return false;
+	return true;
+}
+
+bool http_is_token(struct span s)
+{
+	return s.n > 0 && all_of(s, TOKEN);
+}
+
+/* Splits s at the first separator; without one all of s is before it, and *after is absent. */
+static struct span split(struct span s, char separator, struct span *after)
+{
+	const char *at = s.n == 0 ? NULL : memchr(s.p, separator, s.n);
+
+	*after = absent;
+	if (at == NULL)
+		return s;
+	size_t n = (size_t)(at - s.p);
+	*after = span_skip(s, n + 1);
+	return (struct span){ s.p, n };
+}
+
+static bool port_valid(struct span port)
+{
+	unsigned long value = 0;
+
+	if (port.n > 5 || !all_of(port, DIGIT))
+		return false;
+	for (size_t i = 0; i < port.n; i++)
+		value = value * 10 + (unsigned long)(port.p[i] - '0');
+	return value <= UINT16_MAX;
+}
+
+static bool ipv6_valid(struct span s)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+
+	if (s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	return strlen(text) == s.n && inet_pton(AF_INET6, text, &addr) == 1;
+}
+
+/* Takes the host off the front of an authority; *rest is what follows it. */
+static bool take_host(struct span authority, struct span *host, struct span *rest)
+{
+	size_t n = 0;
+
+	if (span_starts(authority, SPAN("["))) {
+		*host = split(span_skip(authority, 1), ']', rest);
+		return rest->p != NULL && ipv6_valid(*host);
+	}
+	while (n < authority.n && authority.p[n] != ':')
+		n++;
+	*host = (struct span){ authority.p, n };
+	*rest = span_skip(authority, n);
+	return n > 0 && all_of(*host, REG_NAME);
+}
+
+bool http_split_authority(struct span authority, struct span *host, struct span *port)
+{
+	struct span rest;
+
+	if (!take_host(authority, host, &rest) || (rest.n > 0 && rest.p[0] != ':'))
+		return false;
+	*port = span_skip(rest, 1);
+	if (port->n == 0)
+		*port = absent; /* `host:` is a host with an empty port */
+	return port_valid(*port);
+}
+
+static int parse_version(struct http_head *head, struct span version)
+{
+	if (version.n != 8 || !span_starts(version, SPAN("HTTP/")) || version.p[6] != '.' ||
+	    !all_of((struct span){ version.p + 5, 1 }, DIGIT) || !all_of((struct span){ version.p + 7, 1 }, DIGIT))
+		return BAD_REQUEST;
+	head->minor = version.p[7] - '0';
+	return version.p[5] == '1' && head->minor <= 1 ? 0 : VERSION_UNKNOWN;
+}
+
+/* `scheme://authority` in front of the path. Returns what follows it, absent when this is no absolute form of ours. */
+static struct span parse_absolute(struct http_head *head)
+{
+	static const char *const schemes[] = { "http", "https", "ws", "wss" };
+	struct span rest, host, port;
+	struct span scheme = split(head->target, ':', &rest);
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+		known |= span_eq_nocase(scheme, span_of(schemes[i]));
+	if (!known || !span_starts(rest, SPAN("//")))
+		return absent;
+
+	rest = span_skip(rest, 2);
+	size_t n = 0;
+	while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+		n++;
+	head->authority = (struct span){ rest.p, n };
+	return http_split_authority(head->authority, &host, &port) ? span_skip(rest, n) : absent;
+}
+
+static int parse_target(struct http_head *head)
+{
+	struct span rest = head->target;
+
+	if (rest.n > HTTP_TARGET_MAX)
+		return TARGET_TOO_LONG;
+	if (rest.n == 0 || !all_of(rest, TARGET))
+		return BAD_REQUEST;
+	if (rest.p[0] != '/')
+		rest = parse_absolute(head);
+	if (rest.p == NULL)
+		return BAD_REQUEST;
+	head->path = split(rest, '?', &head->query);
+	if (head->path.n == 0)
+		head->path = SPAN("/");
+	return 0;
+}
+
+static int parse_request_line(struct http_head *head, struct span line)
+{
+	struct span rest, version;
+
+	head->method = split(line, ' ', &rest);
+	head->target = split(rest, ' ', &version);
+	if (!http_is_token(head->method))
+		return BAD_REQUEST;
+	int status = parse_version(head, version);
+	return status != 0 ? status : parse_target(head);
+}
+
+static int parse_field(struct http_head *head, struct span line)
+{
+	struct span value;
+	struct span name = split(line, ':', &value);
+
+	if (!http_is_token(name) || value.p == NULL || !all_of(value, VALUE))
+		return BAD_REQUEST;
+	if (head->fields_count == HTTP_FIELDS_MAX)
+		return HEAD_TOO_LARGE;
+	head->fields[head->fields_count++] = (struct http_field){ name, span_trim(value) };
+	return 0;
+}
+
+static int check_host(struct http_head *head)
+{
+	const struct http_field *field = http_field(head, "Host");
+	struct span host, port;
+
+	if (field == NULL)
+		return head->minor == 0 ? 0 : BAD_REQUEST;
+	if (http_field_count(head, "Host") != 1 || !http_split_authority(field->value, &host, &port))
+		return BAD_REQUEST;
+	if (head->authority.p == NULL)
+		head->authority = field->value;
+	return 0;
+}
+
+static bool is_zero(struct span value)
+{
+	size_t zeros = 0;
+
+	while (zeros < value.n && value.p[zeros] == '0')
+		zeros++;
+	return zeros > 0 && zeros == value.n;
+}
+
+static int check_no_body(const struct http_head *head)
+{
+	const struct http_field *length = http_field(head, "Content-Length");
+
+	if (http_field(head, "Transfer-Encoding") != NULL || http_field_count(head, "Content-Length") > 1)
+		return BAD_REQUEST;
+	return length == NULL || is_zero(length->value) ? 0 : BAD_REQUEST;
+}
+
+static bool wants_keep_alive(const struct http_head *head)
+{
+	if (http_list_has(head, "Connection", SPAN("close")))
+		return false;
+	return head->minor == 1 || http_list_has(head, "Connection", SPAN("keep-alive"));
+}
+
+/* Takes a line off the front of *rest, without its CRLF; absent when there is no such line. */
+static struct span take_line(struct span *rest)
+{
+	struct span after;
+	struct span line = split(*rest, '\n', &after);
+
+	*rest = after;
+	if (after.p == NULL || line.n == 0 || line.p[line.n - 1] != '\r')
+		return absent;
+	return (struct span){ line.p, line.n - 1 };
+}
+
+static int parse_lines(struct http_head *head, struct span rest)
+{
+	struct span line = take_line(&rest);
+	int status = line.p == NULL ? BAD_REQUEST : parse_request_line(head, line);
+
+	while (status == 0) {
+		line = take_line(&rest);
+		if (line.p == NULL)
+			return BAD_REQUEST;
+		if (line.n == 0)
+			return rest.n == 0 ? 0 : BAD_REQUEST;
+		status = parse_field(head, line);
+	}
+	return status;
+}
+
+int http_parse_head(struct http_head *head, const char *buf, size_t len)
+{
+	memset(head, 0, offsetof(struct http_head, fields));
+
+	int status = parse_lines(head, (struct span){ buf, len });
+	if (status == 0)
+		status = check_host(head);
+	if (status == 0)
+		status = check_no_body(head);
+	if (status == 0)
+		head->keep_alive = wants_keep_alive(head);
+	return status;
+}
+
+static size_t next_field(const struct http_head *head, struct span name, size_t from)
+{
+	while (from < head->fields_count && !span_eq_nocase(head->fields[from].name, name))
+		from++;
+	return from;
+}
+
+const struct http_field *http_field(const struct http_head *head, const char *name)
+{
+	size_t at = next_field(head, span_of(name), 0);
+
+	return at < head->fields_count ? &head->fields[at] : NULL;
+}
+
+size_t http_field_count(const struct http_head *head, const char *name)
+{
+	struct span wanted = span_of(name);
+	size_t count = 0;
+
+	for (size_t at = 0; (at = next_field(head, wanted, at)) < head->fields_count; at++)
+		count++;
+	return count;
+}
+
+bool http_list_next(const struct http_head *head, const char *name, struct http_list *cursor, struct span *element)
+{
+	for (;;) {
+		if (!cursor->inside) {
+			cursor->field = next_field(head, span_of(name), cursor->field);
+			if (cursor->field == head->fields_count)
+				return false;
+			cursor->rest = head->fields[cursor->field++].value;
+			cursor->inside = true;
+		}
+		while (span_next(&cursor->rest, ',', element))
+			if (element->n > 0)
+				return true;
+		cursor->inside = false;
+	}
+}
+
+bool http_list_has(const struct http_head *head, const char *name, struct span token)
+{
+	struct http_list cursor = { 0 };
+	struct span element;
+
+	while (http_list_next(head, name, &cursor, &element))
+		if (span_eq_nocase(element, token))
+			return true;
+	return false;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that the escape at the beginning of s stands for; 0, which may not be encoded, when it is malformed. */
+static char unescape(struct span s)
+{
+	int high = s.n < 3 ? -1 : hex_digit(s.p[1]);
+	int low = s.n < 3 ? -1 : hex_digit(s.p[2]);
+
+	return high < 0 || low < 0 ? '\0' : (char)(high << 4 | low);
+}
+
+long http_percent_decode(char *out, struct span src, bool plus_is_space)
+{
+	size_t len = 0;
+
+	for (; src.n > 0; len++) {
+		out[len] = src.p[0] == '+' && plus_is_space ? ' ' : src.p[0];
+		if (src.p[0] == '%' && (out[len] = unescape(src)) == '\0')
+			return -1;
+		src = span_skip(src, src.p[0] == '%' ? 3 : 1);
+	}
+	out[len] = '\0';
+	return (long)len;
+}
+
+struct span http_query_param(struct span query, struct span name)
+{
+	struct span parameter, value;
+
+	while (span_next(&query, '&', &parameter)) {
+		if (!span_eq(split(parameter, '=', &value), name) || parameter.n == 0)
+			continue;
+		return value.p != NULL ? value : (struct span){ parameter.p + parameter.n, 0 };
+	}
+	return absent;
+}
+
+const char *http_status_text(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} texts[] = {
+		{ 101, "Switching Protocols" },
+		{ 200, "OK" },
+		{ 204, "No Content" },
+		{ 206, "Partial Content" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 304, "Not Modified" },
+		{ 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 408, "Request Timeout" },
+		{ 412, "Precondition Failed" },
+		{ 414, "URI Too Long" },
+		{ 416, "Range Not Satisfiable" },
+		{ 426, "Upgrade Required" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return "Unknown";
+}
+
+/* Writes at a place of its own, not at out->len, which commit() moves when a whole line has fitted. Returns the end of
+ * what it wrote, or 0 when that did not fit. */
+static size_t append(struct http_out *out, size_t at, const char *format, va_list args) printf_like(3, 0);
+static size_t append(struct http_out *out, size_t at, const char *format, va_list args)
+{
+	if (at >= out->cap)
+		return 0;
+	int n = vsnprintf(out->buf + at, out->cap - at, format, args);
+	return n < 0 || (size_t)n >= out->cap - at ? 0 : at + (size_t)n;
+}
+
+static size_t append_text(struct http_out *out, size_t at, const char *format, ...) printf_like(3, 4);
+static size_t append_text(struct http_out *out, size_t at, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	size_t end = append(out, at, format, args);
+	va_end(args);
+	return end;
+}
+
+static void commit(struct http_out *out, size_t end)
+{
+	if (end == 0)
+		out->overflow = true;
+	else
+		out->len = end;
+}
+
+void http_out_start(struct http_out *out, char *buf, size_t cap, int status)
+{
+	*out = (struct http_out){ .buf = buf, .cap = cap };
+	commit(out, append_text(out, 0, "HTTP/1.1 %d %s\r\n", status, http_status_text(status)));
+}
+
+void http_out_field(struct http_out *out, const char *name, const char *format, ...)
+{
+	size_t value = append_text(out, out->len, "%s: ", name);
+	size_t end = 0;
+
+	if (value != 0) {
+		va_list args;
+		va_start(args, format);
+		end = append(out, value, format, args);
+		va_end(args);
+	}
+	if (end != 0 && !all_of((struct span){ out->buf + value, end - value }, VALUE))
+		end = 0; /* a line end in a value would be a field, or a body, of the peer's making */
+	commit(out, end == 0 ? 0 : append_text(out, end, "\r\n"));
+}
+
+void http_out_end(struct http_out *out)
+{
+	commit(out, append_text(out, out->len, "\r\n"));
+}

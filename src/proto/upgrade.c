@@ -1,0 +1,133 @@
+/* upgrade.c owns the server's half of the opening handshake, from a parsed head to the bytes of the 101.
+ * It must never judge who asks, nor for what: origin, path and subprotocol policy belong to its callers. */
+#include "proto/upgrade.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+#define SUBPROTOCOLS_MAX 64 /* bounds the work of looking for repeats */
+#define KEY_LEN          24
+
+enum { BAD_REQUEST = 400, NOT_ALLOWED = 405, UPGRADE_REQUIRED = 426, VERSION_UNKNOWN = 505 };
+
+static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* section 1.3 */
+
+bool upgrade_requested(const struct http_head *head)
+{
+	return http_list_has(head, "Upgrade", SPAN("websocket"));
+}
+
+static bool is_base64(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
+/* Sixteen bytes are 21 characters and two bits; in canonical form the other four bits of the 22nd are zero. */
+static bool key_valid(struct span key)
+{
+	if (key.n != KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
+		return false;
+	for (size_t i = 0; i < 21; i++)
+		if (!is_base64(key.p[i]))
+			return false;
+	return memchr("AQgw", key.p[21], 4) != NULL;
+}
+
+static bool subprotocols_valid(const struct http_head *head)
+{
+	struct span seen[SUBPROTOCOLS_MAX], element;
+	struct http_list cursor = { 0 };
+	size_t count = 0;
+
+	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element)) {
+		if (count == SUBPROTOCOLS_MAX || !http_is_token(element))
+			return false;
+		for (size_t i = 0; i < count; i++)
+			if (span_eq(seen[i], element))
+				return false;
+		seen[count++] = element;
+	}
+	return count > 0 || !upgrade_offers_subprotocol(head);
+}
+
+/* The only field of that name, NULL when there are none or several. */
+static const struct http_field *sole_field(const struct http_head *head, const char *name)
+{
+	return http_field_count(head, name) == 1 ? http_field(head, name) : NULL;
+}
+
+int upgrade_check(const struct http_head *head, struct span *key)
+{
+	const struct http_field *version_field = sole_field(head, "Sec-WebSocket-Version");
+	const struct http_field *key_field = sole_field(head, "Sec-WebSocket-Key");
+
+	if (!span_eq(head->method, SPAN("GET")))
+		return NOT_ALLOWED;
+	if (head->minor != 1)
+		return VERSION_UNKNOWN;
+	if (!upgrade_requested(head) || !http_list_has(head, "Connection", SPAN("Upgrade")))
+		return BAD_REQUEST;
+	if (version_field == NULL || !span_eq(version_field->value, SPAN("13")))
+		return UPGRADE_REQUIRED; /* before the key: what a key looks like depends on the version */
+	if (key_field == NULL || !key_valid(key_field->value) || !subprotocols_valid(head))
+		return BAD_REQUEST;
+	*key = key_field->value;
+	return 0;
+}
+
+static struct span find_offered(const struct http_head *head, struct span wanted)
+{
+	struct http_list cursor = { 0 };
+	struct span element;
+
+	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element))
+		if (span_eq(element, wanted))
+			return element;
+	return (struct span){ NULL, 0 };
+}
+
+struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours)
+{
+	for (size_t i = 0; i < ours->count; i++) {
+		struct span offered = find_offered(head, span_of(ours->item[i]));
+		if (offered.p != NULL)
+			return offered;
+	}
+	return (struct span){ NULL, 0 };
+}
+
+bool upgrade_offers_subprotocol(const struct http_head *head)
+{
+	return http_field(head, "Sec-WebSocket-Protocol") != NULL;
+}
+
+bool upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1])
+{
+	unsigned char text[KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];
+
+	assert(key.n == KEY_LEN);
+	memcpy(text, key.p, KEY_LEN);
+	memcpy(text + KEY_LEN, guid, sizeof(guid) - 1);
+	if (SHA1(text, sizeof(text), digest) == NULL)
+		return false;
+	return EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest)) == UPGRADE_ACCEPT_LEN;
+}
+
+size_t upgrade_response(char *out, size_t cap, struct span key, struct span subprotocol)
+{
+	char accept[UPGRADE_ACCEPT_LEN + 1];
+	struct http_out response;
+
+	if (!upgrade_accept(key, accept))
+		return 0;
+	http_out_start(&response, out, cap, 101);
+	http_out_field(&response, "Upgrade", "websocket");
+	http_out_field(&response, "Connection", "Upgrade");
+	http_out_field(&response, "Sec-WebSocket-Accept", "%s", accept);
+	if (subprotocol.p != NULL)
+		http_out_field(&response, "Sec-WebSocket-Protocol", "%.*s", (int)subprotocol.n, subprotocol.p);
+	http_out_end(&response);
+	return response.overflow ? 0 : response.len;
+}
