@@ -18,9 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
-#define DATE_ROOM 32
-#define ETAG_ROOM 64
+#define PATH_ROOM  (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
+#define DATE_ROOM  32
+#define ETAG_ROOM  64
 #define OPEN_TRIES 8
 
 struct files {
@@ -46,17 +46,19 @@ struct result {
 	uint64_t offset, length;
 };
 
-/* --- the tree ------------------------------------------------------------------------------------------------------ */
+/* --- the tree ------------------------------------------------------------------------------------------------------
+ */
 
 static int open_beneath(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	        .flags = flags | O_CLOEXEC,
+	        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	for (int tries = 1;; tries++) {
 		long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
-		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for the result. */
+		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
+		 * the result. */
 		if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
 			return (int)fd;
 	}
@@ -76,7 +78,8 @@ struct files *files_open(const char *where, const char *path, const struct files
 	}
 	int probe = open_beneath(root, ".", O_PATH);
 	if (probe < 0) {
-		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path, strerror(errno));
+		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
+		        strerror(errno));
 		close(root);
 		return NULL;
 	}
@@ -132,7 +135,8 @@ static int look_up(const struct files *files, const char *path, struct found *fo
 	return status;
 }
 
-/* --- from the request's path to a path in the tree ------------------------------------------------------------------ */
+/* --- from the request's path to a path in the tree ------------------------------------------------------------------
+ */
 
 static bool segment_allowed(const char *segment, size_t len)
 {
@@ -149,7 +153,7 @@ static int decode_segments(struct span rest, char *out)
 {
 	while (rest.n > 0) {
 		const char *slash = memchr(rest.p, '/', rest.n);
-		struct span segment = { rest.p, slash == NULL ? rest.n : (size_t)(slash - rest.p) };
+		struct span segment = {rest.p, slash == NULL ? rest.n : (size_t)(slash - rest.p)};
 		long n = http_percent_decode(out, segment, false);
 		if (n < 0)
 			return 400;
@@ -209,7 +213,8 @@ static int find(const struct files *files, struct result *result)
 	return look_up(files, result->path, &result->found);
 }
 
-/* --- gzip ---------------------------------------------------------------------------------------------------------- */
+/* --- gzip ----------------------------------------------------------------------------------------------------------
+ */
 
 /* `;q=0`, `; q=0.000` and so on: the one weight that means "not at all". */
 static bool weight_is_zero(struct span parameters)
@@ -228,7 +233,7 @@ static bool weight_is_zero(struct span parameters)
 
 static bool accepts_gzip(const struct http_head *request)
 {
-	struct http_list cursor = { 0 };
+	struct http_list cursor = {0};
 	struct span element, coding;
 	bool any = false;
 	while (http_list_next(request, "Accept-Encoding", &cursor, &element)) {
@@ -256,7 +261,8 @@ static void prefer_gzip(const struct files *files, struct result *result)
 	struct found sibling;
 
 	memcpy(path, result->path, strlen(result->path) + 1);
-	if (!accepts_gzip(result->request) || !append(path, sizeof(path), ".gz") || look_up(files, path, &sibling) != 200)
+	if (!accepts_gzip(result->request) || !append(path, sizeof(path), ".gz") ||
+	    look_up(files, path, &sibling) != 200)
 		return;
 	if (is_older(&sibling.st, &result->found.st)) {
 		close(sibling.fd);
@@ -267,7 +273,8 @@ static void prefer_gzip(const struct files *files, struct result *result)
 	result->found.gzip = true;
 }
 
-/* --- conditions and ranges ------------------------------------------------------------------------------------------ */
+/* --- conditions and ranges ------------------------------------------------------------------------------------------
+ */
 
 static void write_date(char out[DATE_ROOM], time_t when)
 {
@@ -281,9 +288,9 @@ static void write_date(char out[DATE_ROOM], time_t when)
 static bool read_date(struct span text, time_t *when)
 {
 	static const char *const forms[] = {
-		"%a, %d %b %Y %H:%M:%S GMT",
-		"%A, %d-%b-%y %H:%M:%S GMT",
-		"%a %b %d %H:%M:%S %Y",
+	        "%a, %d %b %Y %H:%M:%S GMT",
+	        "%A, %d-%b-%y %H:%M:%S GMT",
+	        "%a %b %d %H:%M:%S %Y",
 	};
 	char copy[48];
 	if (text.n >= sizeof(copy))
@@ -291,7 +298,7 @@ static bool read_date(struct span text, time_t *when)
 	memcpy(copy, text.p, text.n);
 	copy[text.n] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		struct tm tm = { 0 };
+		struct tm tm = {0};
 		const char *end = strptime(copy, forms[i], &tm);
 		if (end != NULL && *end == '\0') {
 			*when = timegm(&tm);
@@ -312,7 +319,7 @@ static void describe(struct result *result)
 
 static bool none_match_has(const struct result *result)
 {
-	struct http_list cursor = { 0 };
+	struct http_list cursor = {0};
 	struct span tag;
 	while (http_list_next(result->request, "If-None-Match", &cursor, &tag)) {
 		if (span_starts(tag, SPAN("W/")))
@@ -332,7 +339,8 @@ static bool not_modified(const struct result *result)
 	return since != NULL && read_date(since->value, &when) && result->found.st.st_mtim.tv_sec <= when;
 }
 
-/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range through. */
+/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range through.
+ */
 static bool range_wanted(const struct result *result)
 {
 	const struct http_field *condition = http_field(result->request, "If-Range");
@@ -356,10 +364,11 @@ static bool take_number(struct span *s, uint64_t *value)
 	return digits > 0;
 }
 
-/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that form. */
+/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that
+ * form. */
 static bool read_range(struct span text, uint64_t size, uint64_t *first, uint64_t *last)
 {
-	if (text.n < 6 || !span_eq_nocase((struct span){ text.p, 6 }, SPAN("bytes=")))
+	if (text.n < 6 || !span_eq_nocase((struct span){text.p, 6}, SPAN("bytes=")))
 		return false;
 	text = span_trim(span_skip(text, 6));
 	bool has_first = take_number(&text, first);
@@ -404,51 +413,52 @@ static int choose(const struct files *files, struct span prefix, struct result *
 	return not_modified(result) ? 304 : apply_range(result);
 }
 
-/* --- the answer ---------------------------------------------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------------------------------------------------
+ */
 
 static const char *type_of(const char *path)
 {
 	static const struct {
 		const char *suffix, *type;
 	} types[] = {
-		{ "html", "text/html; charset=utf-8" },
-		{ "htm", "text/html; charset=utf-8" },
-		{ "js", "text/javascript; charset=utf-8" },
-		{ "mjs", "text/javascript; charset=utf-8" },
-		{ "css", "text/css; charset=utf-8" },
-		{ "txt", "text/plain; charset=utf-8" },
-		{ "md", "text/markdown; charset=utf-8" },
-		{ "csv", "text/csv; charset=utf-8" },
-		{ "json", "application/json" },
-		{ "map", "application/json" },
-		{ "webmanifest", "application/manifest+json" },
-		{ "wasm", "application/wasm" },
-		{ "xml", "application/xml" },
-		{ "xhtml", "application/xhtml+xml" },
-		{ "pdf", "application/pdf" },
-		{ "gz", "application/gzip" },
-		{ "zip", "application/zip" },
-		{ "svg", "image/svg+xml" },
-		{ "png", "image/png" },
-		{ "jpg", "image/jpeg" },
-		{ "jpeg", "image/jpeg" },
-		{ "gif", "image/gif" },
-		{ "webp", "image/webp" },
-		{ "avif", "image/avif" },
-		{ "bmp", "image/bmp" },
-		{ "ico", "image/vnd.microsoft.icon" },
-		{ "cur", "image/vnd.microsoft.icon" },
-		{ "woff", "font/woff" },
-		{ "woff2", "font/woff2" },
-		{ "ttf", "font/ttf" },
-		{ "otf", "font/otf" },
-		{ "mp3", "audio/mpeg" },
-		{ "oga", "audio/ogg" },
-		{ "ogg", "audio/ogg" },
-		{ "wav", "audio/wav" },
-		{ "mp4", "video/mp4" },
-		{ "webm", "video/webm" },
-		{ "ogv", "video/ogg" },
+	        {"html", "text/html; charset=utf-8"},
+	        {"htm", "text/html; charset=utf-8"},
+	        {"js", "text/javascript; charset=utf-8"},
+	        {"mjs", "text/javascript; charset=utf-8"},
+	        {"css", "text/css; charset=utf-8"},
+	        {"txt", "text/plain; charset=utf-8"},
+	        {"md", "text/markdown; charset=utf-8"},
+	        {"csv", "text/csv; charset=utf-8"},
+	        {"json", "application/json"},
+	        {"map", "application/json"},
+	        {"webmanifest", "application/manifest+json"},
+	        {"wasm", "application/wasm"},
+	        {"xml", "application/xml"},
+	        {"xhtml", "application/xhtml+xml"},
+	        {"pdf", "application/pdf"},
+	        {"gz", "application/gzip"},
+	        {"zip", "application/zip"},
+	        {"svg", "image/svg+xml"},
+	        {"png", "image/png"},
+	        {"jpg", "image/jpeg"},
+	        {"jpeg", "image/jpeg"},
+	        {"gif", "image/gif"},
+	        {"webp", "image/webp"},
+	        {"avif", "image/avif"},
+	        {"bmp", "image/bmp"},
+	        {"ico", "image/vnd.microsoft.icon"},
+	        {"cur", "image/vnd.microsoft.icon"},
+	        {"woff", "font/woff"},
+	        {"woff2", "font/woff2"},
+	        {"ttf", "font/ttf"},
+	        {"otf", "font/otf"},
+	        {"mp3", "audio/mpeg"},
+	        {"oga", "audio/ogg"},
+	        {"ogg", "audio/ogg"},
+	        {"wav", "audio/wav"},
+	        {"mp4", "video/mp4"},
+	        {"webm", "video/webm"},
+	        {"ogv", "video/ogg"},
 	};
 	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
 	if (dot != NULL && (slash == NULL || dot > slash))
@@ -465,13 +475,13 @@ static const char *text_of(int status)
 		int status;
 		const char *text;
 	} texts[] = {
-		{ 301, "The address of this directory ends with a slash.\n" },
-		{ 400, "The address of this page is malformed.\n" },
-		{ 404, "There is no such page here.\n" },
-		{ 405, "Only GET and HEAD can be used here.\n" },
-		{ 416, "The file has no such range.\n" },
-		{ 500, "The file can't be read.\n" },
-		{ 503, "The gateway is too busy to open the file; try again.\n" },
+	        {301, "The address of this directory ends with a slash.\n"},
+	        {400, "The address of this page is malformed.\n"},
+	        {404, "There is no such page here.\n"},
+	        {405, "Only GET and HEAD can be used here.\n"},
+	        {416, "The file has no such range.\n"},
+	        {500, "The file can't be read.\n"},
+	        {503, "The gateway is too busy to open the file; try again.\n"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].status == status)
@@ -485,7 +495,8 @@ static void put_option(struct http_out *out, const char *name, const char *value
 		http_out_field(out, name, "%s", value);
 }
 
-static void put_file_fields(struct http_out *out, const struct files_options *options, int status, const struct result *result)
+static void put_file_fields(struct http_out *out, const struct files_options *options, int status,
+                            const struct result *result)
 {
 	put_option(out, "Cache-Control", options->cache_control);
 	put_option(out, "Content-Security-Policy", options->content_security_policy);
@@ -509,8 +520,8 @@ static void put_text_fields(struct http_out *out, int status, const struct resul
 {
 	struct span path = result->request->path, query = result->request->query;
 	if (status == 301)
-		http_out_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "", (int)query.n,
-		               query.p != NULL ? query.p : "");
+		http_out_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "",
+		               (int)query.n, query.p != NULL ? query.p : "");
 	if (status == 405)
 		http_out_field(out, "Allow", "GET, HEAD");
 	if (status == 416)
@@ -541,9 +552,10 @@ static void write_head(const struct files *files, const struct result *result, s
 	answer->head_len = out.len;
 }
 
-void files_answer(const struct files *files, struct span prefix, const struct http_head *request, struct files_answer *answer)
+void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
+                  struct files_answer *answer)
 {
-	struct result result = { .request = request, .now = time(NULL), .found = { .fd = -1 } };
+	struct result result = {.request = request, .now = time(NULL), .found = {.fd = -1}};
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;

@@ -37,7 +37,8 @@ struct fixture {
 	struct files_answer answer;
 };
 
-/* --- the tree ------------------------------------------------------------------------------------------------------ */
+/* --- the tree ------------------------------------------------------------------------------------------------------
+ */
 
 static void put_file(struct fixture *f, const char *path, const char *content)
 {
@@ -46,7 +47,7 @@ static void put_file(struct fixture *f, const char *path, const char *content)
 	assert_non_null(out);
 	fputs(content, out);
 	assert_int_equal(fclose(out), 0);
-	struct timespec times[2] = { { .tv_sec = 784111777 }, { .tv_sec = 784111777, .tv_nsec = 5 } };
+	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 5}};
 	assert_int_equal(utimensat(AT_FDCWD, full, times, 0), 0); /* Sun, 06 Nov 1994 08:49:37 GMT, and a bit */
 	free(full);
 }
@@ -71,7 +72,7 @@ static void put_special_files(struct fixture *f)
 	assert_int_equal(mkfifo(path, 0644), 0);
 	free(path);
 
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/tree/socket", f->base);
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -133,8 +134,8 @@ static int tree_setup(void **state)
 	put_tree(f);
 	f->index_names[0] = mem_strdup("index.html");
 	f->index_names[1] = mem_strdup("vnc.html");
-	f->index = (struct str_list){ f->index_names, 2 };
-	f->options = (struct files_options){ "no-cache", "default-src 'self'", &f->index };
+	f->index = (struct str_list){f->index_names, 2};
+	f->options = (struct files_options){"no-cache", "default-src 'self'", &f->index};
 
 	struct err err;
 	err_init(&err);
@@ -158,7 +159,8 @@ static int tree_teardown(void **state)
 	return rc;
 }
 
-/* --- asking -------------------------------------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------------------------------------------------
+ */
 
 static int open_descriptors(void)
 {
@@ -245,7 +247,8 @@ static void check_status(struct fixture *f, int want)
 		assert_int_equal(f->answer.fd, -1);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_open_complains(void **state)
 {
@@ -253,7 +256,8 @@ static void test_open_complains(void **state)
 	struct err err;
 	err_init(&err);
 	assert_null(files_open("[route x]", "/nonexistent/web", &f->options, &err));
-	assert_string_equal(err.text, "[route x]: can't open the directory /nonexistent/web: No such file or directory");
+	assert_string_equal(err.text,
+	                    "[route x]: can't open the directory /nonexistent/web: No such file or directory");
 
 	err_init(&err);
 	assert_null(files_open("[route x]", "/etc/passwd", &f->options, &err));
@@ -283,15 +287,16 @@ static void test_open_without_openat2(void **state)
 	pid_t child = fork();
 	if (child == 0) {
 		struct sock_filter code[] = {
-			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		};
-		struct sock_fprog program = { ARRAY_LEN(code), code };
+		struct sock_fprog program = {ARRAY_LEN(code), code};
 		struct err err;
 		err_init(&err);
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
 			_exit(2);
 		struct files *files = files_open("[route x]", f->base, &f->options, &err);
 		_exit(files == NULL && strstr(err.text, "openat2: Function not implemented") != NULL ? 0 : 1);
@@ -302,30 +307,31 @@ static void test_open_without_openat2(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* --- which file ---------------------------------------------------------------------------------------------------- */
+/* --- which file ----------------------------------------------------------------------------------------------------
+ */
 
 static void test_sends_files(void **state)
 {
 	static const struct {
 		const char *prefix, *target, *body;
 	} rows[] = {
-		{ "", "/vnc.html", "<html>0123456789" },
-		{ "", "/vnc.html?autoconnect=1&path=%2e%2e", "<html>0123456789" },
-		{ "", "http://h/vnc.html", "<html>0123456789" },
-		{ "", "/app/ui.js", "0123456789" },
-		{ "", "/%61pp/u%69.js", "0123456789" },
-		{ "", "/app/with%20space.txt", "space" },
-		{ "", "/app/empty.txt", "" },
-		{ "", "/", "<html>0123456789" },
-		{ "", "/app/", "app index" },
-		{ "/vnc", "/vnc/", "<html>0123456789" },
-		{ "/vnc", "/vnc/app/ui.js", "0123456789" },
-		{ "/app", "/app/app/ui.js", "0123456789" },
-		{ "/a%20b", "/a%20b/vnc.html", "<html>0123456789" },
-		{ "", "/auto.html", "<html>0123456789" },
-		{ "", "/app/up.html", "<html>0123456789" },
-		{ "", "/link-to-dir/ui.js", "0123456789" },
-		{ "", "/link-to-dir/", "app index" },
+	        {"", "/vnc.html", "<html>0123456789"},
+	        {"", "/vnc.html?autoconnect=1&path=%2e%2e", "<html>0123456789"},
+	        {"", "http://h/vnc.html", "<html>0123456789"},
+	        {"", "/app/ui.js", "0123456789"},
+	        {"", "/%61pp/u%69.js", "0123456789"},
+	        {"", "/app/with%20space.txt", "space"},
+	        {"", "/app/empty.txt", ""},
+	        {"", "/", "<html>0123456789"},
+	        {"", "/app/", "app index"},
+	        {"/vnc", "/vnc/", "<html>0123456789"},
+	        {"/vnc", "/vnc/app/ui.js", "0123456789"},
+	        {"/app", "/app/app/ui.js", "0123456789"},
+	        {"/a%20b", "/a%20b/vnc.html", "<html>0123456789"},
+	        {"", "/auto.html", "<html>0123456789"},
+	        {"", "/app/up.html", "<html>0123456789"},
+	        {"", "/link-to-dir/ui.js", "0123456789"},
+	        {"", "/link-to-dir/", "app index"},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -339,111 +345,111 @@ static void test_sends_files(void **state)
 
 /* What must lead nowhere. The parser refuses some of these first, which is as good. */
 static const char *const traversals[] = {
-	"/../outside/secret.txt",
-	"/../../../../../../../../etc/passwd",
-	"/app/../../outside/secret.txt",
-	"/app/../vnc.html",
-	"/..",
-	"/../",
-	"/.",
-	"/./",
-	"/./vnc.html",
-	"/app/.",
-	"/app/..",
-	"/app/./ui.js",
-	"/.../outside/secret.txt",
-	"/..../secret.txt",
-	"/..;/outside/secret.txt",
-	"/..?/outside/secret.txt",
-	"/%2e%2e/outside/secret.txt",
-	"/%2E%2E/outside/secret.txt",
-	"/%2e./outside/secret.txt",
-	"/.%2e/outside/secret.txt",
-	"/..%2foutside/secret.txt",
-	"/..%2Foutside%2Fsecret.txt",
-	"/%2e%2e%2foutside%2fsecret.txt",
-	"/app%2f..%2f..%2foutside%2fsecret.txt",
-	"/app%2fui.js",
-	"/app%2F",
-	"/%2f",
-	"/%2fetc/passwd",
-	"/%2f%2fetc%2fpasswd",
-	"/%2e%2e%5coutside%5csecret.txt",
-	"/..%5coutside/secret.txt",
-	"/..\\outside\\secret.txt",
-	"/\\..\\outside\\secret.txt",
-	"/%5c../outside/secret.txt",
-	"/a\\b.txt",
-	"/a%5cb.txt",
-	"/%252e%252e/outside/secret.txt",
-	"/%252e%252e%252foutside%252fsecret.txt",
-	"/..%252foutside/secret.txt",
-	"/%25%32%65%25%32%65/outside/secret.txt",
-	"/%c0%ae%c0%ae/outside/secret.txt",
-	"/%c0%ae%c0%ae%c0%afoutside%c0%afsecret.txt",
-	"/..%c0%afoutside/secret.txt",
-	"/%e0%80%ae%e0%80%ae/outside/secret.txt",
-	"/%f0%80%80%ae./outside/secret.txt",
-	"/%u002e%u002e/outside/secret.txt",
-	"/%uff0e%uff0e/outside/secret.txt",
-	"/%ef%bc%8e%ef%bc%8e/outside/secret.txt",
-	"/..%00/outside/secret.txt",
-	"/vnc.html%00",
-	"/vnc.html%00.png",
-	"/%00",
-	"/../outside/secret.txt%00.html",
-	"/vnc.html%0a",
-	"/vnc.html%0d%0aX:%20y",
-	"/%7f",
-	"/%09",
-	"/%",
-	"/%2",
-	"/%zz",
-	"/vnc.html%",
-	"/%2%65%2%65/outside/secret.txt",
-	"//etc/passwd",
-	"///etc/passwd",
-	"//",
-	"//vnc.html",
-	"/app//ui.js",
-	"/app/ui.js//",
-	"/vnc.html/",
-	"/vnc.html/x",
-	"/vnc.html/../vnc.html",
-	"/etc/passwd",
-	"/~root/.bashrc",
-	"/.htpasswd",
-	"/%2ehtpasswd",
-	"/.git/config",
-	"/.git/",
-	"/.git",
-	"/app/.hidden",
-	"/app/%2ehidden",
-	"/escape-relative.txt",
-	"/escape-dir/secret.txt",
-	"/escape-dir/",
-	"/escape-dir",
-	"/escape-absolute",
-	"/escape-root/etc/passwd",
-	"/escape-root/",
-	"/escape-magic/etc/passwd",
-	"/escape-cwd/",
-	"/absolute-inside.html",
-	"/loop",
-	"/loop/x",
-	"/dangling",
-	"/fifo",
-	"/socket",
-	"/-twin/secret.txt",
-	"/../tree-twin/secret.txt",
-	"/VNC.HTML",
-	"/app/empty/",
-	"/fake/",
-	"/nothing",
-	"/proc/self/fd/0",
-	"http://h/../outside/secret.txt",
-	"http://h//etc/passwd",
-	"http://h/%2e%2e/outside/secret.txt",
+        "/../outside/secret.txt",
+        "/../../../../../../../../etc/passwd",
+        "/app/../../outside/secret.txt",
+        "/app/../vnc.html",
+        "/..",
+        "/../",
+        "/.",
+        "/./",
+        "/./vnc.html",
+        "/app/.",
+        "/app/..",
+        "/app/./ui.js",
+        "/.../outside/secret.txt",
+        "/..../secret.txt",
+        "/..;/outside/secret.txt",
+        "/..?/outside/secret.txt",
+        "/%2e%2e/outside/secret.txt",
+        "/%2E%2E/outside/secret.txt",
+        "/%2e./outside/secret.txt",
+        "/.%2e/outside/secret.txt",
+        "/..%2foutside/secret.txt",
+        "/..%2Foutside%2Fsecret.txt",
+        "/%2e%2e%2foutside%2fsecret.txt",
+        "/app%2f..%2f..%2foutside%2fsecret.txt",
+        "/app%2fui.js",
+        "/app%2F",
+        "/%2f",
+        "/%2fetc/passwd",
+        "/%2f%2fetc%2fpasswd",
+        "/%2e%2e%5coutside%5csecret.txt",
+        "/..%5coutside/secret.txt",
+        "/..\\outside\\secret.txt",
+        "/\\..\\outside\\secret.txt",
+        "/%5c../outside/secret.txt",
+        "/a\\b.txt",
+        "/a%5cb.txt",
+        "/%252e%252e/outside/secret.txt",
+        "/%252e%252e%252foutside%252fsecret.txt",
+        "/..%252foutside/secret.txt",
+        "/%25%32%65%25%32%65/outside/secret.txt",
+        "/%c0%ae%c0%ae/outside/secret.txt",
+        "/%c0%ae%c0%ae%c0%afoutside%c0%afsecret.txt",
+        "/..%c0%afoutside/secret.txt",
+        "/%e0%80%ae%e0%80%ae/outside/secret.txt",
+        "/%f0%80%80%ae./outside/secret.txt",
+        "/%u002e%u002e/outside/secret.txt",
+        "/%uff0e%uff0e/outside/secret.txt",
+        "/%ef%bc%8e%ef%bc%8e/outside/secret.txt",
+        "/..%00/outside/secret.txt",
+        "/vnc.html%00",
+        "/vnc.html%00.png",
+        "/%00",
+        "/../outside/secret.txt%00.html",
+        "/vnc.html%0a",
+        "/vnc.html%0d%0aX:%20y",
+        "/%7f",
+        "/%09",
+        "/%",
+        "/%2",
+        "/%zz",
+        "/vnc.html%",
+        "/%2%65%2%65/outside/secret.txt",
+        "//etc/passwd",
+        "///etc/passwd",
+        "//",
+        "//vnc.html",
+        "/app//ui.js",
+        "/app/ui.js//",
+        "/vnc.html/",
+        "/vnc.html/x",
+        "/vnc.html/../vnc.html",
+        "/etc/passwd",
+        "/~root/.bashrc",
+        "/.htpasswd",
+        "/%2ehtpasswd",
+        "/.git/config",
+        "/.git/",
+        "/.git",
+        "/app/.hidden",
+        "/app/%2ehidden",
+        "/escape-relative.txt",
+        "/escape-dir/secret.txt",
+        "/escape-dir/",
+        "/escape-dir",
+        "/escape-absolute",
+        "/escape-root/etc/passwd",
+        "/escape-root/",
+        "/escape-magic/etc/passwd",
+        "/escape-cwd/",
+        "/absolute-inside.html",
+        "/loop",
+        "/loop/x",
+        "/dangling",
+        "/fifo",
+        "/socket",
+        "/-twin/secret.txt",
+        "/../tree-twin/secret.txt",
+        "/VNC.HTML",
+        "/app/empty/",
+        "/fake/",
+        "/nothing",
+        "/proc/self/fd/0",
+        "http://h/../outside/secret.txt",
+        "http://h//etc/passwd",
+        "http://h/%2e%2e/outside/secret.txt",
 };
 
 static void test_traversals(void **state)
@@ -466,8 +472,17 @@ static void test_traversals(void **state)
 static void test_traversals_below_a_prefix(void **state)
 {
 	static const char *const targets[] = {
-		"/vncx/vnc.html", "/vncxvnc.html", "/vn/vnc.html", "/vnc.html",      "/vnc//vnc.html",        "/vnc/../vnc.html",
-		"/vnc%2fvnc.html", "/vnc/%2fetc/passwd", "/vnc/..", "/%76nc/vnc.html", "/vnc/%2e%2e/outside/secret.txt",
+	        "/vncx/vnc.html",
+	        "/vncxvnc.html",
+	        "/vn/vnc.html",
+	        "/vnc.html",
+	        "/vnc//vnc.html",
+	        "/vnc/../vnc.html",
+	        "/vnc%2fvnc.html",
+	        "/vnc/%2fetc/passwd",
+	        "/vnc/..",
+	        "/%76nc/vnc.html",
+	        "/vnc/%2e%2e/outside/secret.txt",
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
@@ -482,8 +497,9 @@ static void test_error_answers(void **state)
 		const char *method, *target;
 		int status;
 	} rows[] = {
-		{ "GET", "/%zz", 400 },     { "GET", "/%00", 400 },     { "GET", "/nothing", 404 },  { "POST", "/vnc.html", 405 },
-		{ "OPTIONS", "/", 405 },    { "DELETE", "/../x", 405 }, { "get", "/vnc.html", 405 }, { "HEADER", "/vnc.html", 405 },
+	        {"GET", "/%zz", 400},       {"GET", "/%00", 400},         {"GET", "/nothing", 404},
+	        {"POST", "/vnc.html", 405}, {"OPTIONS", "/", 405},        {"DELETE", "/../x", 405},
+	        {"get", "/vnc.html", 405},  {"HEADER", "/vnc.html", 405},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -508,14 +524,14 @@ static void test_directory_redirect(void **state)
 	static const struct {
 		const char *prefix, *target, *location;
 	} rows[] = {
-		{ "", "/app", "/app/" },
-		{ "", "/app?autoconnect=1&x=%2f", "/app/?autoconnect=1&x=%2f" },
-		{ "", "/app?", "/app/?" },
-		{ "", "/%61pp", "/%61pp/" },
-		{ "", "/link-to-dir", "/link-to-dir/" },
-		{ "", "http://evil.example/app", "/app/" },
-		{ "/vnc", "/vnc", "/vnc/" },
-		{ "/vnc", "/vnc/app", "/vnc/app/" },
+	        {"", "/app", "/app/"},
+	        {"", "/app?autoconnect=1&x=%2f", "/app/?autoconnect=1&x=%2f"},
+	        {"", "/app?", "/app/?"},
+	        {"", "/%61pp", "/%61pp/"},
+	        {"", "/link-to-dir", "/link-to-dir/"},
+	        {"", "http://evil.example/app", "/app/"},
+	        {"/vnc", "/vnc", "/vnc/"},
+	        {"/vnc", "/vnc/app", "/vnc/app/"},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -562,7 +578,7 @@ static void test_index_order(void **state)
 	ask(f, "/app/", "");
 	check_body(f, "app index");
 
-	struct str_list none = { NULL, 0 };
+	struct str_list none = {NULL, 0};
 	f->options.index = &none;
 	ask(f, "/app/", "");
 	f->options.index = &f->index;
@@ -608,7 +624,8 @@ static void test_out_of_descriptors(void **state)
 	check_field(f, "Retry-After", "1");
 }
 
-/* --- what of it ---------------------------------------------------------------------------------------------------- */
+/* --- what of it ----------------------------------------------------------------------------------------------------
+ */
 
 static void test_fields_of_a_file(void **state)
 {
@@ -651,7 +668,7 @@ static void test_last_modified_is_never_in_the_future(void **state)
 	struct fixture *f = *state;
 	put_file(f, "tree/future.txt", "x");
 	char *path = mem_printf("%s/tree/future.txt", f->base);
-	struct timespec times[2] = { { .tv_sec = 2114380800 }, { .tv_sec = 2114380800 } }; /* the year 2037 */
+	struct timespec times[2] = {{.tv_sec = 2114380800}, {.tv_sec = 2114380800}}; /* the year 2037 */
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 	free(path);
 	ask(f, "/future.txt", "");
@@ -664,20 +681,29 @@ static void test_types(void **state)
 	static const struct {
 		const char *name, *type;
 	} rows[] = {
-		{ "a.html", "text/html; charset=utf-8" },    { "a.js", "text/javascript; charset=utf-8" },
-		{ "a.mjs", "text/javascript; charset=utf-8" }, { "a.css", "text/css; charset=utf-8" },
-		{ "a.txt", "text/plain; charset=utf-8" },    { "a.json", "application/json" },
-		{ "a.wasm", "application/wasm" },            { "a.svg", "image/svg+xml" },
-		{ "a.PNG", "image/png" },                    { "a.woff2", "font/woff2" },
-		{ "a.ttf", "font/ttf" },                     { "a.oga", "audio/ogg" },
-		{ "a.ico", "image/vnd.microsoft.icon" },     { "a.b.js", "text/javascript; charset=utf-8" },
-		{ "a.unknown", "application/octet-stream" }, { "js", "application/octet-stream" },
-		{ "a.", "application/octet-stream" },
+	        {"a.html", "text/html; charset=utf-8"},
+	        {"a.js", "text/javascript; charset=utf-8"},
+	        {"a.mjs", "text/javascript; charset=utf-8"},
+	        {"a.css", "text/css; charset=utf-8"},
+	        {"a.txt", "text/plain; charset=utf-8"},
+	        {"a.json", "application/json"},
+	        {"a.wasm", "application/wasm"},
+	        {"a.svg", "image/svg+xml"},
+	        {"a.PNG", "image/png"},
+	        {"a.woff2", "font/woff2"},
+	        {"a.ttf", "font/ttf"},
+	        {"a.oga", "audio/ogg"},
+	        {"a.ico", "image/vnd.microsoft.icon"},
+	        {"a.b.js", "text/javascript; charset=utf-8"},
+	        {"a.unknown", "application/octet-stream"},
+	        {"js", "application/octet-stream"},
+	        {"a.", "application/octet-stream"},
 	};
 	struct fixture *f = *state;
 	put_dir(f, "tree/types.js");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		char *path = mem_printf("tree/types.js/%s", rows[i].name), *target = mem_printf("/types.js/%s", rows[i].name);
+		char *path = mem_printf("tree/types.js/%s", rows[i].name),
+		     *target = mem_printf("/types.js/%s", rows[i].name);
 		put_file(f, path, "x");
 		ask(f, target, "");
 		check_field(f, "Content-Type", rows[i].type);
@@ -707,7 +733,7 @@ static void test_head(void **state)
 	assert_non_null(field(f, "Content-Length"));
 }
 
-#define TAG "\"10-2ebc98a1-5\""
+#define TAG  "\"10-2ebc98a1-5\""
 #define DATE "Sun, 06 Nov 1994 08:49:37 GMT"
 
 static void test_conditions(void **state)
@@ -716,25 +742,25 @@ static void test_conditions(void **state)
 		const char *fields;
 		int status;
 	} rows[] = {
-		{ "If-None-Match: " TAG "\r\n", 304 },
-		{ "If-None-Match: W/" TAG "\r\n", 304 },
-		{ "If-None-Match: \"x\", " TAG "\r\n", 304 },
-		{ "If-None-Match: \"x\"\r\nIf-None-Match: " TAG "\r\n", 304 },
-		{ "If-None-Match: *\r\n", 304 },
-		{ "If-None-Match: \"x\"\r\n", 200 },
-		{ "If-None-Match: 10-2ebc98a1-5\r\n", 200 },
-		{ "If-None-Match:\r\n", 200 },
-		{ "If-Modified-Since: " DATE "\r\n", 304 },
-		{ "If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n", 304 },
-		{ "If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n", 304 },
-		{ "If-Modified-Since: Sun, 06 Nov 1994 08:49:38 GMT\r\n", 304 },
-		{ "If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200 },
-		{ "If-Modified-Since: " DATE " and more\r\n", 200 },
-		{ "If-Modified-Since: tomorrow\r\n", 200 },
-		{ "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT\r\n", 200 },
-		{ "If-None-Match: \"x\"\r\nIf-Modified-Since: " DATE "\r\n", 200 },
-		{ "If-None-Match: " TAG "\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 304 },
-		{ "If-None-Match: " TAG "\r\nRange: bytes=0-1\r\n", 304 },
+	        {"If-None-Match: " TAG "\r\n", 304},
+	        {"If-None-Match: W/" TAG "\r\n", 304},
+	        {"If-None-Match: \"x\", " TAG "\r\n", 304},
+	        {"If-None-Match: \"x\"\r\nIf-None-Match: " TAG "\r\n", 304},
+	        {"If-None-Match: *\r\n", 304},
+	        {"If-None-Match: \"x\"\r\n", 200},
+	        {"If-None-Match: 10-2ebc98a1-5\r\n", 200},
+	        {"If-None-Match:\r\n", 200},
+	        {"If-Modified-Since: " DATE "\r\n", 304},
+	        {"If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n", 304},
+	        {"If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n", 304},
+	        {"If-Modified-Since: Sun, 06 Nov 1994 08:49:38 GMT\r\n", 304},
+	        {"If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200},
+	        {"If-Modified-Since: " DATE " and more\r\n", 200},
+	        {"If-Modified-Since: tomorrow\r\n", 200},
+	        {"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT\r\n", 200},
+	        {"If-None-Match: \"x\"\r\nIf-Modified-Since: " DATE "\r\n", 200},
+	        {"If-None-Match: " TAG "\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 304},
+	        {"If-None-Match: " TAG "\r\nRange: bytes=0-1\r\n", 304},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -760,7 +786,7 @@ static void test_etag_tells_versions_apart(void **state)
 	ask(f, "/version.txt", "");
 	char *first = mem_strdup(field(f, "ETag"));
 	char *path = mem_printf("%s/tree/version.txt", f->base);
-	struct timespec times[2] = { { .tv_sec = 784111777 }, { .tv_sec = 784111777, .tv_nsec = 6 } };
+	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 6}};
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 	ask(f, "/version.txt", "");
 	assert_string_not_equal(first, field(f, "ETag"));
@@ -775,38 +801,38 @@ static void test_ranges(void **state)
 		int status;
 		const char *body, *content_range;
 	} rows[] = {
-		{ "Range: bytes=0-0\r\n", 206, "0", "bytes 0-0/10" },
-		{ "Range: bytes=2-4\r\n", 206, "234", "bytes 2-4/10" },
-		{ "Range: bytes=9-9\r\n", 206, "9", "bytes 9-9/10" },
-		{ "Range: bytes=7-\r\n", 206, "789", "bytes 7-9/10" },
-		{ "Range: bytes=0-\r\n", 206, "0123456789", "bytes 0-9/10" },
-		{ "Range: bytes=8-100\r\n", 206, "89", "bytes 8-9/10" },
-		{ "Range: bytes=8-99999999999999999999999\r\n", 206, "89", "bytes 8-9/10" },
-		{ "Range: bytes=-3\r\n", 206, "789", "bytes 7-9/10" },
-		{ "Range: bytes=-10\r\n", 206, "0123456789", "bytes 0-9/10" },
-		{ "Range: bytes=-100\r\n", 206, "0123456789", "bytes 0-9/10" },
-		{ "Range: Bytes= 1-2\r\n", 206, "12", "bytes 1-2/10" },
-		{ "Range: bytes=10-\r\n", 416, NULL, "bytes */10" },
-		{ "Range: bytes=10-20\r\n", 416, NULL, "bytes */10" },
-		{ "Range: bytes=18446744073709551616-\r\n", 416, NULL, "bytes */10" },
-		{ "Range: bytes=-0\r\n", 416, NULL, "bytes */10" },
-		{ "Range: bytes=3-2\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=-\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=a-b\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=1-2x\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=+1-2\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=1--2\r\n", 200, "0123456789", NULL },
-		{ "Range: lines=1-2\r\n", 200, "0123456789", NULL },
-		{ "Range: 1-2\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=0-1,3-4\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=0-1\r\nRange: bytes=3-4\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=2-4\r\nIf-Range: \"a-2ebc98a1-5\"\r\n", 206, "234", "bytes 2-4/10" },
-		{ "Range: bytes=2-4\r\nIf-Range: " DATE "\r\n", 206, "234", "bytes 2-4/10" },
-		{ "Range: bytes=2-4\r\nIf-Range: W/\"a-2ebc98a1-5\"\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=2-4\r\nIf-Range: \"old\"\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=2-4\r\nIf-Range: Sun, 06 Nov 1994 08:49:38 GMT\r\n", 200, "0123456789", NULL },
-		{ "Range: bytes=20-\r\nIf-Range: \"old\"\r\n", 200, "0123456789", NULL },
+	        {"Range: bytes=0-0\r\n", 206, "0", "bytes 0-0/10"},
+	        {"Range: bytes=2-4\r\n", 206, "234", "bytes 2-4/10"},
+	        {"Range: bytes=9-9\r\n", 206, "9", "bytes 9-9/10"},
+	        {"Range: bytes=7-\r\n", 206, "789", "bytes 7-9/10"},
+	        {"Range: bytes=0-\r\n", 206, "0123456789", "bytes 0-9/10"},
+	        {"Range: bytes=8-100\r\n", 206, "89", "bytes 8-9/10"},
+	        {"Range: bytes=8-99999999999999999999999\r\n", 206, "89", "bytes 8-9/10"},
+	        {"Range: bytes=-3\r\n", 206, "789", "bytes 7-9/10"},
+	        {"Range: bytes=-10\r\n", 206, "0123456789", "bytes 0-9/10"},
+	        {"Range: bytes=-100\r\n", 206, "0123456789", "bytes 0-9/10"},
+	        {"Range: Bytes= 1-2\r\n", 206, "12", "bytes 1-2/10"},
+	        {"Range: bytes=10-\r\n", 416, NULL, "bytes */10"},
+	        {"Range: bytes=10-20\r\n", 416, NULL, "bytes */10"},
+	        {"Range: bytes=18446744073709551616-\r\n", 416, NULL, "bytes */10"},
+	        {"Range: bytes=-0\r\n", 416, NULL, "bytes */10"},
+	        {"Range: bytes=3-2\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=-\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=a-b\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=1-2x\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=+1-2\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=1--2\r\n", 200, "0123456789", NULL},
+	        {"Range: lines=1-2\r\n", 200, "0123456789", NULL},
+	        {"Range: 1-2\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=0-1,3-4\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=0-1\r\nRange: bytes=3-4\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=2-4\r\nIf-Range: \"a-2ebc98a1-5\"\r\n", 206, "234", "bytes 2-4/10"},
+	        {"Range: bytes=2-4\r\nIf-Range: " DATE "\r\n", 206, "234", "bytes 2-4/10"},
+	        {"Range: bytes=2-4\r\nIf-Range: W/\"a-2ebc98a1-5\"\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=2-4\r\nIf-Range: \"old\"\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=2-4\r\nIf-Range: Sun, 06 Nov 1994 08:49:38 GMT\r\n", 200, "0123456789", NULL},
+	        {"Range: bytes=20-\r\nIf-Range: \"old\"\r\n", 200, "0123456789", NULL},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -838,24 +864,24 @@ static void test_gzip_accepted(void **state)
 		const char *fields;
 		bool gzip;
 	} rows[] = {
-		{ "Accept-Encoding: gzip\r\n", true },
-		{ "Accept-Encoding: gzip, deflate, br, zstd\r\n", true },
-		{ "Accept-Encoding: br\r\nAccept-Encoding: GZIP;q=0.5\r\n", true },
-		{ "Accept-Encoding: x-gzip\r\n", true },
-		{ "Accept-Encoding: *\r\n", true },
-		{ "Accept-Encoding: gzip;q=1.0\r\n", true },
-		{ "Accept-Encoding: gzip ; Q=0.001\r\n", true },
-		{ "Accept-Encoding: *;q=0, gzip\r\n", true },
-		{ "", false },
-		{ "Accept-Encoding:\r\n", false },
-		{ "Accept-Encoding: identity\r\n", false },
-		{ "Accept-Encoding: gzip;q=0\r\n", false },
-		{ "Accept-Encoding: gzip; q=0.000\r\n", false },
-		{ "Accept-Encoding: gzip;q=0, *\r\n", false },
-		{ "Accept-Encoding: *, gzip;q=0\r\n", false },
-		{ "Accept-Encoding: *;q=0\r\n", false },
-		{ "Accept-Encoding: identity;q=1, *;q=0\r\n", false },
-		{ "Accept-Encoding: xgzip, gzipped\r\n", false },
+	        {"Accept-Encoding: gzip\r\n", true},
+	        {"Accept-Encoding: gzip, deflate, br, zstd\r\n", true},
+	        {"Accept-Encoding: br\r\nAccept-Encoding: GZIP;q=0.5\r\n", true},
+	        {"Accept-Encoding: x-gzip\r\n", true},
+	        {"Accept-Encoding: *\r\n", true},
+	        {"Accept-Encoding: gzip;q=1.0\r\n", true},
+	        {"Accept-Encoding: gzip ; Q=0.001\r\n", true},
+	        {"Accept-Encoding: *;q=0, gzip\r\n", true},
+	        {"", false},
+	        {"Accept-Encoding:\r\n", false},
+	        {"Accept-Encoding: identity\r\n", false},
+	        {"Accept-Encoding: gzip;q=0\r\n", false},
+	        {"Accept-Encoding: gzip; q=0.000\r\n", false},
+	        {"Accept-Encoding: gzip;q=0, *\r\n", false},
+	        {"Accept-Encoding: *, gzip;q=0\r\n", false},
+	        {"Accept-Encoding: *;q=0\r\n", false},
+	        {"Accept-Encoding: identity;q=1, *;q=0\r\n", false},
+	        {"Accept-Encoding: xgzip, gzipped\r\n", false},
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -895,7 +921,7 @@ static void test_gzip_sibling_that_does_not_count(void **state)
 	struct fixture *f = *state;
 	put_file(f, "tree/app/stale.js.gz", "stale");
 	char *path = mem_printf("%s/tree/app/stale.js.gz", f->base);
-	struct timespec times[2] = { { .tv_sec = 784111777 }, { .tv_sec = 784111777, .tv_nsec = 4 } };
+	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 4}};
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 	free(path);
 	ask(f, "/app/stale.js", "Accept-Encoding: gzip\r\n");
@@ -919,31 +945,31 @@ static int forget_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_open_complains),
-		CASE(test_open_refuses_endless_policy),
-		CASE(test_open_without_openat2),
-		CASE(test_sends_files),
-		CASE(test_traversals),
-		CASE(test_traversals_below_a_prefix),
-		CASE(test_error_answers),
-		CASE(test_directory_redirect),
-		CASE(test_longest_redirect),
-		CASE(test_longest_path),
-		CASE(test_index_order),
-		CASE(test_unreadable_file),
-		CASE(test_out_of_descriptors),
-		CASE(test_fields_of_a_file),
-		CASE(test_options_left_out),
-		CASE(test_last_modified_is_never_in_the_future),
-		CASE(test_types),
-		CASE(test_head),
-		CASE(test_conditions),
-		CASE(test_etag_tells_versions_apart),
-		CASE(test_ranges),
-		CASE(test_range_of_an_empty_file),
-		CASE(test_gzip_accepted),
-		CASE(test_gzip_is_a_version_of_its_own),
-		CASE(test_gzip_sibling_that_does_not_count),
+	        CASE(test_open_complains),
+	        CASE(test_open_refuses_endless_policy),
+	        CASE(test_open_without_openat2),
+	        CASE(test_sends_files),
+	        CASE(test_traversals),
+	        CASE(test_traversals_below_a_prefix),
+	        CASE(test_error_answers),
+	        CASE(test_directory_redirect),
+	        CASE(test_longest_redirect),
+	        CASE(test_longest_path),
+	        CASE(test_index_order),
+	        CASE(test_unreadable_file),
+	        CASE(test_out_of_descriptors),
+	        CASE(test_fields_of_a_file),
+	        CASE(test_options_left_out),
+	        CASE(test_last_modified_is_never_in_the_future),
+	        CASE(test_types),
+	        CASE(test_head),
+	        CASE(test_conditions),
+	        CASE(test_etag_tells_versions_apart),
+	        CASE(test_ranges),
+	        CASE(test_range_of_an_empty_file),
+	        CASE(test_gzip_accepted),
+	        CASE(test_gzip_is_a_version_of_its_own),
+	        CASE(test_gzip_sibling_that_does_not_count),
 	};
 	return cmocka_run_group_tests(tests, tree_setup, tree_teardown);
 }
