@@ -25,7 +25,7 @@ struct files; /* a web root; immutable, shared by all threads */
  * RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS. options is copied by reference and must outlive it. Complains with
  * where, path and cause; a kernel without openat2 (before 5.6) is such a cause.
  *
- * * Symbolic links are followed as long as they stay in the tree, as vnc_auto.html -> vnc.html of Debian's novnc
+ * Symbolic links are followed as long as they stay in the tree, as vnc_auto.html -> vnc.html of Debian's novnc
  * does. A link out of it, and any absolute one, is 404 even where the file is readable: a web root says what may
  * be read, and a link that a package or a user left there must not widen it. What such a link was for is a further
  * route with a root of its own. */
@@ -49,7 +49,7 @@ struct files_answer {
 /* prefix is what the route's path has in front of the tree: for `/vnc/<anything>` it is "/vnc", for exact paths
  * and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status.
  *
- * * Which file: GET and HEAD only, else 405 with Allow. Each segment is percent-decoded once, by itself; a
+ * Which file: GET and HEAD only, else 405 with Allow. Each segment is percent-decoded once, by itself; a
  * malformed escape or an encoded NUL is 400. Empty segments, those that begin with a dot (so `.`, `..` and
  * dot-files), and those with a '/', '\\' or control byte once decoded are 404: `/a%2fb` must not get round a route
  * for `/a/<anything>`. A directory without a slash at its end is 301 to the same path with it, query kept (path
@@ -57,7 +57,7 @@ struct files_answer {
  * whatever else there is, or may not be read, is 404. If the request accepts gzip and a `name.gz` no older than
  * the file stands beside it, that is sent with Content-Encoding and Vary.
  *
- * * What of it: If-None-Match before If-Modified-Since; one byte range, if If-Range allows it (several: the whole
+ * What of it: If-None-Match before If-Modified-Since; one byte range, if If-Range allows it (several: the whole
  * file). Sent with Date, ETag (size, mtime with nanoseconds), Last-Modified, the options' texts,
  * X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
 void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
