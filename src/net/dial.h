@@ -15,15 +15,15 @@ struct dial; /* one attempt to reach a target, over all its addresses */
 
 enum dial_result {
 	DIAL_OK,
-	DIAL_REFUSED,     /* refused or unreachable; error has the last address's errno */
+	DIAL_REFUSED,     /* refused or unreachable; error has the errno of the last address that gave such an answer */
 	DIAL_TIMED_OUT,   /* no address answered within the deadline */
-	DIAL_NOT_FOUND,   /* the name has no address */
-	DIAL_NO_RESOURCE, /* ours: descriptors, ports (EADDRNOTAVAIL), memory; error has the errno */
+	DIAL_NOT_FOUND,   /* the name has no address; error has the EAI_* */
+	DIAL_NO_RESOURCE, /* ours, and no address said otherwise: descriptors, ports (EADDRNOTAVAIL), memory; error has the errno */
 };
 
 struct dial_outcome {
 	enum dial_result result;
-	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, TCP_NODELAY set; now the receiver's. Else -1 */
+	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, options of net/tcp.h set; now the receiver's. Else -1 */
 	int error;
 	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */
 	socklen_t sa_len;
@@ -40,11 +40,13 @@ struct dial_env {
 
 /* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once, later,
  * never from inside this call, and the dial is gone after it. A UNIX socket whose backlog is full (EAGAIN) makes no
- * event, so it is retried by a timer. NULL when out of memory. */
+ * event, so it is retried by a timer. A look-up that takes longer than a second gives way to the last good answer, where
+ * there is one. timeout_ms 0: no deadline of its own. NULL when out of memory. */
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
                         void *arg) must_check;
 
-/* Before cb ran: closes all that is under way; cb will not run. */
+/* Before cb ran: closes all that is under way; cb will not run. After that there is nothing to cancel: the dial is gone
+ * when cb is called, and cb may free whatever is the caller's. */
 void dial_cancel(struct dial *dial);
 
 #endif

@@ -4,12 +4,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/tcp.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,22 +93,6 @@ static void adopt(struct listener *listener, int fd)
 	listener->count = count;
 }
 
-/* Set once on the listening socket: Linux hands all of these on to the accepted ones. */
-static int set_tcp_options(int fd)
-{
-	static const struct {
-		int level, name, value;
-	} options[] = {
-		{ IPPROTO_TCP, TCP_NODELAY, 1 },    { SOL_SOCKET, SO_KEEPALIVE, 1 },  { IPPROTO_TCP, TCP_KEEPIDLE, 30 },
-		{ IPPROTO_TCP, TCP_KEEPINTVL, 5 }, { IPPROTO_TCP, TCP_KEEPCNT, 3 },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) != 0)
-			return -1;
-	return 0;
-}
-
 static int set_flag(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value));
@@ -122,7 +106,7 @@ static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, int back
 		return -1;
 	if (at->ai_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
 		return -1;
-	if (set_tcp_options(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
+	if (tcp_set_options(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
 		return -1;
 	return listen(fd, backlog);
 }
@@ -306,7 +290,7 @@ static int inherit_one(const struct build *b, int inherited)
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0)
 		return complain(b, errno);
-	if (int_option(fd, SO_DOMAIN) != AF_UNIX && set_tcp_options(fd) != 0)
+	if (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_options(fd) != 0)
 		return complain(b, errno);
 	return 0;
 }
