@@ -125,6 +125,7 @@ def share_gateway(tmp_path_factory):
 def gw(shared, request):
     """The module's gateway, alive before and after the test, with a clean log."""
     gateway = shared.running()
+    gateway.since = gateway.mark()
     request.node.starters = getattr(request.node, "starters", []) + [shared.starter]
     yield gateway
     shared.check()

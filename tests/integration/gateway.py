@@ -84,6 +84,7 @@ class Gateway:
         self.changed = threading.Condition()
         self.eof = False
         self.judged = False
+        self.since = 0 # where in the log wait_session_end() begins to look: ports come again
         environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_FDS")}
         for name, value in SANITIZER_ENV.items():
             environment.setdefault(name, value)
@@ -142,9 +143,11 @@ class Gateway:
                 self.changed.wait(left)
 
     def wait_session_end(self, client=None, **fields):
-        """The `session end` record, of this client (a wsclient.Connection) or with these fields."""
+        """The `session end` record, of this client (a wsclient.Connection) or with these fields. It comes when all is
+        over: the client must have ended, too."""
         if client is not None and client.peer_text is not None:
             fields["peer"] = client.peer_text
+        fields.setdefault("since", self.since)
         return self.wait_for("session end", **fields)
 
     # addresses
