@@ -32,7 +32,7 @@ void routes_clear(struct routes *routes);
 enum route_result {
 	ROUTE_FOUND,
 	ROUTE_NONE,          /* 404 */
-	ROUTE_OTHER_HOST,    /* a route has the path, but is for other hosts: 403 (DNS rebinding, HARDENING hs_host_allow) */
+	ROUTE_OTHER_HOST,    /* a route has the path, but is for other hosts: 403 (DNS rebinding) */
 	ROUTE_OTHER_KIND,    /* only a route of the other kind has the path: 426 for a plain request, 404 for an upgrade */
 };
 

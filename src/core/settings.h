@@ -65,7 +65,7 @@ struct settings {
 	bool quick;                              /* from the command line alone */
 };
 
-/* The quick form of the command line (DESIGN section 8), as plain words. NULL or false: not given. */
+/* The quick form of the command line, as plain words. NULL or false: not given. */
 struct quick_form {
 	const char *listen, *target;             /* positional; target may be NULL with token_file or web */
 	const char *web, *cert, *key, *tls, *token_file, *workers, *log_level;
