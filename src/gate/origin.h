@@ -14,7 +14,7 @@
  * - the allow list has it: "*" (any), a serialised origin `scheme://host[:port]` compared by scheme, host and port
  *   (default ports filled in, host without case, IPv6 by value), or "null" for the literal null.
  * Anything malformed, several origins, an origin with path or user info: refused unless "*" is listed. A request with
- * two Origin fields is the caller's to refuse. A foreign Host can't be detected here; that is the route's `host` list. */
+ * two Origin fields is the caller's to refuse, and a foreign Host is the affair of the route's `host` list. */
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow);
 
 /* For configuration: is this a well-formed entry of the allow list? */
