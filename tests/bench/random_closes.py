@@ -277,18 +277,25 @@ class Tls:
                 break
             except ssl.SSLWantReadError:
                 sock.sendall(self.outgoing.read())
-                self.incoming.write(sock.recv(RECV))
+                data = sock.recv(RECV)
+                if not data:
+                    raise Failure("end instead of a TLS handshake") from None
+                self.incoming.write(data)
         sock.sendall(self.outgoing.read())
 
     def decode(self, wire):
         self.incoming.write(wire)
         while not self.ended:
             try:
-                yield self.ssl.read(RECV)
+                plain = self.ssl.read(RECV)
             except ssl.SSLWantReadError:
                 return
             except ssl.SSLZeroReturnError:
-                self.ended = True
+                plain = b""
+            if plain:
+                yield plain
+            else:
+                self.ended = True # close_notify
 
     def say_goodbye(self, sock):
         try:
@@ -431,8 +438,10 @@ def run_job(site, seeds, max_size, plain, secure, context, blob, report):
 
 
 def job_main(queue, *arguments):
-    run_job(*arguments, lambda case, moved, failure: queue.put((case, moved, failure)))
-    queue.put(None)
+    try:
+        run_job(*arguments, lambda case, moved, failure: queue.put((case, moved, failure)))
+    finally:
+        queue.put(None)
 
 
 def client_context():
