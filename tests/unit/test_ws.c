@@ -1,0 +1,1122 @@
+/* test_ws.c proves the frame codec against the rules of RFC 6455, one test a rule, and against an oracle that decodes one
+ * byte at a time from the complete stream. It must never depend on where the codec happens to cut its runs. */
+#include "proto/ws.h"
+#include "guard.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define SERVER (WS_RX_MASKED | WS_RX_TEXT | WS_RX_BINARY)
+#define STREAM_MAX (512 * 1024)
+
+enum { FIN_TEXT = WS_FIN | WS_TEXT, FIN_BINARY = WS_FIN | WS_BINARY, FIN_CONT = WS_FIN | WS_CONTINUATION };
+enum { FIN_CLOSE = WS_FIN | WS_CLOSE, FIN_PING = WS_FIN | WS_PING, FIN_PONG = WS_FIN | WS_PONG };
+
+/* --- what goes in ---------------------------------------------------------------------------------------------------- */
+
+struct bytes {
+	size_t len;
+	uint8_t at[STREAM_MAX];
+};
+
+static struct bytes in, got, sure, full; /* big, so not on the stack; each test starts with reset() */
+static struct guard guard;
+
+static void put(struct bytes *b, const void *data, size_t len)
+{
+	assert_true(b->len + len <= sizeof(b->at));
+	if (len > 0)
+		memcpy(b->at + b->len, data, len);
+	b->len += len;
+}
+
+static void put_byte(struct bytes *b, unsigned byte)
+{
+	put(b, &(uint8_t){ (uint8_t)byte }, 1);
+}
+
+static void put_text(struct bytes *b, const char *string)
+{
+	put(b, string, strlen(string));
+}
+
+static void set(struct bytes *to, const struct bytes *from)
+{
+	to->len = 0;
+	put(to, from->at, from->len);
+}
+
+static void reset(void)
+{
+	in.len = got.len = sure.len = full.len = 0;
+}
+
+static const uint8_t some_key[4] = { 0x37, 0xfa, 0x21, 0x3d };
+
+/* A header whose length takes `extra` (0, 2 or 8) bytes beyond the second. */
+static void put_header(unsigned first, uint64_t len, unsigned extra, bool masked)
+{
+	put_byte(&in, first);
+	put_byte(&in, (masked ? 0x80u : 0) | (extra == 0 ? (unsigned)len : extra == 2 ? 126 : 127));
+	for (unsigned i = extra; i-- > 0;)
+		put_byte(&in, (unsigned)(len >> (8 * i)));
+	if (masked)
+		put(&in, some_key, 4);
+}
+
+static unsigned shortest(uint64_t len)
+{
+	return len < 126 ? 0 : len < 65536 ? 2 : 8;
+}
+
+static void put_frame(unsigned first, const void *payload, size_t len, bool masked)
+{
+	put_header(first, len, shortest(len), masked);
+	for (size_t i = 0; i < len; i++)
+		put_byte(&in, (unsigned)(((const uint8_t *)payload)[i] ^ (masked ? some_key[i & 3] : 0)));
+}
+
+static void frame(unsigned first, const char *payload)
+{
+	put_frame(first, payload, strlen(payload), true);
+}
+
+static void pattern(uint8_t *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(i * 7 + i / 256 + 1);
+}
+
+/* --- what comes out: payload as it is, `(t` and `)` around a message, `[9:payload]`, `{1002}` -------------------------- */
+
+static void log_bad(struct bytes *b, unsigned code)
+{
+	char item[16];
+	snprintf(item, sizeof(item), "{%u}", code);
+	put_text(b, item);
+}
+
+static void log_control(struct bytes *b, unsigned opcode, const uint8_t *payload, size_t len)
+{
+	char head[16];
+	snprintf(head, sizeof(head), "[%u:", opcode);
+	put_text(b, head);
+	put(b, payload, len);
+	put_text(b, "]");
+}
+
+static void log_run(const struct ws_rx *rx, const struct ws_run *run)
+{
+	bool borders = !(rx->flags & WS_RX_MERGE);
+
+	if (borders && run->message_start)
+		put_text(&got, run->opcode == WS_TEXT ? "(t" : "(b");
+	put(&got, run->payload, run->len);
+	if (borders && run->message_end)
+		put_text(&got, ")");
+	if (!borders)
+		assert_true(run->len > 0);
+}
+
+/* Returns false after WS_BAD, having checked that it is final. */
+static bool feed(struct ws_rx *rx, const uint8_t *bytes, size_t len)
+{
+	uint8_t *buf = guard_copy(&guard, bytes, len);
+
+	while (len > 0) {
+		struct ws_run run;
+		enum ws_status status = ws_decode(rx, buf, len, &run);
+		if (status == WS_BAD) {
+			uint16_t code = run.close_code;
+			assert_int_equal(ws_decode(rx, buf, len, &run), WS_BAD);
+			assert_int_equal(run.close_code, code);
+			log_bad(&got, code);
+			return false;
+		}
+		assert_true(run.used <= len);
+		if (status == WS_MORE)
+			assert_true(run.used == len);
+		if (status == WS_CONTROL)
+			log_control(&got, run.opcode, run.payload, run.len);
+		if (status == WS_DATA) {
+			assert_true(run.payload >= buf && run.payload + run.len <= buf + run.used);
+			log_run(rx, &run);
+		}
+		buf += run.used;
+		len -= run.used;
+	}
+	return true;
+}
+
+/* --- every way to cut ------------------------------------------------------------------------------------------------- */
+
+typedef void check_fn(void);
+
+static void check_exact(void)
+{
+	if (got.len != full.len || memcmp(got.at, full.at, got.len) != 0)
+		fail_msg("got \"%.*s\", want \"%.*s\"", (int)(got.len < 200 ? got.len : 200), (char *)got.at,
+			 (int)(full.len < 200 ? full.len : 200), (char *)full.at);
+}
+
+/* A violation inside a frame lets the codec deliver as much of that frame as it likes, from nothing to all that was valid. */
+static void check_between(void)
+{
+	size_t bad = got.len < 6 ? 0 : got.len - 6, want_bad = full.len - 6;
+
+	assert_true(bad >= sure.len && bad <= want_bad);
+	assert_memory_equal(got.at, full.at, bad);
+	assert_memory_equal(got.at + bad, full.at + want_bad, 6);
+}
+
+static void decode_pieces(unsigned flags, uint64_t max, const size_t *cuts, size_t count)
+{
+	struct ws_rx rx;
+	size_t from = 0;
+
+	got.len = 0;
+	ws_rx_init(&rx, (uint8_t)flags, max);
+	for (size_t i = 0; i <= count; i++) {
+		size_t to = i < count ? cuts[i] : in.len;
+		if (!feed(&rx, in.at + from, to - from))
+			return;
+		from = to;
+	}
+}
+
+static void decode_bytewise(unsigned flags, uint64_t max)
+{
+	struct ws_rx rx;
+
+	got.len = 0;
+	ws_rx_init(&rx, (uint8_t)flags, max);
+	for (size_t i = 0; i < in.len && feed(&rx, in.at + i, 1); i++)
+		;
+}
+
+static void decode_every_way(unsigned flags, uint64_t max, check_fn *check)
+{
+	decode_pieces(flags, max, NULL, 0);
+	check();
+	decode_bytewise(flags, max);
+	check();
+	for (size_t cut = 0; cut <= in.len; cut++) {
+		if (in.len > 1500 && cut > 40 && cut < in.len - 40 && cut % 4099 != 0)
+			continue;
+		decode_pieces(flags, max, &cut, 1);
+		check();
+	}
+}
+
+/* The stream so far gives exactly this, in both modes; without_borders is what WS_RX_MERGE gives. */
+static void expect(unsigned flags, uint64_t max, const char *with_borders, const char *without_borders)
+{
+	full.len = 0;
+	put_text(&full, with_borders);
+	decode_every_way(flags, max, check_exact);
+	full.len = 0;
+	put_text(&full, without_borders);
+	decode_every_way(flags | WS_RX_MERGE, max, check_exact);
+	in.len = 0;
+}
+
+/* The stream is nothing but a violation. */
+static void expect_bad(unsigned code)
+{
+	char verdict[16];
+	snprintf(verdict, sizeof(verdict), "{%u}", code);
+	expect(SERVER, 0, verdict, verdict);
+}
+
+/* --- the rules, by their names ---------------------------------------------------------------------------------------- */
+
+static void fr_unmasked(void **state)
+{
+	(void)state;
+	reset();
+	put_frame(FIN_BINARY, "abc", 3, false);
+	expect_bad(1002);
+	put_frame(FIN_PING, "", 0, false);
+	expect_bad(1002);
+	frame(FIN_BINARY, "before");
+	put_frame(FIN_BINARY, "abc", 3, false);
+	expect(SERVER, 0, "(bbefore){1002}", "before{1002}");
+}
+
+static void fr_server_unmasked(void **state)
+{
+	static const struct {
+		uint64_t len;
+		size_t header;
+		const char *bytes;
+	} rows[] = {
+		{ 0, 2, "\x82\x00" },
+		{ 125, 2, "\x82\x7d" },
+		{ 126, 4, "\x82\x7e\x00\x7e" },
+		{ 127, 4, "\x82\x7e\x00\x7f" },
+		{ 65535, 4, "\x82\x7e\xff\xff" },
+		{ 65536, 10, "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" },
+		{ INT64_MAX, 10, "\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff" },
+	};
+	uint8_t room[WS_SERVER_HEADER_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		room[WS_SERVER_HEADER_MAX] = 0x5a;
+		assert_int_equal(ws_push_header(room + WS_SERVER_HEADER_MAX, FIN_BINARY, rows[i].len), rows[i].header);
+		assert_memory_equal(room + WS_SERVER_HEADER_MAX - rows[i].header, rows[i].bytes, rows[i].header);
+		assert_int_equal(room[WS_SERVER_HEADER_MAX], 0x5a);
+	}
+}
+
+static void fr_rsv(void **state)
+{
+	(void)state;
+	reset();
+	for (unsigned rsv = 0x10; rsv <= 0x70; rsv += 0x10) {
+		frame(rsv | FIN_BINARY, "abc");
+		expect_bad(1002);
+		frame(rsv | FIN_PING, "");
+		expect_bad(1002);
+	}
+	frame(WS_BINARY, "ab");
+	frame(0x40 | FIN_CONT, "c");
+	expect(SERVER, 0, "(bab{1002}", "ab{1002}");
+}
+
+static void fr_opcode(void **state)
+{
+	(void)state;
+	reset();
+	for (unsigned opcode = 0; opcode < 16; opcode++) {
+		if (opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG))
+			continue;
+		frame(WS_FIN | opcode, "");
+		expect_bad(1002);
+		frame(FIN_BINARY, "data");
+		frame(WS_FIN | opcode, "x");
+		expect(SERVER, 0, "(bdata){1002}", "data{1002}");
+	}
+}
+
+static void fr_len_minimal(void **state)
+{
+	static const struct {
+		uint64_t len;
+		unsigned extra;
+	} rows[] = { { 0, 2 }, { 125, 2 }, { 0, 8 }, { 125, 8 }, { 126, 8 }, { 65535, 8 } };
+
+	(void)state;
+	reset();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put_header(FIN_BINARY, rows[i].len, rows[i].extra, true);
+		expect_bad(1002);
+	}
+}
+
+static void fr_len_msb(void **state)
+{
+	(void)state;
+	reset();
+	put_header(FIN_BINARY, UINT64_C(1) << 63, 8, true);
+	expect_bad(1002);
+	put_header(FIN_BINARY, UINT64_MAX, 8, true);
+	expect_bad(1002);
+}
+
+/* Lengths around powers of two are carried through, not cut to 32 bits or made negative. */
+static void fr_len_huge(void **state)
+{
+	static const uint64_t lens[] = { INT32_MAX, UINT64_C(1) << 31, UINT32_MAX, UINT64_C(1) << 32, INT64_MAX };
+
+	(void)state;
+	reset();
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		put_header(WS_BINARY, lens[i], 8, true);
+		for (size_t n = 0; n < 200; n++)
+			put_byte(&in, (unsigned)('x' ^ some_key[n & 3]));
+		full.len = 0;
+		put_text(&full, "(b");
+		for (size_t n = 0; n < 200; n++)
+			put_byte(&full, 'x');
+		decode_every_way(SERVER, 0, check_exact);
+		decode_every_way(SERVER, lens[i], check_exact);
+		full.len = 0;
+		put_text(&full, "{1009}");
+		decode_every_way(SERVER, lens[i] - 1, check_exact);
+		in.len = 0;
+	}
+}
+
+/* A frame of each length, moved by the merging of a frame of `shift` bytes in front, at each alignment of the input. */
+static void check_length(size_t len, size_t shift, size_t alignment)
+{
+	static uint8_t payload[65536 + 8];
+	uint8_t *room = (uint8_t *)guard.map + alignment;
+	struct ws_rx rx;
+	struct ws_run run;
+
+	pattern(payload, shift + len);
+	in.len = 0;
+	put_frame(FIN_BINARY, payload, shift, true);
+	put_frame(FIN_BINARY, payload + shift, len, true);
+	memcpy(room, in.at, in.len);
+	ws_rx_init(&rx, SERVER | WS_RX_MERGE, 0);
+	assert_int_equal(ws_decode(&rx, room, in.len, &run), len + shift > 0 ? WS_DATA : WS_MORE);
+	assert_int_equal(run.used, in.len);
+	assert_int_equal(run.len, len + shift);
+	assert_memory_equal(run.payload, payload, len + shift);
+	assert_int_equal(rx.frames, 2);
+}
+
+static void fr_len_bounds(void **state)
+{
+	static const size_t lens[] = { 0, 125, 126, 127, 65535, 65536 };
+	static uint8_t payload[65536];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		for (size_t at = 0; at < 64; at++)
+			check_length(lens[i], at / 8, at % 8);
+		reset();
+		pattern(payload, lens[i]);
+		put_frame(FIN_BINARY, payload, lens[i], true);
+		put_text(&full, "(b");
+		put(&full, payload, lens[i]);
+		put_text(&full, ")");
+		decode_every_way(SERVER, 0, check_exact);
+	}
+}
+
+static void fr_cont_orphan(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_CONT, "abc");
+	expect_bad(1002);
+	frame(WS_CONTINUATION, "");
+	expect_bad(1002);
+	frame(FIN_TEXT, "abc");
+	frame(FIN_CONT, "d");
+	expect(SERVER, 0, "(tabc){1002}", "abc{1002}");
+}
+
+static void fr_data_in_msg(void **state)
+{
+	(void)state;
+	reset();
+	frame(WS_TEXT, "abc");
+	frame(FIN_TEXT, "d");
+	expect(SERVER, 0, "(tabc{1002}", "abc{1002}");
+	frame(WS_BINARY, "");
+	frame(WS_BINARY, "d");
+	expect_bad(1002);
+}
+
+static void fr_fragments(void **state)
+{
+	(void)state;
+	reset();
+	frame(WS_TEXT, "");
+	frame(WS_CONTINUATION, "ab");
+	frame(WS_CONTINUATION, "");
+	frame(WS_CONTINUATION, "cd");
+	frame(FIN_CONT, "");
+	frame(FIN_BINARY, "next");
+	frame(FIN_BINARY, "");
+	frame(WS_TEXT, "");
+	frame(FIN_CONT, "");
+	expect(SERVER, 0, "(tabcd)(bnext)(b)(t)", "abcdnext");
+}
+
+static void fr_ctl_interleaved(void **state)
+{
+	(void)state;
+	reset();
+	frame(WS_TEXT, "ab");
+	frame(FIN_PING, "p");
+	frame(WS_CONTINUATION, "\xc3");
+	frame(FIN_PONG, "");
+	frame(FIN_CONT, "\xa4z");
+	frame(FIN_CLOSE, "\x03\xe8");
+	expect(SERVER, 0, "(tab[9:p]\xc3[10:]\xa4z)[8:\x03\xe8]", "ab[9:p]\xc3[10:]\xa4z[8:\x03\xe8]");
+}
+
+static void fr_ctl_form(void **state)
+{
+	uint8_t payload[126] = { 'x' };
+
+	(void)state;
+	reset();
+	for (unsigned opcode = WS_CLOSE; opcode <= WS_PONG; opcode++) {
+		frame(opcode, "");
+		expect_bad(1002);
+		put_frame(WS_FIN | opcode, payload, sizeof(payload), true);
+		expect_bad(1002);
+		put_header(WS_FIN | opcode, 5, 2, true);
+		expect_bad(1002);
+		put_header(WS_FIN | opcode, 70000, 8, true);
+		expect_bad(1002);
+	}
+}
+
+static void fr_close_1byte(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_CLOSE, "\x03");
+	expect_bad(1002);
+	frame(FIN_CLOSE, "");
+	expect(SERVER, 0, "[8:]", "[8:]");
+}
+
+static void fr_close_utf8(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_CLOSE, "\x03\xe8" "bye\xff");
+	expect_bad(1007);
+	frame(FIN_CLOSE, "\x03\xe8" "cut\xe2\x82");
+	expect_bad(1007);
+	frame(FIN_CLOSE, "\x03\xe8" "\xed\xa0\x80");
+	expect_bad(1007);
+	frame(FIN_CLOSE, "\x03\xe8" "ok \xe2\x82\xac");
+	expect(SERVER, 0, "[8:\x03\xe8ok \xe2\x82\xac]", "[8:\x03\xe8ok \xe2\x82\xac]");
+}
+
+static bool code_may_be_sent(unsigned code)
+{
+	if (code >= 3000)
+		return code < 5000;
+	return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
+}
+
+/* The answer to a Close of each code there is. */
+static void check_close_codes(bool ok)
+{
+	for (unsigned code = 0; code <= UINT16_MAX; code++) {
+		struct ws_rx rx;
+		struct ws_run run;
+		uint8_t payload[2] = { (uint8_t)(code >> 8), (uint8_t)code };
+
+		assert_int_equal(ws_close_code_valid((uint16_t)code), code_may_be_sent(code));
+		if (code_may_be_sent(code) != ok)
+			continue;
+		reset();
+		put_frame(FIN_CLOSE, payload, 2, true);
+		ws_rx_init(&rx, SERVER, 0);
+		assert_int_equal(ws_decode(&rx, in.at, in.len, &run), ok ? WS_CONTROL : WS_BAD);
+		assert_int_equal(run.close_code, ok ? code : 1002);
+	}
+}
+
+static void fr_close_code_bad(void **state)
+{
+	(void)state;
+	check_close_codes(false);
+}
+
+static void fr_close_code_ok(void **state)
+{
+	(void)state;
+	check_close_codes(true);
+}
+
+static void fr_close_empty_has_no_code(void **state)
+{
+	struct ws_rx rx;
+	struct ws_run run;
+
+	(void)state;
+	reset();
+	frame(FIN_CLOSE, "");
+	ws_rx_init(&rx, SERVER, 0);
+	assert_int_equal(ws_decode(&rx, in.at, in.len, &run), WS_CONTROL);
+	assert_int_equal(run.opcode, WS_CLOSE);
+	assert_int_equal(run.close_code, 0);
+	assert_int_equal(run.len, 0);
+}
+
+static void fr_fail_stops(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_BINARY, "a");
+	frame(WS_FIN | 3, "");
+	frame(FIN_BINARY, "never");
+	frame(FIN_PING, "never");
+	expect(SERVER, 0, "(ba){1002}", "a{1002}");
+}
+
+static void fr_ping(void **state)
+{
+	char longest[126] = "";
+
+	(void)state;
+	reset();
+	memset(longest, 'p', 125);
+	frame(FIN_PING, "");
+	frame(FIN_PING, longest);
+	put_text(&sure, "[9:][9:");
+	put_text(&sure, longest);
+	put_text(&sure, "]");
+	put_byte(&sure, 0);
+	expect(SERVER, 0, (char *)sure.at, (char *)sure.at);
+}
+
+static void fr_pong_unasked(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_PONG, "who asked");
+	frame(FIN_BINARY, "x");
+	expect(SERVER, 0, "[10:who asked](bx)", "[10:who asked]x");
+}
+
+/* The first frame is whole and must come; of the second, what is valid may come. */
+static void expect_not_utf8(const char *whole, const char *valid_rest)
+{
+	for (unsigned merge = 0; merge <= WS_RX_MERGE; merge += WS_RX_MERGE) {
+		sure.len = full.len = 0;
+		if (!merge)
+			put_text(&sure, "(t");
+		put_text(&sure, whole);
+		put(&full, sure.at, sure.len);
+		put_text(&full, valid_rest);
+		put_text(&full, "{1007}");
+		decode_every_way(SERVER | merge, 0, check_between);
+	}
+	in.len = 0;
+}
+
+static void fr_text_utf8(void **state)
+{
+	static const struct {
+		const char *second, *valid;
+		bool fin;
+	} rows[] = {
+		{ "b\xff" "c", "b", true },     /* never a part of UTF-8 */
+		{ "b\xc0\xaf", "b", true },     /* overlong */
+		{ "\xed\xa0\x80", "\xed", true }, /* surrogate: told by its second byte */
+		{ "\xf4\x90", "\xf4", false },  /* above U+10FFFF, with more to come */
+		{ "\x80", "", false },          /* out of nowhere */
+		{ "bc\xe2\x82", "bc\xe2\x82", true }, /* ends inside a character */
+	};
+
+	(void)state;
+	reset();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		frame(WS_TEXT, "good");
+		frame((rows[i].fin ? WS_FIN : 0u) | WS_CONTINUATION, rows[i].second);
+		expect_not_utf8("good", rows[i].valid);
+	}
+	frame(WS_TEXT, "half \xe2\x82");
+	frame(FIN_CONT, "");
+	expect_not_utf8("half \xe2\x82", "");
+	frame(WS_TEXT, "\xf0\x9f");
+	frame(FIN_CONT, "\x98\x80");
+	frame(FIN_TEXT, "next");
+	frame(FIN_BINARY, "\xff\xfe");
+	expect(SERVER, 0, "(t\xf0\x9f\x98\x80)(tnext)(b\xff\xfe)", "\xf0\x9f\x98\x80next\xff\xfe");
+}
+
+/* A violation is told by the byte that makes it one, whatever is still to come. */
+static void fr_text_utf8_at_once(void **state)
+{
+	struct ws_rx rx;
+	struct ws_run run;
+
+	(void)state;
+	reset();
+	put_header(FIN_TEXT, 60000, 2, true);
+	put_byte(&in, 0xe2u ^ some_key[0]);
+	put_byte(&in, 0x28u ^ some_key[1]);
+	ws_rx_init(&rx, SERVER | WS_RX_MERGE, 0);
+	assert_int_equal(ws_decode(&rx, in.at, in.len - 1, &run), WS_DATA);
+	assert_int_equal(ws_decode(&rx, in.at + in.len - 1, 1, &run), WS_BAD);
+	assert_int_equal(run.close_code, 1007);
+}
+
+static void fr_bad_start_at_once(void **state)
+{
+	static const uint8_t starts[][2] = { { 0xc2, 0xfe }, { 0x83, 0xff }, { 0x89, 0xfe }, { 0x80, 0x81 }, { 0x82, 0x7f } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct ws_rx rx;
+		struct ws_run run;
+		uint8_t start[2] = { starts[i][0], starts[i][1] };
+		ws_rx_init(&rx, SERVER, 0);
+		assert_int_equal(ws_decode(&rx, start, 2, &run), WS_BAD);
+		assert_int_equal(run.close_code, 1002);
+	}
+}
+
+static void fr_text_refused(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_BINARY, "b");
+	frame(FIN_TEXT, "t");
+	expect(WS_RX_MASKED | WS_RX_BINARY, 0, "(bb){1003}", "b{1003}");
+	frame(FIN_TEXT, "t");
+	frame(WS_BINARY, "");
+	expect(WS_RX_MASKED | WS_RX_TEXT, 0, "(tt){1003}", "t{1003}");
+	put_header(WS_TEXT, 70000, 8, true); /* at the header: no payload is waited for */
+	expect(WS_RX_MASKED | WS_RX_BINARY, 0, "{1003}", "{1003}");
+	frame(FIN_PING, "x");
+	expect(WS_RX_MASKED, 0, "[9:x]", "[9:x]");
+}
+
+static void fr_limit(void **state)
+{
+	(void)state;
+	reset();
+	frame(FIN_BINARY, "12345");
+	frame(WS_BINARY, "123");
+	frame(FIN_PING, "not counted");
+	frame(FIN_CONT, "45");
+	frame(FIN_BINARY, "123456");
+	expect(SERVER, 5, "(b12345)(b123[9:not counted]45){1009}", "12345123[9:not counted]45{1009}");
+	frame(WS_BINARY, "12345");
+	frame(WS_CONTINUATION, "");
+	put_header(FIN_CONT, 1, 0, true);
+	expect(SERVER, 5, "(b12345{1009}", "12345{1009}");
+	frame(WS_BINARY, "1");
+	put_header(FIN_CONT, INT64_MAX, 8, true);
+	expect(SERVER, 5, "(b1{1009}", "1{1009}");
+}
+
+static void fr_empty_counted(void **state)
+{
+	struct ws_rx rx;
+
+	(void)state;
+	reset();
+	frame(WS_BINARY, "");
+	frame(WS_CONTINUATION, "");
+	frame(FIN_PONG, "");
+	frame(FIN_CONT, "");
+	ws_rx_init(&rx, SERVER | WS_RX_MERGE, 0);
+	for (size_t i = 0; i < in.len; i++)
+		assert_true(feed(&rx, in.at + i, 1));
+	assert_int_equal(rx.frames, 4);
+	assert_int_equal(got.len, strlen("[10:]"));
+}
+
+/* --- beyond the rules --------------------------------------------------------------------------------------------------- */
+
+static void merging_makes_one_run(void **state)
+{
+	struct ws_rx rx;
+	struct ws_run run;
+
+	(void)state;
+	reset();
+	for (int i = 0; i < 100; i++)
+		frame(i % 2 ? FIN_TEXT : FIN_BINARY, "x");
+	size_t data = in.len;
+	frame(FIN_PING, "p");
+	ws_rx_init(&rx, SERVER | WS_RX_MERGE, 0);
+	assert_int_equal(ws_decode(&rx, in.at, in.len, &run), WS_DATA);
+	assert_int_equal(run.len, 100);
+	assert_int_equal(run.used, data);
+	assert_int_equal(ws_decode(&rx, in.at + data, in.len - data, &run), WS_CONTROL);
+	assert_int_equal(run.used, in.len - data);
+}
+
+static void client_role(void **state)
+{
+	unsigned client = WS_RX_TEXT | WS_RX_BINARY;
+
+	(void)state;
+	reset();
+	put_frame(WS_TEXT, "ab", 2, false);
+	put_frame(FIN_PING, "p", 1, false);
+	put_frame(WS_CONTINUATION, "", 0, false);
+	put_frame(WS_CONTINUATION, "c", 1, false);
+	put_frame(FIN_CONT, "defghijklmnopq", 14, false);
+	expect(client, 0, "(tab[9:p]cdefghijklmnopq)", "ab[9:p]cdefghijklmnopq");
+	frame(FIN_BINARY, "masked");
+	expect(client, 0, "{1002}", "{1002}");
+}
+
+static void unmask_any_alignment(void **state)
+{
+	enum { MOST = 200 };
+	uint8_t *end = (uint8_t *)guard.map + guard.size;
+
+	(void)state;
+	for (size_t len = 0; len <= MOST; len++) {
+		for (size_t shift = 0; shift <= 20; shift++) {
+			uint8_t want[MOST], mask[4];
+			uint8_t *src = end - len - (shift & 7), *dst = src - shift;
+			pattern(src, len);
+			for (size_t i = 0; i < len; i++)
+				want[i] = src[i] ^ some_key[i & 3];
+			memcpy(mask, some_key, 4);
+			ws_unmask(dst, src, len, mask);
+			assert_memory_equal(dst, want, len);
+			for (size_t i = 0; i < 4; i++)
+				assert_int_equal(mask[i], some_key[(len + i) & 3]);
+		}
+	}
+}
+
+static void control_frames(void **state)
+{
+	uint8_t out[WS_CONTROL_FRAME_MAX];
+	uint8_t payload[WS_CONTROL_PAYLOAD_MAX] = { 'z' };
+
+	(void)state;
+	assert_int_equal(ws_control_frame(out, WS_PONG, (const uint8_t *)"hey", 3), 5);
+	assert_memory_equal(out, "\x8a\x03hey", 5);
+	assert_int_equal(ws_control_frame(out, WS_PING, NULL, 0), 2);
+	assert_memory_equal(out, "\x89\x00", 2);
+	assert_int_equal(ws_control_frame(out, WS_PING, payload, sizeof(payload)), 127);
+	assert_memory_equal(out + 2, payload, sizeof(payload));
+}
+
+static void close_frames(void **state)
+{
+	uint8_t out[WS_CONTROL_FRAME_MAX];
+	char reason[200];
+
+	(void)state;
+	assert_int_equal(ws_close_frame(out, 0, SPAN("ignored")), 2);
+	assert_memory_equal(out, "\x88\x00", 2);
+	assert_int_equal(ws_close_frame(out, 1000, (struct span){ NULL, 0 }), 4);
+	assert_memory_equal(out, "\x88\x02\x03\xe8", 4);
+	assert_int_equal(ws_close_frame(out, 1014, SPAN("gone")), 8);
+	assert_memory_equal(out, "\x88\x06\x03\xf6gone", 8);
+
+	memset(reason, 'r', sizeof(reason));
+	assert_int_equal(ws_close_frame(out, 1000, (struct span){ reason, 123 }), 127);
+	assert_int_equal(ws_close_frame(out, 1000, (struct span){ reason, 124 }), 127);
+	memcpy(reason + 121, "\xe2\x82\xac", 3); /* the limit falls behind its second byte */
+	assert_int_equal(ws_close_frame(out, 1000, (struct span){ reason, sizeof(reason) }), 125);
+	assert_int_equal(out[1], 123);
+	memcpy(reason + 120, "\xe2\x82\xac", 3); /* fits to the byte */
+	assert_int_equal(ws_close_frame(out, 1000, (struct span){ reason, sizeof(reason) }), 127);
+}
+
+/* --- any stream, cut anyhow, against the oracle ------------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint64_t random_below(uint64_t bound)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (random_state >> 11) % bound;
+}
+
+static bool chance(unsigned one_in)
+{
+	return random_below(one_in) == 0;
+}
+
+static size_t random_length(void)
+{
+	static const size_t special[] = { 0, 1, 7, 8, 15, 16, 17, 63, 64, 65, 125, 126, 127, 300, 65535, 65536 };
+
+	if (chance(40))
+		return special[random_below(16)];
+	return chance(4) ? special[random_below(14)] : random_below(40);
+}
+
+static size_t random_character(uint8_t *out)
+{
+	static const char *const characters[] = { "a", "Z", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf" };
+	const char *c = characters[chance(3) ? random_below(6) : random_below(2)];
+
+	memcpy(out, c, strlen(c));
+	return strlen(c);
+}
+
+static void put_random_message(void)
+{
+	static uint8_t payload[66000 + 4];
+	bool is_text = chance(2);
+	size_t len = random_length(), from = 0;
+
+	for (size_t n = 0; is_text && n < len;)
+		n += random_character(payload + n); /* may end one character beyond len: cut inside it, sometimes */
+	while (is_text && len > 0 && (payload[len] & 0xc0) == 0x80 && !chance(30))
+		len--;
+	if (!is_text)
+		pattern(payload, len);
+	if (len > 0 && chance(60))
+		payload[random_below(len)] = (uint8_t)random_below(256);
+
+	for (unsigned opcode = is_text ? WS_TEXT : WS_BINARY;; opcode = WS_CONTINUATION) {
+		bool last = chance(2);
+		size_t n = last ? len - from : random_below(len - from + 1);
+		unsigned flip = chance(150) ? 1u << random_below(8) : 0;
+		put_frame((opcode | (last ? WS_FIN : 0u)) ^ flip, payload + from, n, !chance(300));
+		from += n;
+		if (last)
+			return;
+		if (chance(5))
+			put_frame(WS_FIN | (chance(2) ? WS_PING : WS_PONG), payload, random_below(chance(20) ? 130 : 9), true);
+	}
+}
+
+static void put_random_stream(void)
+{
+	in.len = 0;
+	do
+		put_random_message();
+	while (in.len < 100000 && !chance(12));
+	if (chance(3)) {
+		frame(FIN_CLOSE, chance(2) ? "\x03\xe8" "bye" : chance(2) ? "\x03\xe8\xff" : "\x03");
+		put_random_message();
+	}
+	if (chance(4))
+		in.len = random_below(in.len + 1);
+}
+
+/* UTF-8 by arithmetic: 0 for a beginning of valid text, 1 for a whole one, -1 for neither. */
+static int oracle_utf8(const uint8_t *at, size_t len)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+
+	for (size_t i = 0; i < len;) {
+		uint8_t lead = at[i];
+		size_t need = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
+		if (need == 0)
+			return -1;
+		uint32_t low = need == 1 ? lead : lead & (0x7fu >> need), high = low;
+		for (size_t k = 1; k < need; k++) {
+			bool here = i + k < len;
+			if (here && (at[i + k] & 0xc0) != 0x80)
+				return -1;
+			low = low << 6 | (here ? at[i + k] & 0x3fu : 0);
+			high = high << 6 | (here ? at[i + k] & 0x3fu : 0x3f);
+		}
+		if (high < least[need] || low > 0x10ffff || (low >= 0xd800 && high <= 0xdfff))
+			return -1;
+		if (i + need > len)
+			return 0;
+		i += need;
+	}
+	return 1;
+}
+
+struct oracle {
+	bool borders;
+	uint64_t max;
+	unsigned message;  /* opcode, 0 = none */
+	bool started;
+	size_t text_from;  /* where the message's payload begins in `text` */
+	uint64_t message_len;
+};
+
+static struct bytes text; /* the oracle's own reassembly */
+
+static unsigned oracle_header(const struct oracle *o, const uint8_t *h, uint64_t len)
+{
+	unsigned opcode = h[0] & 15u;
+	uint64_t so_far = opcode == 0 ? o->message_len : 0;
+
+	if ((h[0] & 0x70) || !(h[1] & 0x80) || (opcode > 2 && opcode < 8) || opcode > 10)
+		return 1002;
+	if (opcode >= 8 && (!(h[0] & 0x80) || len > 125))
+		return 1002;
+	if (opcode < 8 && (opcode == 0) != (o->message != 0))
+		return 1002;
+	if (((h[1] & 127) == 126 && len < 126) || ((h[1] & 127) == 127 && (len < 65536 || len >> 63)))
+		return 1002;
+	return opcode < 8 && o->max && (len > o->max || so_far + len > o->max) ? 1009 : 0;
+}
+
+static unsigned oracle_close(const uint8_t *payload, size_t len)
+{
+	if (len == 1 || (len > 1 && !code_may_be_sent((unsigned)(payload[0] << 8 | payload[1]))))
+		return 1002;
+	return len > 2 && oracle_utf8(payload + 2, len - 2) != 1 ? 1007 : 0;
+}
+
+/* One data frame of which `have` payload bytes are in the stream. Returns a close code, or 0. */
+static unsigned oracle_data(struct oracle *o, unsigned first, const uint8_t *payload, size_t have, uint64_t len)
+{
+	if ((first & 15) != 0) {
+		o->message = first & 15;
+		o->started = false;
+		o->message_len = 0;
+		text.len = 0;
+	}
+	o->message_len += len;
+	bool whole = have == len, end = whole && (first & 0x80);
+	for (size_t i = 0; i < have; i++) {
+		put_byte(&text, payload[i]);
+		size_t back = text.len < 8 ? text.len : 8;
+		while (back < text.len && back > 0 && (text.at[text.len - back] & 0xc0) == 0x80)
+			back--;
+		if (o->message == WS_TEXT && oracle_utf8(text.at + text.len - back, back) < 0)
+			return 1007;
+		if (o->borders && !o->started)
+			put_text(&full, o->message == WS_TEXT ? "(t" : "(b");
+		o->started = true;
+		put_byte(&full, payload[i]);
+	}
+	if (!end)
+		return 0;
+	if (o->message == WS_TEXT && oracle_utf8(text.at, text.len) != 1)
+		return 1007;
+	if (o->borders && !o->started)
+		put_text(&full, o->message == WS_TEXT ? "(t" : "(b");
+	if (o->borders)
+		put_text(&full, ")");
+	o->message = 0;
+	return 0;
+}
+
+static void oracle_fail(unsigned code)
+{
+	if (code != 1007)
+		set(&sure, &full);
+	log_bad(&full, code);
+}
+
+/* Decodes `in` into `full`; `sure` is what must at least have come before a violation. Returns whether there was one. */
+static bool oracle_decode(bool borders, uint64_t max)
+{
+	static uint8_t payload[70000];
+	struct oracle o = { .borders = borders, .max = max };
+	size_t at = 0;
+
+	full.len = sure.len = 0;
+	for (;;) {
+		const uint8_t *h = in.at + at;
+		size_t left = in.len - at;
+		unsigned extra = left < 2 ? 0 : (h[1] & 127) == 126 ? 2 : (h[1] & 127) == 127 ? 8 : 0;
+		bool cut = left < 2 + extra + (left >= 2 && (h[1] & 0x80) ? 4u : 0u);
+		if (left < 2)
+			return false;
+		uint64_t len = extra == 0 ? h[1] & 127u : extra == 2 ? 300 : 70000; /* of a cut header only the start counts */
+		for (unsigned i = 0; !cut && i < extra; i++)
+			len = (i == 0 ? 0 : len << 8) | h[2 + i];
+		unsigned code = oracle_header(&o, h, len);
+		if (cut && code != 1002)
+			return false;
+		set(&sure, &full);
+		if (code == 0) {
+			at += 2 + extra + 4;
+			size_t have = in.len - at < len ? in.len - at : (size_t)len;
+			for (size_t i = 0; i < have; i++)
+				payload[i] = in.at[at + i] ^ h[2 + extra + (i & 3)];
+			if ((h[0] & 15) < 8)
+				code = oracle_data(&o, h[0], payload, have, len);
+			else if (have < len)
+				return false;
+			else if ((h[0] & 15) != WS_CLOSE || (code = oracle_close(payload, have)) == 0)
+				log_control(&full, h[0] & 15u, payload, have);
+			at += have;
+		}
+		if (code != 0) {
+			oracle_fail(code);
+			return true;
+		}
+		if (at == in.len)
+			return false;
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void any_split_gives_the_same(void **state)
+{
+	enum { STREAMS = 4000, CUTS = 12 };
+	unsigned violations = 0;
+
+	(void)state;
+	random_state = UINT64_C(0x5a11b04751de0001);
+	for (int stream = 0; stream < STREAMS; stream++) {
+		put_random_stream();
+		uint64_t max = chance(3) ? 1 + random_below(400) : 0;
+		for (unsigned merge = 0; merge <= WS_RX_MERGE; merge += WS_RX_MERGE) {
+			bool bad = oracle_decode(!merge, max);
+			check_fn *check = bad ? check_between : check_exact;
+			violations += bad;
+			for (int split = 0; split < 4; split++) {
+				size_t cuts[CUTS];
+				for (size_t i = 0; i < CUTS; i++)
+					cuts[i] = random_below(in.len + 1);
+				qsort(cuts, CUTS, sizeof(cuts[0]), by_size);
+				decode_pieces(SERVER | merge, max, cuts, split == 0 ? 0 : CUTS);
+				check();
+			}
+			if (in.len < 2000) {
+				decode_bytewise(SERVER | merge, max);
+				check();
+			}
+		}
+	}
+	assert_in_range(violations, STREAMS / 4, STREAMS * 2 - STREAMS / 4); /* both kinds were tried */
+}
+
+static int open_guard(void **state)
+{
+	(void)state;
+	guard = guard_new(STREAM_MAX);
+	return 0;
+}
+
+static int close_guard(void **state)
+{
+	(void)state;
+	guard_free(&guard);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fr_unmasked),
+		cmocka_unit_test(fr_server_unmasked),
+		cmocka_unit_test(fr_rsv),
+		cmocka_unit_test(fr_opcode),
+		cmocka_unit_test(fr_len_minimal),
+		cmocka_unit_test(fr_len_msb),
+		cmocka_unit_test(fr_len_huge),
+		cmocka_unit_test(fr_len_bounds),
+		cmocka_unit_test(fr_cont_orphan),
+		cmocka_unit_test(fr_data_in_msg),
+		cmocka_unit_test(fr_fragments),
+		cmocka_unit_test(fr_ctl_interleaved),
+		cmocka_unit_test(fr_ctl_form),
+		cmocka_unit_test(fr_close_1byte),
+		cmocka_unit_test(fr_close_utf8),
+		cmocka_unit_test(fr_close_code_bad),
+		cmocka_unit_test(fr_close_code_ok),
+		cmocka_unit_test(fr_close_empty_has_no_code),
+		cmocka_unit_test(fr_fail_stops),
+		cmocka_unit_test(fr_ping),
+		cmocka_unit_test(fr_pong_unasked),
+		cmocka_unit_test(fr_text_utf8),
+		cmocka_unit_test(fr_text_utf8_at_once),
+		cmocka_unit_test(fr_bad_start_at_once),
+		cmocka_unit_test(fr_text_refused),
+		cmocka_unit_test(fr_limit),
+		cmocka_unit_test(fr_empty_counted),
+		cmocka_unit_test(merging_makes_one_run),
+		cmocka_unit_test(client_role),
+		cmocka_unit_test(unmask_any_alignment),
+		cmocka_unit_test(control_frames),
+		cmocka_unit_test(close_frames),
+		cmocka_unit_test(any_split_gives_the_same),
+	};
+
+	return cmocka_run_group_tests(tests, open_guard, close_guard);
+}
