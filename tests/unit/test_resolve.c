@@ -1,0 +1,479 @@
+/* test_resolve.c asks a resolver whose look-up function is ours: it answers, fails or hangs as the test wants it.
+ * It must never ask a real name server. */
+#include "net/resolve.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct world {
+	struct event_base *base;
+	struct mailbox *box;
+	struct resolver *resolver;
+
+	/* The look-up's side. */
+	_Atomic int calls;
+	_Atomic int error;         /* EAI_* for every name; 0: answer */
+	_Atomic int signals_open;  /* signals that a helper thread would have taken */
+	sem_t entered, release, left;
+	unsigned threads;
+	sem_t end_entered, end_release, end_left;
+
+	/* What was answered. */
+	int answers, wanted;
+	struct resolved last;
+};
+
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) != 0)
+		;
+}
+
+static void hang(sem_t *entered, sem_t *release, sem_t *left)
+{
+	sem_post(entered);
+	wait_for(release);
+	sem_post(left);
+}
+
+/* "hang" and what begins with it returns when the test posts release. */
+static void look_up(void *arg, const char *host, struct resolved *answer)
+{
+	struct world *world = arg;
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	sigset_t blocked;
+
+	world->calls++;
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	world->signals_open += !sigismember(&blocked, SIGTERM) + !sigismember(&blocked, SIGCHLD);
+	answer->error = world->error;
+	answer->count = answer->error == 0 ? 1 : 0;
+	inet_pton(AF_INET, "127.0.0.9", &in.sin_addr);
+	memcpy(&answer->addr[0].sa, &in, sizeof(in));
+	answer->addr[0].len = sizeof(in);
+	if (strncmp(host, "hang", 4) == 0)
+		hang(&world->entered, &world->release, &world->left);
+	if (strncmp(host, "end", 3) == 0)
+		hang(&world->end_entered, &world->end_release, &world->end_left);
+}
+
+static void on_answer(void *arg, const struct resolved *answer)
+{
+	struct world *world = arg;
+
+	world->answers++;
+	world->last = *answer;
+	if (world->answers == world->wanted)
+		event_base_loopbreak(world->base);
+}
+
+static void never_called(void *arg, const struct resolved *answer)
+{
+	(void)arg;
+	(void)answer;
+	fail_msg("called after cancel");
+}
+
+static struct world *world_new(unsigned threads, uint64_t fresh_ms)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	struct event_config *config = event_config_new();
+	struct resolver_options options = {
+		.threads = threads, .fresh_ms = fresh_ms, .lookup = look_up, .lookup_arg = world,
+	};
+
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	world->base = event_base_new_with_config(config);
+	event_config_free(config);
+	world->box = mailbox_new(world->base, world);
+	sem_init(&world->entered, 0, 0);
+	sem_init(&world->release, 0, 0);
+	sem_init(&world->left, 0, 0);
+	sem_init(&world->end_entered, 0, 0);
+	sem_init(&world->end_release, 0, 0);
+	sem_init(&world->end_left, 0, 0);
+	world->threads = threads;
+	world->resolver = resolver_new(&options);
+	assert_non_null(world->resolver);
+	return world;
+}
+
+/* Once every helper is in a look-up of ours and has left it, none is in an earlier one that still uses the world. */
+static void helpers_leave(struct world *world)
+{
+	for (unsigned i = 0; i < world->threads; i++) {
+		char host[] = { 'e', 'n', 'd', (char)('0' + i), '\0' };
+		struct resolve *end = resolve_start(world->resolver, world->box, host, 1, never_called, NULL);
+		wait_for(&world->end_entered);
+		resolve_cancel(end);
+	}
+	for (unsigned i = 0; i < world->threads; i++)
+		sem_post(&world->end_release);
+	for (unsigned i = 0; i < world->threads; i++)
+		wait_for(&world->end_left);
+}
+
+static void world_free(struct world *world)
+{
+	helpers_leave(world);
+	resolver_free(world->resolver);
+	mailbox_free(world->box);
+	event_base_free(world->base);
+	free(world);
+}
+
+static int setup(void **state)
+{
+	*state = world_new(2, 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+static struct resolve *ask(struct world *world, const char *host)
+{
+	struct resolve *resolve = resolve_start(world->resolver, world->box, host, 5900, on_answer, world);
+
+	assert_non_null(resolve);
+	return resolve;
+}
+
+static void await(struct world *world, int answers)
+{
+	world->wanted = world->answers + answers;
+	event_base_dispatch(world->base);
+}
+
+static void ask_and_wait(struct world *world, const char *host)
+{
+	ask(world, host);
+	await(world, 1);
+}
+
+static void on_time(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(arg);
+}
+
+/* For answers to grow old. */
+static void let_pass(struct world *world, int ms)
+{
+	struct timeval time = { .tv_usec = ms * 1000 };
+
+	event_base_once(world->base, -1, EV_TIMEOUT, on_time, world->base, &time);
+	event_base_dispatch(world->base);
+}
+
+static void check_answer(const struct resolved *answer, const char *host, unsigned port)
+{
+	char text[INET_ADDRSTRLEN];
+	struct sockaddr_in in;
+
+	assert_int_equal(answer->count, 1);
+	assert_int_equal(answer->addr[0].len, sizeof(in));
+	memcpy(&in, &answer->addr[0].sa, sizeof(in));
+	assert_int_equal(in.sin_family, AF_INET);
+	assert_int_equal(ntohs(in.sin_port), port);
+	assert_string_equal(inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text)), host);
+}
+
+static void numbers_need_no_look_up(void **state)
+{
+	struct resolved answer;
+	struct sockaddr_in6 in6;
+
+	(void)state;
+	assert_true(resolve_numeric("192.0.2.7", 80, &answer));
+	check_answer(&answer, "192.0.2.7", 80);
+	assert_true(resolve_numeric("fe80::1%lo", 80, &answer));
+	memcpy(&in6, &answer.addr[0].sa, sizeof(in6));
+	assert_int_equal(answer.addr[0].len, sizeof(in6));
+	assert_int_equal(in6.sin6_family, AF_INET6);
+	assert_int_equal(ntohs(in6.sin6_port), 80);
+	assert_int_not_equal(in6.sin6_scope_id, 0);
+
+	assert_false(resolve_numeric("localhost", 80, &answer));
+	assert_false(resolve_numeric("127.1", 80, &answer));
+	assert_false(resolve_numeric("fe80::1%nosuchinterface", 80, &answer));
+	assert_int_equal(answer.count, 0);
+}
+
+static void answers_come_later_with_the_port(void **state)
+{
+	struct world *world = *state;
+
+	ask(world, "a.test");
+	assert_int_equal(world->answers, 0);
+	await(world, 1);
+	check_answer(&world->last, "127.0.0.9", 5900);
+	assert_int_equal(world->signals_open, 0);
+}
+
+static void an_unknown_name_is_an_error(void **state)
+{
+	struct world *world = *state;
+
+	world->error = EAI_NONAME;
+	ask_and_wait(world, "a.test");
+	assert_int_equal(world->last.count, 0);
+	assert_int_equal(world->last.error, EAI_NONAME);
+}
+
+static void localhost_is_found_by_the_system(void **state)
+{
+	struct world *world = *state;
+	struct resolver_options options = { .threads = 1 };
+	struct resolver *system = resolver_new(&options);
+
+	assert_non_null(system);
+	assert_non_null(resolve_start(system, world->box, "localhost", 22, on_answer, world));
+	await(world, 1);
+	assert_in_range(world->last.count, 1, RESOLVE_MAX);
+	resolver_free(system);
+}
+
+/* rl_dns_hang */
+static void a_hanging_look_up_delays_no_other_name(void **state)
+{
+	struct world *world = *state;
+	struct resolve *hanging = ask(world, "hang.test");
+
+	wait_for(&world->entered);
+	ask_and_wait(world, "a.test");
+	ask_and_wait(world, "b.test");
+	assert_int_equal(world->answers, 2);
+	resolve_cancel(hanging);
+	sem_post(&world->release);
+	wait_for(&world->left);
+}
+
+static void those_who_ask_for_the_same_name_share_a_look_up(void **state)
+{
+	struct world *world = *state;
+
+	ask(world, "hang.test");
+	wait_for(&world->entered);
+	for (int i = 0; i < 9; i++)
+		ask(world, "hang.test");
+	sem_post(&world->release);
+	await(world, 10);
+	assert_int_equal(world->calls, 1);
+	wait_for(&world->left);
+}
+
+static void a_fresh_answer_is_used_again_but_never_at_once(void **state)
+{
+	struct world *world = *state;
+
+	ask_and_wait(world, "a.test");
+	ask(world, "a.test");
+	assert_int_equal(world->answers, 1);
+	await(world, 1);
+	assert_int_equal(world->calls, 1);
+	check_answer(&world->last, "127.0.0.9", 5900);
+}
+
+static void the_last_good_answer_helps_out_when_nobody_can_be_asked(void **state)
+{
+	struct world *world = world_new(1, 1);
+
+	(void)state;
+	ask_and_wait(world, "a.test");
+	let_pass(world, 20);
+	world->error = EAI_AGAIN;
+	ask_and_wait(world, "a.test");
+	assert_int_equal(world->calls, 2);
+	check_answer(&world->last, "127.0.0.9", 5900);
+	world_free(world);
+}
+
+static void a_name_that_is_gone_is_gone(void **state)
+{
+	struct world *world = world_new(1, 1);
+	struct resolved answer;
+
+	(void)state;
+	ask_and_wait(world, "a.test");
+	assert_true(resolve_last_good(world->resolver, "a.test", 7, &answer));
+	check_answer(&answer, "127.0.0.9", 7);
+	let_pass(world, 20);
+	world->error = EAI_NONAME;
+	ask_and_wait(world, "a.test");
+	assert_int_equal(world->last.error, EAI_NONAME);
+	assert_false(resolve_last_good(world->resolver, "a.test", 7, &answer));
+	world_free(world);
+}
+
+static void the_last_good_answer_is_at_hand_while_a_look_up_hangs(void **state)
+{
+	struct world *world = world_new(1, 1);
+	struct resolved answer;
+
+	(void)state;
+	sem_post(&world->release);
+	ask_and_wait(world, "hang.test");
+	wait_for(&world->entered);
+	wait_for(&world->left);
+	let_pass(world, 20);
+	struct resolve *hanging = ask(world, "hang.test");
+	wait_for(&world->entered);
+	assert_true(resolve_last_good(world->resolver, "hang.test", 22, &answer));
+	check_answer(&answer, "127.0.0.9", 22);
+	resolve_cancel(hanging);
+	sem_post(&world->release);
+	wait_for(&world->left);
+	world_free(world);
+}
+
+static void only_so_many_names_are_kept(void **state)
+{
+	struct world *world = *state;
+	struct resolved answer;
+	char host[32];
+
+	for (int i = 0; i < RESOLVE_NAMES_MAX + 10; i++) {
+		snprintf(host, sizeof(host), "n%d.test", i);
+		ask_and_wait(world, host);
+		ask_and_wait(world, "n0.test"); /* used all the time, so it stays */
+	}
+	assert_true(resolve_last_good(world->resolver, "n0.test", 1, &answer));
+	assert_true(resolve_last_good(world->resolver, host, 1, &answer));
+	assert_false(resolve_last_good(world->resolver, "n1.test", 1, &answer));
+	assert_false(resolve_last_good(world->resolver, "n9.test", 1, &answer));
+	assert_int_equal(world->calls, RESOLVE_NAMES_MAX + 10);
+}
+
+static void cancelled_before_the_answer(void **state)
+{
+	struct world *world = *state;
+	struct resolve *hanging = resolve_start(world->resolver, world->box, "hang.test", 1, never_called, NULL);
+
+	wait_for(&world->entered);
+	ask(world, "hang.test");
+	resolve_cancel(hanging);
+	sem_post(&world->release);
+	await(world, 1); /* the other asker is still answered */
+	wait_for(&world->left);
+}
+
+static void cancelled_when_the_answer_is_already_under_way(void **state)
+{
+	struct world *world = *state;
+
+	ask_and_wait(world, "a.test");
+	resolve_cancel(resolve_start(world->resolver, world->box, "a.test", 1, never_called, NULL));
+	ask_and_wait(world, "a.test");
+	assert_int_equal(world->calls, 1);
+}
+
+static void cancelled_and_its_mailbox_freed_while_the_look_up_hangs(void **state)
+{
+	struct world *world = *state;
+
+	resolve_cancel(resolve_start(world->resolver, world->box, "hang.test", 1, never_called, NULL));
+	resolve_cancel(resolve_start(world->resolver, world->box, "hang.test", 1, never_called, NULL));
+	mailbox_free(world->box);
+	world->box = mailbox_new(world->base, world);
+	/* Nobody waits for it any more: whether the look-up was begun is up to the threads. */
+	sem_post(&world->release);
+	ask_and_wait(world, "a.test");
+}
+
+static void names_nobody_waits_for_are_not_looked_up(void **state)
+{
+	struct world *world = world_new(1, 0);
+	struct resolve *hanging = ask(world, "hang.test");
+
+	(void)state;
+	wait_for(&world->entered);
+	for (int i = 0; i < 5; i++) {
+		char host[] = { 'a', (char)('0' + i), '\0' };
+		resolve_cancel(resolve_start(world->resolver, world->box, host, 1, never_called, NULL));
+	}
+	resolve_cancel(hanging);
+	sem_post(&world->release);
+	ask_and_wait(world, "z.test");
+	assert_int_equal(world->calls, 2);
+	wait_for(&world->left);
+	world_free(world);
+}
+
+/* Whatever the threads are at when it comes, a cancel holds. */
+static void cancel_races_with_the_answer(void **state)
+{
+	struct world *world = world_new(2, 1);
+	char host[32];
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		snprintf(host, sizeof(host), "n%d.test", i % 100);
+		struct resolve *resolve = resolve_start(world->resolver, world->box, host, 1, never_called, NULL);
+		for (int spin = 0; spin < i % 50 * 20; spin++)
+			__asm__ volatile("");
+		resolve_cancel(resolve);
+		if (i % 7 == 0)
+			event_base_loop(world->base, EVLOOP_NONBLOCK);
+	}
+	world_free(world);
+}
+
+static void free_does_not_wait_for_a_look_up_that_hangs(void **state)
+{
+	struct world *world = world_new(2, 0);
+	struct resolve *hanging = ask(world, "hang.test");
+
+	(void)state;
+	wait_for(&world->entered);
+	resolve_cancel(hanging);
+	resolver_free(world->resolver); /* would deadlock here if it waited */
+	sem_post(&world->release);
+	wait_for(&world->left);
+	mailbox_free(world->box);
+	event_base_free(world->base);
+	free(world);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_need_no_look_up),
+		TEST(answers_come_later_with_the_port),
+		TEST(an_unknown_name_is_an_error),
+		TEST(localhost_is_found_by_the_system),
+		TEST(a_hanging_look_up_delays_no_other_name),
+		TEST(those_who_ask_for_the_same_name_share_a_look_up),
+		TEST(a_fresh_answer_is_used_again_but_never_at_once),
+		cmocka_unit_test(the_last_good_answer_helps_out_when_nobody_can_be_asked),
+		cmocka_unit_test(a_name_that_is_gone_is_gone),
+		cmocka_unit_test(the_last_good_answer_is_at_hand_while_a_look_up_hangs),
+		TEST(only_so_many_names_are_kept),
+		TEST(cancelled_before_the_answer),
+		TEST(cancelled_when_the_answer_is_already_under_way),
+		TEST(cancelled_and_its_mailbox_freed_while_the_look_up_hangs),
+		cmocka_unit_test(names_nobody_waits_for_are_not_looked_up),
+		cmocka_unit_test(cancel_races_with_the_answer),
+		cmocka_unit_test(free_does_not_wait_for_a_look_up_that_hangs),
+	};
+	alarm(60);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
