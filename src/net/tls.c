@@ -41,8 +41,6 @@ static const struct {
 	{ ERR_LIB_PEM, PEM_R_BAD_BASE64_DECODE, "damaged PEM block" },
 	{ ERR_LIB_PEM, PEM_R_BAD_END_LINE, "damaged PEM block" },
 	{ ERR_LIB_PEM, PEM_R_SHORT_HEADER, "damaged PEM block" },
-	{ ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH, "key does not belong to the certificate" },
-	{ ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH, "key does not belong to the certificate" },
 	{ ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND, "nothing of that kind in PEM form in it" },
 	{ ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, "the certificate's key is too short to be secure" },
 	{ ERR_LIB_SSL, SSL_R_CA_KEY_TOO_SMALL, "a key in the chain is too short to be secure" },
@@ -241,9 +239,12 @@ static int load_key(SSL_CTX *ctx, const struct tls_identity *id, struct err *err
 
 	if (key == NULL)
 		return -1;
-	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
-		result = complain(id->where, "key", path, queued_cause("key does not belong to the certificate"), err);
+	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
+		result = complain(id->where, "key", path, "key does not belong to the certificate", err);
+	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
+		result = complain(id->where, "key", path, queued_cause("unusable"), err);
 	EVP_PKEY_free(key);
+	ERR_clear_error();
 	return result;
 }
 
