@@ -41,14 +41,10 @@ char *mem_strndup(const char *text, size_t len)
 
 char *mem_printf(const char *format, ...)
 {
-	va_list args, again;
+	char *text = NULL;
+	va_list args;
 	va_start(args, format);
-	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
+	int n = vasprintf(&text, format, args);
 	va_end(args);
-
-	char *text = mem_checked(n < 0 ? NULL : malloc((size_t)n + 1));
-	vsnprintf(text, (size_t)n + 1, format, again);
-	va_end(again);
-	return text;
+	return mem_checked(n < 0 ? NULL : text);
 }

@@ -357,7 +357,7 @@ static char unescape(struct span s)
 	int high = s.n < 3 ? -1 : hex_digit(s.p[1]);
 	int low = s.n < 3 ? -1 : hex_digit(s.p[2]);
 
-	return high < 0 || low < 0 ? '\0' : (char)(high << 4 | low);
+	return (char)(high < 0 || low < 0 ? 0 : high * 16 + low);
 }
 
 long http_percent_decode(char *out, struct span src, bool plus_is_space)

@@ -1,0 +1,247 @@
+/* closing.c owns the order in which a session's two connections come to their end.
+ * It must never end one while bytes that were promised to the other side are still under way and moving. */
+#include "core/closing.h"
+
+#include "base/clock.h"
+#include "core/opening.h"
+#include "core/relay.h"
+#include "core/worker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DISCARD_MAX ((uint64_t)1 << 20) /* bytes a client may still send after both Closes, or after a refusal */
+#define LINGER_UNROUTED ((uint64_t)2000)
+#define LOOKS       4                   /* how often a limit is looked at before it runs out */
+
+/* --- telling the client --------------------------------------------------------------------------------------------- */
+
+static void closing_send_close(struct session *s)
+{
+	const struct reason_row *row = &reason_row[s->reason];
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t len = 0;
+	if (s->reason == REASON_CLIENT_CLOSED)
+		len = ws_control_frame(frame, WS_CLOSE, s->reply, s->reply_len);
+	else if (row->ws_code != 0)
+		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
+	if (len > 0 && stream_write(&s->client, frame, len) == STREAM_FAILED)
+		s->client_done = true;
+}
+
+static void closing_send_status(struct session *s, int status)
+{
+	const char *text = reason_row[s->reason].text;
+	bool head_only = s->request->head_len > 0 && span_eq(s->request->head.method, SPAN("HEAD"));
+	char buf[512];
+	struct http_out out;
+
+	http_out_start(&out, buf, sizeof(buf), status);
+	http_out_field(&out, "Content-Type", "text/plain; charset=utf-8");
+	http_out_field(&out, "Content-Length", "%zu", strlen(text) + 1);
+	http_out_field(&out, "Connection", "close");
+	if (status == 405)
+		http_out_field(&out, "Allow", "GET, HEAD");
+	if (status == 426)
+		http_out_field(&out, "Sec-WebSocket-Version", "13");
+	if (status == 426)
+		http_out_field(&out, "Upgrade", "websocket");
+	if (status == 503)
+		http_out_field(&out, "Retry-After", "5");
+	http_out_end(&out);
+	int body = snprintf(out.buf + out.len, out.cap - out.len, "%s\n", text);
+	size_t len = out.len + (head_only || body < 0 ? 0 : (size_t)body);
+
+	s->code = (uint16_t)status;
+	if (stream_write(&s->client, out.buf, len) == STREAM_FAILED)
+		s->client_done = true;
+}
+
+static bool closing_prefers_close(const struct session *s)
+{
+	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->request->key.p == NULL)
+		return false;
+	int how = s->route->set->connect_error;
+	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->browser);
+}
+
+/* A script sees no HTTP status, but a Close it does. */
+static void closing_refuse_by_close(struct session *s)
+{
+	if (opening_answer(s) != REASON_NONE) {
+		s->client_done = true;
+		return;
+	}
+	closing_send_close(s);
+	size_t early = opening_take_early(s);
+	if (early > 0 && relay_feed(s, s->worker->scratch, early) != REASON_NONE)
+		s->client_done = true;
+}
+
+/* Before the 101. A connection on which nothing was asked gets no answer. */
+static void closing_refuse(struct session *s)
+{
+	int status = reason_row[s->reason].http;
+	bool asked = s->request != NULL && s->request->len > 0;
+	if (closing_prefers_close(s)) {
+		closing_refuse_by_close(s);
+		return;
+	}
+	s->client_done = true;
+	if (status != 0 && asked)
+		closing_send_status(s, status);
+}
+
+static void closing_tell(struct session *s, enum session_state before)
+{
+	bool silent = !stream_is_open(&s->client) || s->client.broken || (s->client.hold & HOLD_TLS);
+	if (silent || before == STATE_TLS || before == STATE_FILE)
+		s->client_done = true;
+	else if (s->upgraded)
+		closing_send_close(s);
+	else
+		closing_refuse(s);
+	s->close_sent = true;
+}
+
+/* --- each direction's end ------------------------------------------------------------------------------------------- */
+
+/* Whatever was not promised to anybody may be read and thrown away, so nobody waits for credit any more. */
+static void closing_open_streams(struct session *s)
+{
+	if (stream_is_open(&s->backend)) {
+		stream_release(&s->backend, HOLD_PEER);
+		stream_release(&s->backend, HOLD_STATE);
+	}
+	if (stream_is_open(&s->client)) {
+		stream_release(&s->client, HOLD_STATE);
+		if (s->echo || s->client_done)
+			stream_release(&s->client, HOLD_PEER);
+	}
+}
+
+/* Does whatever has become possible; DEAD when nothing is left. */
+static void closing_advance(struct session *s)
+{
+	if (s->client_done) {
+		stream_finish(&s->backend);
+		stream_finish(&s->client);
+	}
+	if (stream_done(&s->client) && stream_done(&s->backend))
+		session_enter(s, STATE_DEAD);
+}
+
+static void closing_set_client_done(struct session *s)
+{
+	s->client_done = true;
+	stream_release(&s->client, HOLD_PEER);
+}
+
+void closing_abort(struct session *s)
+{
+	stream_finish(&s->backend);
+	stream_finish(&s->client);
+	session_enter(s, STATE_DEAD);
+}
+
+void closing_start(struct session *s)
+{
+	unsigned flags = reason_row[s->reason].flags;
+	enum session_state before = s->state;
+	session_enter(s, STATE_CLOSING);
+	closing_tell(s, before);
+	if ((flags & END_CLIENT) || s->client.eof)
+		s->client_done = true;
+	closing_open_streams(s);
+	if (flags & END_BACKEND_RESET)
+		stream_close(&s->backend, true);
+	if ((flags & END_RESET) || before == STATE_TLS) {
+		closing_abort(s);
+		return;
+	}
+	s->progress_ms = clock_ms();
+	closing_advance(s);
+	if (s->state == STATE_CLOSING)
+		closing_on_timer(s);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static void closing_discard(struct session *s, struct stream *stream)
+{
+	ssize_t n = stream_read(stream, s->worker->scratch, WORKER_SCRATCH);
+	if (n <= 0 || stream != &s->client)
+		return;
+	s->discarded += (uint64_t)n;
+	if (s->discarded > DISCARD_MAX && stream->finished)
+		session_enter(s, STATE_DEAD);
+}
+
+static void closing_read(struct session *s, struct stream *stream)
+{
+	if (stream == &s->client && !s->client_done) {
+		uint16_t code = s->code;
+		if (relay_up(s) != REASON_NONE)
+			closing_set_client_done(s);
+		s->code = code; /* the log tells our Close, which was first */
+		return;
+	}
+	closing_discard(s, stream);
+}
+
+enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	if (event == STREAM_READABLE)
+		closing_read(s, stream);
+	else if (event == STREAM_DRAINED)
+		relay_drained(s, stream);
+	else if (event == STREAM_BROKEN && stream == &s->backend)
+		stream_release(&s->client, HOLD_PEER);
+	if (s->state == STATE_CLOSING)
+		closing_advance(s);
+	return REASON_NONE;
+}
+
+/* --- time ----------------------------------------------------------------------------------------------------------- */
+
+/* How long nothing may move, given what is still awaited. */
+static uint64_t closing_limit(const struct session *s)
+{
+	const struct route_settings *set = s->route != NULL ? s->route->set : NULL;
+	if (set == NULL)
+		return LINGER_UNROUTED;
+	if (stream_unsent(&s->client) > 0 || stream_unsent(&s->backend) > 0)
+		return set->stall_timeout > 0 ? set->stall_timeout : set->close_timeout;
+	if (s->client_done && stream_done(&s->backend))
+		return set->linger_timeout;
+	return set->close_timeout;
+}
+
+static bool closing_moved(struct session *s)
+{
+	uint64_t mark = stream_progress(&s->client) + stream_progress(&s->backend) + s->bytes_up;
+	if (mark == s->progress_mark)
+		return false;
+	s->progress_mark = mark;
+	return true;
+}
+
+enum reason closing_on_timer(struct session *s)
+{
+	uint64_t now = clock_ms(), limit = closing_limit(s);
+	if (closing_moved(s))
+		s->progress_ms = now;
+	if (now - s->progress_ms >= limit) {
+		if (s->client_done) {
+			session_enter(s, STATE_DEAD);
+			return REASON_NONE;
+		}
+		closing_set_client_done(s); /* its Close never came */
+		s->progress_ms = now;
+		closing_advance(s);
+		if (s->state != STATE_CLOSING)
+			return REASON_NONE;
+	}
+	session_arm(s, limit / LOOKS + 1);
+	return REASON_NONE;
+}

@@ -1,0 +1,104 @@
+/* file.c owns the sending of one answer from a web root, a buffer's worth a turn.
+ * It must never look at paths or fields: web/files decides what is sent, this moves it. */
+#include "core/file.h"
+
+#include "base/clock.h"
+#include "core/opening.h"
+#include "core/relay.h"
+#include "core/worker.h"
+
+#include <unistd.h>
+
+static void file_log(const struct session *s)
+{
+	if (!s->generation->settings->server->access_log)
+		return;
+	const struct http_head *head = &s->request->head;
+	char peer[ADDR_TEXT_MAX];
+	peer_format(&s->peer, peer);
+	const struct log_field fields[] = {
+		{ .key = "id", .kind = FIELD_COUNT, .number = s->id },
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
+		{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
+		{ .key = "method", .kind = FIELD_TEXT, .text = head->method },
+		{ .key = "target", .kind = FIELD_TEXT, .text = head->target },
+		{ .key = "status", .kind = FIELD_COUNT, .number = s->code },
+		{ .key = "bytes", .kind = FIELD_COUNT, .number = s->file_left },
+	};
+	log_record(s->worker->log, LEVEL_INFO, "request", fields, ARRAY_LEN(fields));
+}
+
+static enum reason file_finished(struct session *s)
+{
+	if (!s->file_keep_alive)
+		return REASON_HTTP_DONE;
+	return opening_next_request(s);
+}
+
+/* At most one buffer a turn; a backlog calls us again when it is gone, and without one the timer does. */
+static enum reason file_pump(struct session *s)
+{
+	if (s->file_left > 0 && stream_backlog(&s->client) == 0) {
+		ssize_t n = stream_write_file(&s->client, s->file, s->file_offset, s->file_left, s->worker->scratch,
+		                              RELAY_BACKLOG_MAX);
+		if (n == STREAM_FAILED)
+			return REASON_CLIENT_RESET;
+		if (n == 0)
+			return REASON_HTTP_DONE; /* it was cut meanwhile; the missing length tells the client */
+		s->file_offset += (uint64_t)n;
+		s->file_left -= (uint64_t)n;
+	}
+	if (stream_backlog(&s->client) > 0)
+		return REASON_NONE;
+	if (s->file_left == 0)
+		return file_finished(s);
+	session_arm(s, 0);
+	return REASON_NONE;
+}
+
+enum reason file_start(struct session *s)
+{
+	struct files_answer answer;
+	files_answer(s->route->files, s->route->prefix, &s->request->head, &answer);
+
+	session_enter(s, STATE_FILE);
+	stream_hold(&s->client, HOLD_STATE);
+	s->file = answer.fd;
+	s->file_offset = answer.offset;
+	s->file_left = answer.fd >= 0 ? answer.length : 0;
+	s->file_keep_alive = answer.keep_alive;
+	s->code = (uint16_t)answer.status;
+	s->client_stall.since = 0;
+	file_log(s);
+
+	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
+		return REASON_CLIENT_RESET;
+	if (answer.body_len > 0 && stream_write(&s->client, answer.body, answer.body_len) == STREAM_FAILED)
+		return REASON_CLIENT_RESET;
+	session_arm(s, s->route->set->stall_timeout / 2);
+	return file_pump(s);
+}
+
+enum reason file_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	(void)stream;
+	switch (event) {
+	case STREAM_DRAINED:
+		return file_pump(s);
+	case STREAM_BROKEN:
+		return REASON_CLIENT_RESET;
+	default:
+		return REASON_NONE;
+	}
+}
+
+enum reason file_on_timer(struct session *s)
+{
+	uint64_t limit = s->route->set->stall_timeout;
+	if (stream_backlog(&s->client) == 0)
+		return file_pump(s);
+	if (relay_stalled(&s->client_stall, &s->client, clock_ms(), limit))
+		return REASON_CLIENT_STALLED;
+	session_arm(s, limit > 0 ? limit / 2 : RELAY_TIMER_MAX);
+	return REASON_NONE;
+}

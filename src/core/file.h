@@ -1,0 +1,13 @@
+/* A static file on its way to the client: state FILE, between two requests of one connection. */
+#ifndef CORE_FILE_H
+#define CORE_FILE_H
+
+#include "core/session.h"
+
+/* Answers the parsed request of a session whose route has a root. */
+enum reason file_start(struct session *session);
+
+enum reason file_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason file_on_timer(struct session *session);
+
+#endif

@@ -1,0 +1,28 @@
+/* A generation: settings, routes and TLS contexts as one immutable whole. A reload builds a new one; sessions keep the one
+ * they began with, and the last to leave frees it. Any thread may take and drop references. */
+#ifndef CORE_GENERATION_H
+#define CORE_GENERATION_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "core/route.h"
+#include "core/settings.h"
+#include "net/tls.h"
+
+#include <stdatomic.h>
+
+struct generation {
+	atomic_uint refs;
+	struct settings *settings;
+	struct routes routes;
+	struct tls_server *tls; /* NULL: no [tls] section */
+};
+
+/* Does everything that can fail but binding addresses: opens web roots, loads keys. Takes settings over, also on failure.
+ * warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
+struct generation *generation_build(struct settings *settings, struct err *err, struct err *warnings) must_check;
+
+struct generation *generation_ref(struct generation *generation);
+void generation_unref(struct generation *generation); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,208 @@
+/* listening.c owns the listeners, and which section of the configuration each of them serves.
+ * It must never look at a connection: what was accepted is handed on at once. */
+#include "core/listening.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct door {
+	struct listening *owner;
+	struct listener *listener;
+	const struct listen_settings *set;
+};
+
+struct door_set {
+	struct door **item;
+	size_t count;
+};
+
+struct listening {
+	struct event_base *base;
+	struct log *log;
+	listening_cb *accepted;
+	void *arg;
+	struct door_set doors;
+};
+
+/* A planned door is either a kept one, whose settings change at the commit, or a new one. */
+struct listening_plan {
+	struct planned {
+		struct door *door;
+		const struct listen_settings *set;
+		bool kept;
+	} * item;
+	size_t count;
+};
+
+static void door_free(struct door *door)
+{
+	listener_free(door->listener);
+	free(door);
+}
+
+struct listening *listening_new(struct event_base *base, struct log *log, listening_cb *accepted, void *arg)
+{
+	struct listening *l = mem_zalloc(sizeof(*l));
+	l->base = base;
+	l->log = log;
+	l->accepted = accepted;
+	l->arg = arg;
+	return l;
+}
+
+/* --- planning ------------------------------------------------------------------------------------------------------- */
+
+static struct door *listening_find(const struct listening *l, const char *address)
+{
+	for (size_t i = 0; i < l->doors.count; i++)
+		if (strcmp(listener_text(l->doors.item[i]->listener), address) == 0)
+			return l->doors.item[i];
+	return NULL;
+}
+
+static bool plan_has(const struct listening_plan *plan, const char *address)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (strcmp(listener_text(plan->item[i].door->listener), address) == 0)
+			return true;
+	return false;
+}
+
+static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
+                             struct err *err)
+{
+	const struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode };
+	struct listener *listener = listener_new(address, &options, err);
+	if (listener == NULL)
+		return NULL;
+	struct door *door = mem_zalloc(sizeof(*door));
+	door->owner = l;
+	door->listener = listener;
+	return door;
+}
+
+static int plan_add(struct listening *l, struct listening_plan *plan, const struct address *address,
+                    const struct listen_settings *set, struct err *err)
+{
+	if (plan_has(plan, address->text))
+		return conf_complain(set, err, "address: %s is listened on already", address->text);
+
+	struct door *door = listening_find(l, address->text);
+	bool kept = door != NULL;
+	if (!kept)
+		door = door_new(l, address, set, err);
+	if (door == NULL)
+		return -1;
+	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
+	plan->item[plan->count++] = (struct planned){ door, set, kept };
+	return 0;
+}
+
+struct listening_plan *listening_plan(struct listening *l, const struct generation *generation, struct err *err)
+{
+	struct listening_plan *plan = mem_zalloc(sizeof(*plan));
+	int result = 0;
+	for (size_t i = 0; i < generation->settings->listens_count; i++) {
+		const struct listen_settings *set = generation->settings->listens[i];
+		for (size_t k = 0; k < set->address.count; k++)
+			if (plan_add(l, plan, &set->address.item[k], set, err) != 0)
+				result = -1;
+	}
+	if (result == 0)
+		return plan;
+	listening_plan_drop(plan);
+	return NULL;
+}
+
+void listening_plan_drop(struct listening_plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->item[i].kept)
+			door_free(plan->item[i].door);
+	free(plan->item);
+	free(plan);
+}
+
+/* --- committing ----------------------------------------------------------------------------------------------------- */
+
+static void door_accepted(void *arg, struct listener *listener, int fd, const struct peer *peer)
+{
+	const struct door *door = arg;
+	(void)listener;
+	door->owner->accepted(door->owner->arg, door->set, fd, peer);
+}
+
+static void door_trouble(void *arg, struct listener *listener, enum listener_trouble trouble, int error)
+{
+	const struct door *door = arg;
+	(void)trouble;
+	log_line(door->owner->log, LEVEL_ERROR, "accepting on %s pauses: %s", listener_text(listener), strerror(error));
+}
+
+static const struct listener_ops door_ops = { .accepted = door_accepted, .trouble = door_trouble };
+
+static bool plan_keeps(const struct listening_plan *plan, const struct door *door)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->item[i].door == door)
+			return true;
+	return false;
+}
+
+void listening_commit(struct listening *l, struct listening_plan *plan)
+{
+	for (size_t i = 0; i < l->doors.count; i++)
+		if (!plan_keeps(plan, l->doors.item[i]))
+			door_free(l->doors.item[i]);
+
+	l->doors.item = mem_resize(l->doors.item, plan->count, sizeof(struct door *));
+	l->doors.count = plan->count;
+	for (size_t i = 0; i < plan->count; i++) {
+		struct planned *planned = &plan->item[i];
+		l->doors.item[i] = planned->door;
+		planned->door->set = planned->set;
+		if (!planned->kept && listener_start(planned->door->listener, l->base, &door_ops, planned->door) != 0)
+			log_line(l->log, LEVEL_ERROR, "cannot accept on %s: out of memory",
+			         listener_text(planned->door->listener));
+	}
+	free(plan->item);
+	free(plan);
+}
+
+static const char *const tls_words[] = { [TLS_MODE_OFF] = "off", [TLS_MODE_ON] = "on", [TLS_MODE_AUTO] = "auto" };
+
+static void listening_log(const struct listening *l, const struct door *door, const char *address)
+{
+	const struct log_field fields[] = {
+		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(door->set->section.name) },
+		{ .key = "address", .kind = FIELD_TEXT, .text = span_of(address) },
+		{ .key = "tls", .kind = FIELD_TEXT, .text = span_of(tls_words[door->set->tls]) },
+	};
+	log_record(l->log, LEVEL_INFO, "listening", fields, ARRAY_LEN(fields));
+}
+
+void listening_announce(const struct listening *l, char first[ADDR_TEXT_MAX])
+{
+	char address[ADDR_TEXT_MAX];
+	first[0] = '\0';
+	for (size_t i = 0; i < l->doors.count; i++) {
+		for (size_t k = 0; listener_bound(l->doors.item[i]->listener, k, address); k++) {
+			listening_log(l, l->doors.item[i], address);
+			if (first[0] == '\0')
+				memcpy(first, address, sizeof(address));
+		}
+	}
+}
+
+void listening_free(struct listening *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t i = 0; i < l->doors.count; i++)
+		door_free(l->doors.item[i]);
+	free(l->doors.item);
+	free(l);
+}

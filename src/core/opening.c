@@ -1,0 +1,337 @@
+/* opening.c owns what happens between accept and the answer to an upgrade.
+ * It must never write a refusal: it returns a reason, and closing.c turns that into an answer. */
+#include "core/opening.h"
+
+#include "base/clock.h"
+#include "core/file.h"
+#include "core/relay.h"
+#include "core/worker.h"
+#include "gate/origin.h"
+#include "gate/token.h"
+#include "proto/upgrade.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TLS_HANDSHAKE_BYTE 0x16 /* the content type every TLS connection begins with, RFC 8446 section 5.1 */
+
+static bool session_is_secure(const struct session *s)
+{
+	return s->client.ssl != NULL;
+}
+
+/* --- TLS ------------------------------------------------------------------------------------------------------------ */
+
+static void opening_set_deadline(struct session *s)
+{
+	s->deadline_ms = clock_ms() + s->listen->handshake_timeout;
+	session_arm(s, s->listen->handshake_timeout);
+}
+
+static enum reason opening_enter_request(struct session *s)
+{
+	session_enter(s, STATE_REQUEST);
+	stream_release(&s->client, HOLD_STATE);
+	return REASON_NONE;
+}
+
+enum reason opening_start(struct session *s, int fd)
+{
+	SSL *ssl = NULL;
+	if (s->listen->tls == TLS_MODE_ON) {
+		ssl = tls_server_ssl(s->generation->tls);
+		if (ssl == NULL) {
+			close(fd);
+			return REASON_OUT_OF_MEMORY;
+		}
+	}
+	if (stream_open(&s->client, s->worker->base, fd, ssl, STREAM_SERVER, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+
+	opening_set_deadline(s);
+	if (s->listen->tls == TLS_MODE_OFF)
+		return opening_enter_request(s);
+	if (s->listen->tls == TLS_MODE_AUTO)
+		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
+	return REASON_NONE;
+}
+
+static enum reason opening_sniff(struct session *s)
+{
+	uint8_t first;
+	ssize_t n = stream_peek(&s->client, &first);
+	if (n < 0)
+		return REASON_CLIENT_GONE;
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+
+	stream_hold(&s->client, HOLD_STATE);
+	if (first != TLS_HANDSHAKE_BYTE)
+		return opening_enter_request(s);
+	SSL *ssl = tls_server_ssl(s->generation->tls);
+	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0)
+		return REASON_OUT_OF_MEMORY;
+	return REASON_NONE;
+}
+
+static enum reason opening_on_tls(struct session *s, enum stream_event event)
+{
+	switch (event) {
+	case STREAM_READABLE:
+		return opening_sniff(s);
+	case STREAM_READY:
+		return opening_enter_request(s);
+	case STREAM_BROKEN:
+		return REASON_TLS_FAILED;
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* --- DIAL ----------------------------------------------------------------------------------------------------------- */
+
+enum reason opening_answer(struct session *s)
+{
+	struct request *request = s->request;
+	char response[UPGRADE_RESPONSE_MAX];
+	size_t len = upgrade_response(response, sizeof(response), request->key, request->subprotocol);
+	if (len == 0)
+		return REASON_OUT_OF_MEMORY;
+	if (stream_write(&s->client, response, len) < 0)
+		return REASON_CLIENT_RESET;
+	s->upgraded = true;
+	relay_init(s);
+	return REASON_NONE;
+}
+
+/* What came in the same packet as the request belongs to the WebSocket stream; OPEN owns no request, so it moves. */
+size_t opening_take_early(struct session *s)
+{
+	const struct request *request = s->request;
+	size_t early = request->len - request->head_len;
+	memcpy(s->worker->scratch, request->buf + request->head_len, early);
+	return early;
+}
+
+static enum reason opening_established(struct session *s)
+{
+	enum reason reason = opening_answer(s);
+	if (reason != REASON_NONE)
+		return reason;
+	size_t early = opening_take_early(s);
+	session_enter(s, STATE_OPEN);
+	return relay_start(s, early);
+}
+
+static enum reason opening_backend_tls(struct session *s, int fd)
+{
+	SSL *ssl = s->target->tls ? tls_client_ssl(s->route->tls) : NULL;
+	if (s->target->tls && ssl == NULL) {
+		close(fd);
+		return REASON_OUT_OF_MEMORY;
+	}
+	if (stream_open(&s->backend, s->worker->base, fd, ssl, STREAM_CLIENT, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+	return ssl == NULL ? opening_established(s) : REASON_NONE;
+}
+
+static void opening_on_dialled(void *arg, const struct dial_outcome *outcome)
+{
+	struct session *s = arg;
+	s->dial = NULL;
+	if (outcome->result != DIAL_OK && outcome->error != 0)
+		s->detail = strdup(strerror(outcome->error));
+
+	enum reason reason = outcome->result == DIAL_OK ? opening_backend_tls(s, outcome->fd)
+	                                                : reason_from_dial(outcome->result);
+	if (reason != REASON_NONE)
+		session_end(s, reason);
+}
+
+static enum reason opening_dial(struct session *s)
+{
+	uint64_t now = clock_ms();
+	uint64_t left = s->deadline_ms > now ? s->deadline_ms - now : 1;
+	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
+
+	session_enter(s, STATE_DIAL);
+	stream_hold(&s->client, HOLD_STATE);
+	s->dial = dial_start(&s->worker->dial_env, s->target, limit, opening_on_dialled, s);
+	if (s->dial == NULL)
+		return REASON_OUT_OF_MEMORY;
+	session_arm(s, limit + 1); /* the dial has its own deadline; this one is for the TLS handshake after it */
+	return REASON_NONE;
+}
+
+static enum reason opening_on_dial(struct session *s, const struct stream *stream, enum stream_event event)
+{
+	bool backend = stream == &s->backend;
+	if (event == STREAM_READY && backend)
+		return opening_established(s);
+	if (event == STREAM_BROKEN)
+		return backend ? REASON_BACKEND_TLS : REASON_CLIENT_RESET;
+	return REASON_NONE;
+}
+
+/* --- REQUEST -------------------------------------------------------------------------------------------------------- */
+
+static enum reason opening_find_target(struct session *s)
+{
+	const struct route_settings *set = s->route->set;
+	if (set->token_file == NULL || set->token_file[0] == '\0') {
+		s->target = &set->target;
+		return REASON_NONE;
+	}
+	switch (token_lookup(set->token_file, s->request->head.query, &s->token_target)) {
+	case TOKEN_FOUND:
+		s->target = &s->token_target;
+		return REASON_NONE;
+	case TOKEN_UNREADABLE:
+		s->detail = strdup(strerror(errno));
+		return REASON_TOKENS_UNREADABLE;
+	default:
+		return REASON_UNKNOWN_TOKEN;
+	}
+}
+
+static enum reason opening_check_origin(struct session *s)
+{
+	const struct http_head *head = &s->request->head;
+	size_t count = http_field_count(head, "Origin");
+	struct span origin = { NULL, 0 };
+	if (count > 0)
+		origin = count == 1 ? http_field(head, "Origin")->value : SPAN("");
+	s->browser = count > 0;
+	return origin_allowed(origin, head->authority, session_is_secure(s), &s->route->set->origin)
+	               ? REASON_NONE
+	               : REASON_FORBIDDEN_ORIGIN;
+}
+
+static enum reason opening_choose_subprotocol(struct session *s)
+{
+	s->request->subprotocol = upgrade_subprotocol(&s->request->head, &s->route->set->subprotocol);
+	if (s->request->subprotocol.p == NULL && s->route->set->require_subprotocol)
+		return REASON_SUBPROTOCOL_REQUIRED;
+	return REASON_NONE;
+}
+
+static enum reason opening_match(struct session *s, bool upgrade)
+{
+	const struct http_head *head = &s->request->head;
+	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
+	                     &s->route)) {
+	case ROUTE_FOUND:
+		return REASON_NONE;
+	case ROUTE_OTHER_HOST:
+		return REASON_FORBIDDEN_HOST;
+	case ROUTE_OTHER_KIND:
+		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
+	default:
+		return REASON_NO_ROUTE;
+	}
+}
+
+static enum reason opening_upgrade(struct session *s)
+{
+	enum reason reason;
+	int status = upgrade_check(&s->request->head, &s->request->key);
+	if (status != 0)
+		return reason_from_http(status);
+	if ((reason = opening_match(s, true)) != REASON_NONE || (reason = opening_check_origin(s)) != REASON_NONE ||
+	    (reason = opening_choose_subprotocol(s)) != REASON_NONE || (reason = opening_find_target(s)) != REASON_NONE)
+		return reason;
+
+	s->echo = s->target->kind == ADDRESS_ECHO;
+	return s->echo ? opening_established(s) : opening_dial(s);
+}
+
+static enum reason opening_plain(struct session *s)
+{
+	const struct http_head *head = &s->request->head;
+	if (!span_eq(head->method, SPAN("GET")) && !span_eq(head->method, SPAN("HEAD")))
+		return REASON_METHOD_NOT_ALLOWED;
+	enum reason reason = opening_match(s, false);
+	return reason != REASON_NONE ? reason : file_start(s);
+}
+
+/* A complete head, or the news that it never will be one. */
+static enum reason opening_parse(struct session *s)
+{
+	struct request *request = s->request;
+	int length = http_head_length(request->buf, request->len, &request->scanned);
+	if (length == 0)
+		return REASON_NONE;
+	if (length < 0)
+		return reason_from_http(-length);
+
+	int status = http_parse_head(&request->head, request->buf, (size_t)length);
+	if (status != 0)
+		return reason_from_http(status);
+	request->head_len = (size_t)length;
+	if (s->over_capacity)
+		return REASON_OVERLOAD;
+	return upgrade_requested(&request->head) ? opening_upgrade(s) : opening_plain(s);
+}
+
+static enum reason opening_read(struct session *s)
+{
+	struct request *request = s->request;
+	ssize_t n = stream_read(&s->client, request->buf + request->len, sizeof(request->buf) - request->len);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n == STREAM_EOF && request->len == 0)
+		return REASON_HTTP_DONE; /* it came, or stayed, for nothing */
+	if (n < 0)
+		return n == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
+	request->len += (size_t)n;
+	return opening_parse(s);
+}
+
+enum reason opening_next_request(struct session *s)
+{
+	struct request *request = s->request;
+	request->len -= request->head_len;
+	memmove(request->buf, request->buf + request->head_len, request->len);
+	request->scanned = request->head_len = 0;
+	s->route = NULL;
+
+	opening_set_deadline(s);
+	opening_enter_request(s);
+	return request->len > 0 ? opening_parse(s) : REASON_NONE;
+}
+
+static enum reason opening_on_request(struct session *s, enum stream_event event)
+{
+	switch (event) {
+	case STREAM_READABLE:
+		return opening_read(s);
+	case STREAM_BROKEN:
+		return REASON_CLIENT_RESET;
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+enum reason opening_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	switch (s->state) {
+	case STATE_TLS:
+		return opening_on_tls(s, event);
+	case STATE_REQUEST:
+		return opening_on_request(s, event);
+	default:
+		return opening_on_dial(s, stream, event);
+	}
+}
+
+enum reason opening_on_timer(struct session *s)
+{
+	if (s->state == STATE_DIAL)
+		return REASON_BACKEND_TIMEOUT;
+	if (s->state == STATE_REQUEST && s->request->len == 0)
+		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
+	return s->state == STATE_TLS ? REASON_TLS_FAILED : REASON_REQUEST_TIMEOUT;
+}

@@ -1,0 +1,24 @@
+/* A session from accept to the 101 or the refusal: states TLS, REQUEST and DIAL.
+ *
+ * The backend is dialled before the upgrade is answered, so that the answer can say whether it could be reached. One
+ * deadline runs from accept to the answer, whatever drips in. */
+#ifndef CORE_OPENING_H
+#define CORE_OPENING_H
+
+#include "core/session.h"
+
+/* Takes fd over. */
+enum reason opening_start(struct session *session, int fd);
+
+/* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
+enum reason opening_next_request(struct session *session);
+
+/* Writes the 101 and makes the decoder ready; and moves what came behind the request into the worker's scratch buffer,
+ * returning its length. Also for closing.c, which tells a browser by 101 and Close why there will be no session. */
+enum reason opening_answer(struct session *session);
+size_t opening_take_early(struct session *session);
+
+enum reason opening_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason opening_on_timer(struct session *session);
+
+#endif

@@ -1,0 +1,362 @@
+/* relay.c owns the traffic of an OPEN session: bytes up, bytes down, and the credit between them.
+ * It must never change a session's state or free anything; it returns a reason instead. */
+#include "core/relay.h"
+
+#include "base/clock.h"
+#include "core/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define UTF8_MAX 4 /* bytes of a character */
+
+_Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit the scratch buffer");
+
+/* --- both directions ------------------------------------------------------------------------------------------------ */
+
+static size_t relay_room(const struct stream *to)
+{
+	if (to->broken)
+		return RELAY_BACKLOG_MAX; /* it is all discarded */
+	size_t backlog = stream_backlog(to);
+	assert(backlog + WS_SERVER_HEADER_MAX + UTF8_MAX < RELAY_BACKLOG_MAX);
+	return RELAY_BACKLOG_MAX - backlog;
+}
+
+/* Sends, and stops reading the source when too much waits. */
+static enum reason relay_send(struct session *s, struct stream *to, struct stream *from, const void *data, size_t len)
+{
+	ssize_t backlog = stream_write(to, data, len);
+	if (backlog == STREAM_FAILED)
+		return to->error == ENOMEM ? REASON_OUT_OF_MEMORY : REASON_NONE;
+	if ((size_t)backlog > s->route->set->high_water)
+		stream_hold(from, HOLD_PEER);
+	return REASON_NONE;
+}
+
+/* --- up ------------------------------------------------------------------------------------------------------------- */
+
+/* echo: sends each run back as a frame of its own, with the type and the borders it came with. Its header fits in front:
+ * the client's own header was longer, and at the start of the buffer there is the worker's headroom. */
+static enum reason relay_echo(struct session *s, const struct ws_run *run)
+{
+	uint8_t first = run->message_start ? run->opcode : WS_CONTINUATION;
+	if (run->message_end)
+		first |= WS_FIN;
+	size_t header = ws_push_header(run->payload, first, run->len);
+	s->bytes_down += run->len;
+	return relay_send(s, &s->client, &s->client, run->payload - header, header + run->len);
+}
+
+static enum reason relay_deliver(struct session *s, const struct ws_run *run)
+{
+	s->bytes_up += run->len;
+	if (s->echo)
+		return s->close_sent ? REASON_NONE : relay_echo(s, run);
+	if (run->len == 0 || !stream_is_open(&s->backend))
+		return REASON_NONE;
+	return relay_send(s, &s->backend, &s->client, run->payload, run->len);
+}
+
+static void relay_keep_reply(struct session *s, const struct ws_run *run)
+{
+	memcpy(s->reply, run->payload, run->len);
+	s->reply_len = (uint8_t)run->len;
+}
+
+static void relay_pong(struct session *s)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t len = ws_control_frame(frame, WS_PONG, s->reply, s->reply_len);
+	s->pong_owed = false;
+	if (!s->close_sent && stream_write(&s->client, frame, len) == STREAM_FAILED)
+		return; /* reading will find out why */
+}
+
+/* Only the latest ping is owed a pong (RFC 6455 section 5.5.3), so a client that reads none of them costs nothing. */
+static enum reason relay_control(struct session *s, const struct ws_run *run)
+{
+	switch (run->opcode) {
+	case WS_PING:
+		relay_keep_reply(s, run);
+		s->pong_owed = true;
+		if (stream_backlog(&s->client) == 0)
+			relay_pong(s);
+		return REASON_NONE;
+	case WS_CLOSE:
+		relay_keep_reply(s, run);
+		s->code = run->close_code != 0 ? run->close_code : 1005;
+		return REASON_CLIENT_CLOSED;
+	default:
+		return REASON_NONE;
+	}
+}
+
+static enum reason relay_event(struct session *s, enum ws_status status, const struct ws_run *run)
+{
+	switch (status) {
+	case WS_DATA:
+		return relay_deliver(s, run);
+	case WS_CONTROL:
+		return relay_control(s, run);
+	case WS_BAD:
+		return reason_from_ws(run->close_code);
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* Counted over windows of a second that begin when the one before is over. */
+static enum reason relay_check_frame_rate(struct session *s)
+{
+	uint64_t limit = s->route->set->max_frame_rate;
+	if (limit == 0)
+		return REASON_NONE;
+	if (s->heard_ms - s->frames_ms >= 1000) {
+		s->frames_ms = s->heard_ms;
+		s->frames_mark = s->rx.frames;
+	}
+	return s->rx.frames - s->frames_mark > limit ? REASON_FRAME_RATE : REASON_NONE;
+}
+
+enum reason relay_feed(struct session *s, uint8_t *input, size_t len)
+{
+	uint64_t before = s->bytes_up;
+	s->heard_ms = clock_ms();
+	while (len > 0) {
+		struct ws_run run;
+		enum ws_status status = ws_decode(&s->rx, input, len, &run);
+		enum reason reason = relay_event(s, status, &run);
+		if (reason != REASON_NONE)
+			return reason;
+		input += run.used;
+		len -= run.used;
+	}
+	if (s->bytes_up != before)
+		s->data_ms = s->heard_ms;
+	return relay_check_frame_rate(s);
+}
+
+static enum reason relay_client_ended(const struct session *s)
+{
+	return s->client.error != 0 && s->client.error != EPIPE ? REASON_CLIENT_RESET : REASON_CLIENT_GONE;
+}
+
+enum reason relay_up(struct session *s)
+{
+	uint8_t *scratch = s->worker->scratch;
+	ssize_t n = stream_read(&s->client, scratch, relay_room(s->echo ? &s->client : &s->backend));
+	if (n > 0)
+		return relay_feed(s, scratch, (size_t)n);
+	return n == STREAM_AGAIN ? REASON_NONE : relay_client_ended(s);
+}
+
+/* --- down ----------------------------------------------------------------------------------------------------------- */
+
+static enum reason relay_message(struct session *s, uint8_t opcode, uint8_t *payload, size_t len)
+{
+	size_t header = ws_push_header(payload, opcode | WS_FIN, len);
+	s->bytes_down += len;
+	s->data_ms = clock_ms();
+	return relay_send(s, &s->client, &s->backend, payload - header, header + len);
+}
+
+/* A text message must be whole characters, so an unfinished one waits for its rest: tail in front of what comes next. */
+static enum reason relay_text(struct session *s, uint8_t *text, size_t len)
+{
+	size_t keep = utf8_incomplete_tail(text, len);
+	if (!utf8_valid(text, len - keep))
+		return REASON_BACKEND_NOT_TEXT;
+	memcpy(s->tail, text + len - keep, keep);
+	s->tail_len = (uint8_t)keep;
+	return len > keep ? relay_message(s, WS_TEXT, text, len - keep) : REASON_NONE;
+}
+
+static enum reason relay_backend_ended(const struct session *s)
+{
+	if (s->backend.error != 0 && s->backend.error != EPIPE)
+		return REASON_BACKEND_RESET;
+	return s->tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
+}
+
+enum reason relay_down(struct session *s)
+{
+	uint8_t *scratch = s->worker->scratch;
+	size_t tail = s->tail_len, room = relay_room(&s->client) - WS_SERVER_HEADER_MAX - tail;
+	memcpy(scratch, s->tail, tail);
+	ssize_t n = stream_read(&s->backend, scratch + tail, room);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n < 0)
+		return relay_backend_ended(s);
+	if (s->route->set->send == MESSAGES_TEXT)
+		return relay_text(s, scratch, tail + (size_t)n);
+	return relay_message(s, WS_BINARY, scratch, (size_t)n);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+enum reason relay_drained(struct session *s, const struct stream *stream)
+{
+	if (stream == &s->backend || s->echo)
+		stream_release(&s->client, HOLD_PEER);
+	if (stream == &s->client) {
+		if (s->pong_owed)
+			relay_pong(s);
+		if (stream_is_open(&s->backend))
+			stream_release(&s->backend, HOLD_PEER);
+	}
+	return REASON_NONE;
+}
+
+enum reason relay_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	switch (event) {
+	case STREAM_READABLE:
+		return stream == &s->client ? relay_up(s) : relay_down(s);
+	case STREAM_DRAINED:
+		return relay_drained(s, stream);
+	case STREAM_BROKEN:
+		/* Nothing waits for it any more; its own side is read until the end that must come. */
+		stream_release(&s->client, HOLD_PEER);
+		if (stream_is_open(&s->backend))
+			stream_release(&s->backend, HOLD_PEER);
+		return REASON_NONE;
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+void relay_init(struct session *s)
+{
+	uint8_t flags = WS_RX_MASKED;
+	if (s->route->set->accept != MESSAGES_BINARY)
+		flags |= WS_RX_TEXT;
+	if (s->route->set->accept != MESSAGES_TEXT)
+		flags |= WS_RX_BINARY;
+	if (!s->echo)
+		flags |= WS_RX_MERGE;
+	ws_rx_init(&s->rx, flags, s->route->set->max_message);
+}
+
+static void relay_prepare_stream(const struct session *s, struct stream *stream)
+{
+	stream_set_low_water(stream, s->route->set->low_water);
+	if (s->route->set->stall_timeout > 0)
+		stream_set_user_timeout(stream, s->route->set->stall_timeout);
+}
+
+enum reason relay_start(struct session *s, size_t early)
+{
+	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
+	relay_prepare_stream(s, &s->client);
+	if (stream_is_open(&s->backend))
+		relay_prepare_stream(s, &s->backend);
+
+	if (early > 0) {
+		enum reason reason = relay_feed(s, s->worker->scratch, early);
+		if (reason != REASON_NONE)
+			return reason;
+	}
+	stream_release(&s->client, HOLD_STATE);
+	if (stream_is_open(&s->backend))
+		stream_release(&s->backend, HOLD_STATE);
+	return relay_on_timer(s);
+}
+
+/* --- timeouts ------------------------------------------------------------------------------------------------------- */
+
+bool relay_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit)
+{
+	if (limit == 0 || !stream_is_open(stream) || stream_backlog(stream) == 0 || stream->broken) {
+		stall->since = 0;
+		return false;
+	}
+	uint64_t progress = stream_progress(stream);
+	if (stall->since == 0 || stall->progress != progress) {
+		stall->progress = progress;
+		stall->since = now;
+	}
+	return now - stall->since >= limit;
+}
+
+/* Whether a limit that counts from since has run out; if not, *next is at most what is left of it. */
+static bool relay_expired(uint64_t now, uint64_t since, uint64_t limit, uint64_t *next)
+{
+	if (limit == 0)
+		return false;
+	uint64_t passed = now - since;
+	if (passed >= limit)
+		return true;
+	if (limit - passed < *next)
+		*next = limit - passed;
+	return false;
+}
+
+static void relay_ping(struct session *s, uint64_t now)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t len = ws_control_frame(frame, WS_PING, s->reply, 0);
+	s->pinged_ms = now;
+	s->pong_wait = (struct stall){ .progress = stream_progress(&s->client), .since = now };
+	if (stream_write(&s->client, frame, len) == STREAM_FAILED)
+		return; /* reading will find out why */
+}
+
+/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, and not
+ * while what stands in front of the ping still makes its way, in our backlog or in the kernel's. */
+static bool relay_pong_overdue(struct session *s, uint64_t now, uint64_t *next)
+{
+	uint64_t progress = stream_progress(&s->client);
+	if (s->client.hold != 0 || s->pong_wait.progress != progress)
+		s->pong_wait = (struct stall){ .progress = progress, .since = now };
+	return relay_expired(now, s->pong_wait.since, s->route->set->pong_timeout, next);
+}
+
+/* A client is heard by any byte. */
+static enum reason relay_check_ping(struct session *s, uint64_t now, uint64_t *next)
+{
+	uint64_t interval = s->route->set->ping_interval;
+	if (interval == 0)
+		return REASON_NONE;
+	if (s->pinged_ms != 0 && s->heard_ms >= s->pinged_ms)
+		s->pinged_ms = 0;
+	if (s->pinged_ms == 0 && relay_expired(now, s->heard_ms, interval, next))
+		relay_ping(s, now);
+	if (s->pinged_ms != 0 && relay_pong_overdue(s, now, next))
+		return REASON_CLIENT_DEAD;
+	return REASON_NONE;
+}
+
+static enum reason relay_check_stall(struct session *s, uint64_t now, uint64_t *next)
+{
+	uint64_t limit = s->route->set->stall_timeout;
+	if (relay_stalled(&s->client_stall, &s->client, now, limit))
+		return REASON_CLIENT_STALLED;
+	if (relay_stalled(&s->backend_stall, &s->backend, now, limit))
+		return REASON_BACKEND_STALLED;
+	relay_expired(now, now, limit / 2, next); /* look again before it can run out unseen for long */
+	return REASON_NONE;
+}
+
+
+
+enum reason relay_on_timer(struct session *s)
+{
+	const struct route_settings *set = s->route->set;
+	uint64_t now = clock_ms(), next = RELAY_TIMER_MAX;
+
+	if (relay_expired(now, s->opened_ms, set->lifetime, &next))
+		return REASON_LIFETIME;
+	if (relay_expired(now, s->data_ms, set->idle_timeout, &next))
+		return REASON_IDLE;
+	enum reason reason = relay_check_stall(s, now, &next);
+	if (reason == REASON_NONE)
+		reason = relay_check_ping(s, now, &next);
+	if (reason == REASON_NONE)
+		session_arm(s, next + 1);
+	return reason;
+}

@@ -1,0 +1,39 @@
+/* The traffic of an OPEN session: bytes up (client to backend), bytes down, the credit between them, and the timeouts
+ * that watch over them. While a session closes, closing.c lets what is still under way pass through here.
+ *
+ * Credit: one side is read only while less than high_water waits for the other, and never more at once than fits into
+ * RELAY_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends nothing by itself: what
+ * the peer sent before it went may still be there to be read, and reading finds the end. */
+#ifndef CORE_RELAY_H
+#define CORE_RELAY_H
+
+#include "core/session.h"
+
+/* Bytes of backlog a stream never exceeds. Below 256 KiB by more than an evbuffer's own header, so that the allocation
+ * is not rounded up to the next power of two. */
+#define RELAY_BACKLOG_MAX ((size_t)240 * 1024)
+
+/* A session looks after itself at least so often, ms. */
+#define RELAY_TIMER_MAX ((uint64_t)3600 * 1000)
+
+void relay_init(struct session *session); /* makes the decoder ready */
+
+/* Begins to relay: early bytes of client input stand in the worker's scratch buffer already. */
+enum reason relay_start(struct session *session, size_t early);
+
+/* Each takes one buffer's worth, so that no session starves the others. The client's Close comes back as
+ * REASON_CLIENT_CLOSED, with its payload in session->reply. */
+enum reason relay_up(struct session *session);
+enum reason relay_down(struct session *session);
+enum reason relay_feed(struct session *session, uint8_t *input, size_t len);
+
+/* A stream's backlog is low: whoever waited for it goes on. */
+enum reason relay_drained(struct session *session, const struct stream *stream);
+
+enum reason relay_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason relay_on_timer(struct session *session);
+
+/* Whether a stream has had something to deliver and made no progress for limit ms (0: never). */
+bool relay_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit);
+
+#endif

@@ -1,0 +1,413 @@
+/* server.c owns the main thread: it accepts, hands over, reloads and stops.
+ * It must never do a session's work: a connection leaves this thread in the turn it arrives. */
+#include "core/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/listening.h"
+#include "core/worker.h"
+#include "net/mailbox.h"
+#include "net/resolve.h"
+#include "sys/privs.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
+#define RESERVE_BASE   48u
+#define RESERVE_WORKER 4u
+#define REFUSALS_MAX   16u /* connections over capacity that are being told so at a time */
+
+struct server_worker {
+	struct mail farewell; /* first: a mail is the object it is sent in */
+	struct worker *worker;
+	bool started;
+};
+
+struct server {
+	struct event_base *base;
+	struct log *log;
+	struct mailbox *mailbox;
+	struct resolver *resolver;
+	struct listening *listening;
+	struct generation *current;
+	const char *path;
+	struct server_worker *workers;
+	size_t workers_count, workers_alive;
+	uint64_t max_sessions;
+	uint64_t next_id;
+	uint64_t overload_told_ms;
+	bool stopping;
+	struct event *signals[4];
+};
+
+static const struct server_settings *server_settings(const struct server *srv)
+{
+	return srv->current->settings->server;
+}
+
+/* --- accepting ------------------------------------------------------------------------------------------------------ */
+
+static struct worker *server_least_loaded(const struct server *srv, uint64_t *total)
+{
+	struct worker *best = srv->workers[0].worker;
+	*total = 0;
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		struct worker *w = srv->workers[i].worker;
+		*total += worker_load(w);
+		if (worker_load(w) < worker_load(best))
+			best = w;
+	}
+	return best;
+}
+
+static void server_tell_overload(struct server *srv)
+{
+	uint64_t now = clock_ms();
+	if (srv->overload_told_ms != 0 && now - srv->overload_told_ms < 1000)
+		return;
+	srv->overload_told_ms = now;
+	log_line(srv->log, LEVEL_ERROR, "max_sessions (%llu) is reached: connections are refused",
+	         (unsigned long long)srv->max_sessions);
+}
+
+static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
+{
+	struct server *srv = arg;
+	uint64_t total;
+	struct worker *worker = server_least_loaded(srv, &total);
+	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++srv->next_id, .listen = set };
+
+	arrival.over_capacity = total >= srv->max_sessions;
+	if (arrival.over_capacity)
+		server_tell_overload(srv);
+	if (total >= srv->max_sessions + REFUSALS_MAX) {
+		close(fd);
+		return;
+	}
+	arrival.generation = generation_ref(srv->current);
+	if (worker_post(worker, &arrival) != 0) {
+		generation_unref(arrival.generation);
+		close(fd);
+	}
+}
+
+/* --- reload --------------------------------------------------------------------------------------------------------- */
+
+static void server_log_lines(struct log *log, enum log_level level, const struct err *err)
+{
+	struct span rest = { err->text, err->len }, line;
+	while (err->len > 0 && span_next(&rest, '\n', &line))
+		log_line(log, level, "%.*s", (int)line.n, line.p);
+}
+
+static void server_configure_log(struct server *srv)
+{
+	log_configure(srv->log, (enum log_level)server_settings(srv)->log_level,
+	              (enum log_format)server_settings(srv)->log_format);
+}
+
+static void server_tell_restart(void *arg, const char *what)
+{
+	const struct server *srv = arg;
+	log_line(srv->log, LEVEL_WARN, "%s changed, which takes effect at the next start", what);
+}
+
+static void server_commit(struct server *srv, struct generation *next, struct listening_plan *plan)
+{
+	struct generation *old = srv->current;
+	char first[ADDR_TEXT_MAX];
+	conf_restart_differences(old->settings->conf, next->settings->conf, server_tell_restart, srv);
+	listening_commit(srv->listening, plan);
+	srv->current = next;
+	generation_unref(old);
+	server_configure_log(srv);
+	log_line(srv->log, LEVEL_INFO, "configuration was reloaded");
+	listening_announce(srv->listening, first);
+}
+
+static struct generation *server_build(struct server *srv, struct err *err, struct listening_plan **plan)
+{
+	struct err warnings;
+	err_init(&warnings);
+	struct settings *settings = settings_read(srv->path, err);
+	struct generation *next = settings != NULL ? generation_build(settings, err, &warnings) : NULL;
+	if (next == NULL)
+		return NULL;
+	server_log_lines(srv->log, LEVEL_WARN, &warnings);
+	*plan = listening_plan(srv->listening, next, err);
+	if (*plan != NULL)
+		return next;
+	generation_unref(next);
+	return NULL;
+}
+
+static void server_reload(struct server *srv)
+{
+	struct err err;
+	struct listening_plan *plan;
+	err_init(&err);
+	if (srv->path == NULL) {
+		log_line(srv->log, LEVEL_WARN, "there is no configuration file to reload");
+		return;
+	}
+	struct generation *next = server_build(srv, &err, &plan);
+	if (next != NULL) {
+		server_commit(srv, next, plan);
+		return;
+	}
+	server_log_lines(srv->log, LEVEL_ERROR, &err);
+	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
+}
+
+/* --- signals -------------------------------------------------------------------------------------------------------- */
+
+static void server_drain(struct server *srv)
+{
+	srv->stopping = true;
+	log_line(srv->log, LEVEL_INFO, "stopping");
+	listening_free(srv->listening);
+	srv->listening = NULL;
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_drain(srv->workers[i].worker, server_settings(srv)->drain_timeout);
+}
+
+static void server_stop(struct server *srv)
+{
+	log_line(srv->log, LEVEL_WARN, "stopping at once");
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_stop(srv->workers[i].worker);
+	event_del(srv->signals[0]);
+	event_del(srv->signals[1]);
+}
+
+static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	(void)number;
+	(void)what;
+	if (srv->stopping)
+		server_stop(srv);
+	else
+		server_drain(srv);
+}
+
+static void server_on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	(void)number;
+	(void)what;
+	if (!srv->stopping)
+		server_reload(srv);
+}
+
+static void server_on_usr1(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	struct err err;
+	(void)number;
+	(void)what;
+	err_init(&err);
+	if (log_reopen(srv->log, &err) != 0)
+		server_log_lines(srv->log, LEVEL_ERROR, &err);
+	else
+		log_line(srv->log, LEVEL_INFO, "log was reopened");
+}
+
+static int server_catch_signals(struct server *srv, struct err *err)
+{
+	static const struct {
+		int number;
+		event_callback_fn on;
+	} table[] = { { SIGTERM, server_on_stop_signal },
+		      { SIGINT, server_on_stop_signal },
+		      { SIGHUP, server_on_hangup },
+		      { SIGUSR1, server_on_usr1 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
+		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
+			return err_add(err, "cannot watch signal %d", table[i].number);
+	}
+	return 0;
+}
+
+/* --- starting ------------------------------------------------------------------------------------------------------- */
+
+static size_t server_workers_wanted(const struct server *srv)
+{
+	cpu_set_t set;
+	uint64_t wanted = server_settings(srv)->workers;
+	if (wanted > 0)
+		return (size_t)wanted;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
+/* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
+static int server_set_capacity(struct server *srv, struct err *err)
+{
+	struct rlimit limit;
+	uint64_t wanted = server_settings(srv)->max_sessions;
+	uint64_t reserve = RESERVE_BASE + REFUSALS_MAX + RESERVE_WORKER * srv->workers_count;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+
+	uint64_t possible = limit.rlim_max > reserve + 1 ? (limit.rlim_max - reserve) / 2 : 0;
+	srv->max_sessions = wanted > 0 ? wanted : possible;
+	if (possible == 0 || srv->max_sessions > possible)
+		return err_add(err,
+		               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
+		               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
+		               (unsigned long long)wanted, (unsigned long long)(2 * (wanted > 0 ? wanted : 1) + reserve),
+		               (unsigned long long)limit.rlim_max);
+	return 0;
+}
+
+static void server_on_farewell(struct mail *mail, void *owner)
+{
+	struct server *srv = owner;
+	struct server_worker *slot = (struct server_worker *)mail;
+	worker_join(slot->worker);
+	slot->started = false;
+	if (--srv->workers_alive == 0)
+		event_base_loopexit(srv->base, NULL);
+}
+
+static int server_start_workers(struct server *srv, struct err *err)
+{
+	const struct resolver_options options = { .threads = (unsigned)server_settings(srv)->resolver_threads };
+	srv->resolver = resolver_new(&options);
+	if (srv->resolver == NULL)
+		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		struct server_worker *slot = &srv->workers[i];
+		slot->farewell.run = server_on_farewell;
+		slot->worker = worker_new(srv->log, srv->resolver, srv->mailbox, &slot->farewell);
+		int error = slot->worker == NULL ? errno : worker_start(slot->worker);
+		if (error != 0)
+			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
+		slot->started = true;
+		srv->workers_alive++;
+	}
+	return 0;
+}
+
+static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
+{
+	srv->log = log_open(server_settings(srv)->log, err);
+	if (srv->log == NULL)
+		return -1;
+	server_configure_log(srv);
+	srv->workers_count = server_workers_wanted(srv);
+	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
+	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
+	if (server_set_capacity(srv, err) != 0)
+		return -1;
+
+	srv->base = event_base_new();
+	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
+	if (srv->mailbox == NULL)
+		return err_add(err, "cannot make an event loop: %s", strerror(errno));
+	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
+	*plan = listening_plan(srv->listening, srv->current, err);
+	return *plan != NULL ? 0 : -1;
+}
+
+/* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
+static int server_start(struct server *srv, struct err *err)
+{
+	struct listening_plan *plan = NULL;
+	if (server_prepare(srv, &plan, err) != 0)
+		return -1;
+	if (privs_become(server_settings(srv)->user, err) != 0 || server_catch_signals(srv, err) != 0 ||
+	    server_start_workers(srv, err) != 0) {
+		listening_plan_drop(plan);
+		return -1;
+	}
+	listening_commit(srv->listening, plan);
+	return 0;
+}
+
+/* In a terminal the quick form says in one line what one wants to know next. */
+static void server_greet(const struct server *srv, const char *address)
+{
+	const struct settings *settings = srv->current->settings;
+	if (!settings->quick || !isatty(STDERR_FILENO))
+		return;
+	const struct route_settings *route = settings->routes[0];
+	bool any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0 || address[0] == '*';
+	const char *port = strrchr(address, ':');
+	fprintf(stderr, "sallyport: %s leads to %s; open %s://%s%s/ (Ctrl-C ends it)\n", address,
+	        route->target.text != NULL ? route->target.text : "what the token names",
+	        settings->listens[0]->tls == TLS_MODE_OFF ? "http" : "https", any ? "localhost" : address,
+	        any && port != NULL ? port : "");
+}
+
+static void server_clear(struct server *srv)
+{
+	listening_free(srv->listening);
+	for (size_t i = 0; i < ARRAY_LEN(srv->signals); i++)
+		if (srv->signals[i] != NULL)
+			event_free(srv->signals[i]);
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_free(srv->workers[i].worker);
+	if (srv->mailbox != NULL)
+		mailbox_free(srv->mailbox);
+	if (srv->resolver != NULL)
+		resolver_free(srv->resolver);
+	if (srv->base != NULL)
+		event_base_free(srv->base);
+	free(srv->workers);
+	generation_unref(srv->current);
+	log_close(srv->log);
+}
+
+/* Threads that did start are told to end, and waited for. */
+static void server_stop_started(struct server *srv)
+{
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		if (!srv->workers[i].started)
+			continue;
+		worker_stop(srv->workers[i].worker);
+		worker_join(srv->workers[i].worker);
+	}
+}
+
+static int server_fail(struct server *srv, const struct err *err)
+{
+	struct span rest = { err->text, err->len }, line;
+	while (err->len > 0 && span_next(&rest, '\n', &line))
+		fprintf(stderr, "sallyport: %.*s\n", (int)line.n, line.p);
+	if (srv->log != NULL && strcmp(server_settings(srv)->log, "stderr") != 0)
+		server_log_lines(srv->log, LEVEL_ERROR, err);
+	server_stop_started(srv);
+	server_clear(srv);
+	return 1;
+}
+
+int server_run(struct generation *first, const char *path)
+{
+	struct server srv = { .current = first, .path = path };
+	struct err err;
+	char address[ADDR_TEXT_MAX];
+
+	err_init(&err);
+	if (server_start(&srv, &err) != 0)
+		return server_fail(&srv, &err);
+	listening_announce(srv.listening, address);
+	server_greet(&srv, address);
+	event_base_dispatch(srv.base);
+	log_line(srv.log, LEVEL_INFO, "stopped");
+	server_clear(&srv);
+	return 0;
+}

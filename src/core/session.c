@@ -1,0 +1,197 @@
+/* session.c owns the life of a session: its states, its one timer, its end and what the log says of it.
+ * It must never read or write a stream: what a state does with them is in opening.c, file.c, relay.c and closing.c. */
+#include "core/session.h"
+
+#include "base/clock.h"
+#include "core/closing.h"
+#include "core/file.h"
+#include "core/opening.h"
+#include "core/relay.h"
+#include "core/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct state_row {
+	unsigned from;
+	enum reason (*on_stream)(struct session *, struct stream *, enum stream_event);
+	enum reason (*on_timer)(struct session *);
+};
+
+#define FROM(name) (1u << STATE_##name)
+static const struct state_row state_row[STATE_COUNT] = {
+#define STATE(name, from, on_stream, on_timer) [STATE_##name] = { from, on_stream, on_timer },
+#include "core/state.def"
+#undef STATE
+};
+
+static void session_act(struct session *s, enum reason reason)
+{
+	if (reason != REASON_NONE)
+		session_end(s, reason);
+}
+
+void session_on_stream(void *owner, struct stream *stream, enum stream_event event)
+{
+	struct session *s = owner;
+	if (state_row[s->state].on_stream != NULL)
+		session_act(s, state_row[s->state].on_stream(s, stream, event));
+}
+
+static void session_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	(void)fd;
+	(void)what;
+	if (state_row[s->state].on_timer != NULL)
+		session_act(s, state_row[s->state].on_timer(s));
+}
+
+void session_arm(struct session *s, uint64_t ms)
+{
+	struct timeval after = clock_timeval(ms);
+	event_add(&s->timer, &after);
+}
+
+/* Frees what only the state that is left needed. */
+static void session_clear_step(struct session *s, enum session_state next)
+{
+	if (s->dial != NULL) {
+		dial_cancel(s->dial);
+		s->dial = NULL;
+	}
+	if (s->file >= 0 && next != STATE_FILE) {
+		close(s->file);
+		s->file = -1;
+	}
+	if (next == STATE_OPEN || next == STATE_DEAD) {
+		free(s->request);
+		s->request = NULL;
+	}
+}
+
+void session_enter(struct session *s, enum session_state next)
+{
+	assert(state_row[next].from & (1u << s->state));
+	session_clear_step(s, next);
+	if (s->state != STATE_NEW)
+		list_remove(&s->worker->sessions[s->state], &s->link);
+	list_append(&s->worker->sessions[next], &s->link);
+	s->state = next;
+	if (next == STATE_DEAD) {
+		event_del(&s->timer);
+		stream_hold(&s->client, HOLD_STATE);
+		if (stream_is_open(&s->backend))
+			stream_hold(&s->backend, HOLD_STATE);
+		worker_reap_soon(s->worker);
+	}
+}
+
+/* The cause underneath a reason is known now; later errors are only echoes of the closing. */
+static void session_note_detail(struct session *s)
+{
+	char text[256] = "";
+	if (stream_is_open(&s->backend))
+		stream_error_text(&s->backend, text, sizeof(text));
+	if (text[0] == '\0' && stream_is_open(&s->client))
+		stream_error_text(&s->client, text, sizeof(text));
+	if (text[0] != '\0' && s->detail == NULL)
+		s->detail = strdup(text);
+}
+
+void session_end(struct session *s, enum reason reason)
+{
+	if (s->reason != REASON_NONE)
+		return;
+	s->reason = reason;
+	session_note_detail(s);
+	closing_start(s);
+}
+
+static struct session *session_new(struct worker *worker, const struct arrival *arrival)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->request = calloc(1, sizeof(*s->request));
+	if (s->request == NULL) {
+		free(s);
+		return NULL;
+	}
+	s->worker = worker;
+	s->generation = arrival->generation;
+	s->listen = arrival->listen;
+	s->id = arrival->id;
+	s->peer = arrival->peer;
+	s->over_capacity = arrival->over_capacity;
+	s->file = -1;
+	s->accepted_ms = clock_ms();
+	s->state = STATE_NEW;
+	evtimer_assign(&s->timer, worker->base, session_on_timer, s);
+	return s;
+}
+
+void session_start(struct worker *worker, const struct arrival *arrival)
+{
+	struct session *s = session_new(worker, arrival);
+	if (s == NULL) {
+		close(arrival->fd);
+		generation_unref(arrival->generation);
+		worker_session_gone(worker);
+		return;
+	}
+	session_enter(s, STATE_TLS);
+	session_act(s, opening_start(s, arrival->fd));
+}
+
+static struct log_field field_text(const char *key, const char *text)
+{
+	return (struct log_field){ .key = key, .kind = FIELD_TEXT, .text = span_of(text) };
+}
+
+static struct log_field field_number(const char *key, uint64_t number)
+{
+	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
+}
+
+static void session_log(const struct session *s)
+{
+	const struct reason_row *row = &reason_row[s->reason];
+	if (!log_enabled(s->worker->log, row->level))
+		return;
+
+	char peer[ADDR_TEXT_MAX];
+	peer_format(&s->peer, peer);
+	const struct log_field fields[] = {
+		field_number("id", s->id),
+		field_text("peer", peer),
+		field_text("listen", s->listen->section.name),
+		field_text("route", s->route != NULL ? s->route->set->section.name : NULL),
+		field_text("backend", s->target != NULL ? s->target->text : NULL),
+		field_text("reason", row->label),
+		field_number("code", s->code),
+		field_text("detail", s->detail),
+		field_number("bytes_up", s->bytes_up),
+		field_number("bytes_down", s->bytes_down),
+		{ .key = "duration", .kind = FIELD_MS, .number = clock_ms() - s->accepted_ms },
+	};
+	log_record(s->worker->log, row->level, "session end", fields, ARRAY_LEN(fields));
+}
+
+void session_reap(struct session *s)
+{
+	bool reset = reason_row[s->reason].flags & END_RESET;
+	assert(s->state == STATE_DEAD);
+	session_log(s);
+	list_remove(&s->worker->sessions[STATE_DEAD], &s->link);
+	stream_close(&s->client, reset || stream_unsent(&s->client) > 0);
+	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
+	address_clear(&s->token_target);
+	generation_unref(s->generation);
+	worker_session_gone(s->worker);
+	free(s->detail);
+	free(s);
+}

@@ -1,0 +1,127 @@
+/* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
+ *
+ *     NEW -> TLS -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
+ *                     |  `------------> OPEN (echo:)
+ *                     `-> FILE -> REQUEST (keep-alive) ...
+ *
+ * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
+ * end of the loop's turn. What a state does stands in a file of its own: opening.c (TLS, REQUEST, DIAL), file.c, relay.c
+ * (OPEN), closing.c. */
+#ifndef CORE_SESSION_H
+#define CORE_SESSION_H
+
+#include "base/list.h"
+#include "core/generation.h"
+#include "core/reason.h"
+#include "core/settings.h"
+#include "net/addr.h"
+#include "net/dial.h"
+#include "net/stream.h"
+#include "proto/http.h"
+#include "proto/ws.h"
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+enum session_state {
+#define STATE(name, from, on_stream, on_timer) STATE_##name,
+#include "core/state.def"
+#undef STATE
+	STATE_COUNT
+};
+
+/* The request head while it is read and answered. What follows the head in buf belongs to the WebSocket stream or to the
+ * next request. */
+struct request {
+	size_t len, scanned;
+	size_t head_len;       /* 0 until the head is complete */
+	struct http_head head;
+	struct span key;       /* Sec-WebSocket-Key */
+	struct span subprotocol;
+	char buf[HTTP_HEAD_MAX];
+};
+
+/* When a stream last made progress while it had something to deliver. */
+struct stall {
+	uint64_t progress;
+	uint64_t since; /* clock_ms(); 0: nothing waits */
+};
+
+struct session {
+	struct list_node link; /* in worker->sessions[state] */
+	struct worker *worker;
+	struct generation *generation;
+	const struct listen_settings *listen;
+	const struct route *route;    /* NULL until the request was matched */
+	const struct address *target; /* NULL until known */
+	struct address token_target;  /* what target points to when a token named it */
+
+	uint64_t id;
+	struct peer peer;
+	enum session_state state;
+	enum reason reason;           /* REASON_NONE until session_end() */
+	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
+	bool over_capacity;           /* to be told 503 as soon as it asked */
+	bool browser;                 /* sent an Origin */
+	bool upgraded;                /* the 101 is out */
+	bool echo;                    /* target is echo: */
+	bool close_sent;              /* nothing may be sent to the client any more */
+	bool client_done;             /* the client has nothing more to say */
+	char *detail;                 /* what went wrong underneath, for the log; or NULL */
+
+	struct stream client, backend;
+	struct event timer;
+	struct request *request;      /* TLS to DIAL, and FILE */
+	struct dial *dial;            /* DIAL, until it answered */
+	int file;                     /* FILE: descriptor of what is being sent, or -1 */
+	uint64_t file_offset, file_left;
+	bool file_keep_alive;
+
+	struct ws_rx rx;
+	uint64_t bytes_up, bytes_down; /* payload */
+	uint64_t accepted_ms, opened_ms;
+	uint64_t deadline_ms;          /* opening: the answer must be out by then */
+	uint64_t heard_ms;             /* the last byte from the client */
+	uint64_t data_ms;              /* the last payload byte either way */
+	uint64_t pinged_ms;            /* 0: no ping is unanswered */
+	struct stall client_stall, backend_stall, pong_wait;
+	uint64_t frames_mark, frames_ms;
+	uint64_t progress_mark, progress_ms; /* closing */
+	uint64_t discarded;
+	uint8_t tail[3], tail_len;     /* text routes: the backend's unfinished character */
+	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
+	uint8_t reply_len;
+	bool pong_owed;
+};
+
+/* What a worker needs to begin a session; see worker.h for who sends it. */
+struct arrival {
+	int fd;
+	struct peer peer;
+	uint64_t id;
+	struct generation *generation; /* a reference that becomes the session's */
+	const struct listen_settings *listen;
+	bool over_capacity;
+};
+
+/* Takes fd and the reference over, also when it fails for want of memory: then the connection is just closed. */
+void session_start(struct worker *worker, const struct arrival *arrival);
+
+/* The only writer of state. Asserts that the step is allowed. */
+void session_enter(struct session *session, enum session_state next);
+
+/* The only way out, from any state; idempotent, cannot fail. The first reason wins. */
+void session_end(struct session *session, enum reason reason);
+
+/* Sets the session's one timer, from now. */
+void session_arm(struct session *session, uint64_t ms);
+
+/* Closes, logs and frees a DEAD session; only the worker calls it, outside of every callback of the session's. */
+void session_reap(struct session *session);
+
+void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
+
+#endif

@@ -1,0 +1,223 @@
+/* worker.c owns a thread, its event loop, its scratch buffer and the lists its sessions are in.
+ * It must never touch a session from another thread: whatever comes from outside comes as a mail. */
+#include "core/worker.h"
+
+#include "base/clock.h"
+#include "core/closing.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct arrival_mail {
+	struct mail mail;
+	struct arrival arrival;
+};
+
+static const struct timeval at_once = { 0, 0 };
+
+/* --- sessions come and go ------------------------------------------------------------------------------------------- */
+
+static void worker_on_arrival(struct mail *mail, void *owner)
+{
+	struct arrival_mail *letter = (struct arrival_mail *)mail;
+	session_start(owner, &letter->arrival);
+	free(letter);
+}
+
+int worker_post(struct worker *w, const struct arrival *arrival)
+{
+	struct arrival_mail *letter = malloc(sizeof(*letter));
+	if (letter == NULL)
+		return -1;
+	letter->mail.run = worker_on_arrival;
+	letter->arrival = *arrival;
+	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
+	mailbox_post(w->mailbox, &letter->mail);
+	return 0;
+}
+
+unsigned worker_load(const struct worker *w)
+{
+	return atomic_load_explicit(&w->load, memory_order_relaxed);
+}
+
+void worker_reap_soon(struct worker *w)
+{
+	if (!event_pending(w->reap, EV_TIMEOUT, NULL))
+		event_add(w->reap, &at_once);
+}
+
+static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct list *dead = &w->sessions[STATE_DEAD];
+	(void)fd;
+	(void)what;
+	while (!list_empty(dead))
+		session_reap(list_entry(list_first(dead), struct session, link));
+}
+
+void worker_session_gone(struct worker *w)
+{
+	unsigned before = atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
+	if (w->draining && before == 1)
+		event_base_loopexit(w->base, NULL);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------------------- */
+
+/* A session that closes already, or sends the rest of a file, ends by itself. */
+static void worker_end_state(struct worker *w, enum session_state state)
+{
+	list_each(&w->sessions[state], node, after)
+		session_end(list_entry(node, struct session, link), REASON_DRAIN);
+}
+
+static void worker_end_files(struct worker *w)
+{
+	list_each(&w->sessions[STATE_FILE], node, after)
+		list_entry(node, struct session, link)->file_keep_alive = false;
+}
+
+static void worker_cut_all(struct worker *w)
+{
+	for (int state = 0; state < STATE_CLOSING; state++)
+		list_each(&w->sessions[state], node, after)
+			session_end(list_entry(node, struct session, link), REASON_STOPPED);
+	list_each(&w->sessions[STATE_CLOSING], node, after)
+		closing_abort(list_entry(node, struct session, link));
+}
+
+static void worker_on_drain_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	worker_cut_all(arg);
+}
+
+static void worker_on_drain(struct mail *mail, void *owner)
+{
+	struct worker *w = owner;
+	struct timeval limit = clock_timeval(w->drain_timeout);
+	(void)mail;
+	w->draining = true;
+	worker_end_state(w, STATE_TLS);
+	worker_end_state(w, STATE_REQUEST);
+	worker_end_state(w, STATE_DIAL);
+	worker_end_state(w, STATE_OPEN);
+	worker_end_files(w);
+	event_add(w->drain_over, &limit);
+	if (worker_load(w) == 0)
+		event_base_loopexit(w->base, NULL);
+}
+
+static void worker_on_stop(struct mail *mail, void *owner)
+{
+	struct worker *w = owner;
+	(void)mail;
+	w->draining = true;
+	worker_cut_all(w);
+	if (worker_load(w) == 0)
+		event_base_loopexit(w->base, NULL);
+}
+
+void worker_drain(struct worker *w, uint64_t timeout_ms)
+{
+	w->drain_timeout = timeout_ms;
+	mailbox_post(w->mailbox, &w->drain);
+}
+
+void worker_stop(struct worker *w)
+{
+	mailbox_post(w->mailbox, &w->stop);
+}
+
+/* --- the thread ----------------------------------------------------------------------------------------------------- */
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	mailbox_post(w->home, w->farewell);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int error = pthread_create(&w->thread, NULL, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+}
+
+static struct event_base *worker_base_new(void)
+{
+	struct event_config *config = event_config_new();
+	if (config == NULL)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	struct event_base *base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+static int worker_prepare(struct worker *w, struct resolver *resolver)
+{
+	uint8_t *buffer = malloc(WORKER_HEADROOM + WORKER_SCRATCH);
+	w->scratch = buffer != NULL ? buffer + WORKER_HEADROOM : NULL;
+	w->base = worker_base_new();
+	if (w->scratch == NULL || w->base == NULL)
+		return -1;
+	w->mailbox = mailbox_new(w->base, w);
+	w->reap = evtimer_new(w->base, worker_on_reap, w);
+	w->drain_over = evtimer_new(w->base, worker_on_drain_over, w);
+	if (w->mailbox == NULL || w->reap == NULL || w->drain_over == NULL)
+		return -1;
+	w->dial_env = (struct dial_env){ .base = w->base, .resolver = resolver, .mailbox = w->mailbox };
+	return 0;
+}
+
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct mailbox *home, struct mail *farewell)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return NULL;
+	for (int state = 0; state < STATE_COUNT; state++)
+		list_init(&w->sessions[state]);
+	w->log = log;
+	w->home = home;
+	w->farewell = farewell;
+	w->drain.run = worker_on_drain;
+	w->stop.run = worker_on_stop;
+	if (worker_prepare(w, resolver) != 0) {
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+void worker_free(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	if (w->mailbox != NULL)
+		mailbox_free(w->mailbox);
+	if (w->reap != NULL)
+		event_free(w->reap);
+	if (w->drain_over != NULL)
+		event_free(w->drain_over);
+	if (w->base != NULL)
+		event_base_free(w->base);
+	if (w->scratch != NULL)
+		free(w->scratch - WORKER_HEADROOM);
+	free(w);
+}

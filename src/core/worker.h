@@ -1,0 +1,63 @@
+/* A worker: a thread with an event loop, and the sessions that live on it. Other threads only post to it. */
+#ifndef CORE_WORKER_H
+#define CORE_WORKER_H
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "core/session.h"
+#include "net/dial.h"
+#include "net/mailbox.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The buffer that all reading of a worker goes through, and room in front of it for what is pushed there: a frame's header. */
+#define WORKER_SCRATCH  ((size_t)256 * 1024)
+#define WORKER_HEADROOM ((size_t)64)
+
+struct worker {
+	struct event_base *base;
+	struct mailbox *mailbox;
+	struct log *log;
+	struct dial_env dial_env;
+	uint8_t *scratch;
+	struct list sessions[STATE_COUNT]; /* each session is in the list of its state */
+	struct event *reap;
+	struct event *drain_over;
+	uint64_t drain_timeout;
+	bool draining;
+	atomic_uint load;                  /* sessions that were posted and are not gone */
+	pthread_t thread;
+	struct mailbox *home;              /* where farewell is posted when the thread is done */
+	struct mail *farewell;
+	struct mail drain, stop;
+};
+
+/* NULL on failure, with errno. farewell is posted to home when the worker's last session is gone and its thread is about to end. */
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct mailbox *home, struct mail *farewell) must_check;
+must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
+
+/* --- from the main thread --- */
+
+/* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
+must_check int worker_post(struct worker *worker, const struct arrival *arrival);
+unsigned worker_load(const struct worker *worker);
+
+/* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
+ * after it but worker_stop(), which cuts at once. Each is to be called once at most. */
+void worker_drain(struct worker *worker, uint64_t timeout_ms);
+void worker_stop(struct worker *worker);
+
+void worker_join(struct worker *worker); /* after the farewell, or when it was never started */
+void worker_free(struct worker *worker); /* after that; NULL is allowed */
+
+/* --- from its own sessions --- */
+
+void worker_reap_soon(struct worker *worker);
+void worker_session_gone(struct worker *worker);
+
+#endif
