@@ -157,9 +157,10 @@ void conf_place(const void *section, const char *option, char *out, size_t cap)
 	const struct conf_section *s = section;
 	struct place at = { s->file, s->line };
 
-	if (option != NULL && conf_given(s, option)) {
+	if (option != NULL) {
 		const struct conf_value *value = &s->values[option_index(s->kind, option)];
-		at = (struct place){ value->file, value->line };
+		if (value->file != NULL)
+			at = (struct place){ value->file, value->line };
 	}
 	place_format(at, s, out, cap);
 }
@@ -205,7 +206,7 @@ bool conf_given(const void *section, const char *option)
 	size_t i = option_index(s->kind, option);
 
 	assert(i < s->kind->options_count);
-	return s->values[i].file != NULL;
+	return s->values[i].file != NULL && strcmp(s->values[i].text, s->kind->options[i].def) != 0;
 }
 
 static int list_parse(const struct conf_option *option, const char *text, void *field, struct err *err)

@@ -103,7 +103,7 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 /* The sections of one kind; owned by the conf. */
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);
 
-/* Whether the option was given, rightly or wrongly, rather than left at its default. */
+/* Whether the option was given, rightly or wrongly, a text other than its default. */
 bool conf_given(const void *section, const char *option);
 
 /* "FILE:LINE: [kind name]" as complaints begin: the line of the option, when one is named and it was given, else the line

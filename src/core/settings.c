@@ -203,9 +203,11 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 	for (size_t j = 0; j <= i; j++) {
 		const struct address_list *list = &s->listens[j]->address;
 		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
-			if (strcmp(list->item[n].text, address->text) == 0)
-				conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already", address->text,
-				                     s->listens[j]->section.name);
+			if (strcmp(list->item[n].text, address->text) != 0)
+				continue;
+			conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already", address->text,
+			                     s->listens[j]->section.name);
+			return;
 		}
 	}
 }

@@ -1,0 +1,512 @@
+/* The settings: defaults, types, and every check across options, from the text of a file to values and complaints. */
+#include "core/settings.h"
+
+#include "base/mem.h"
+#include "net/tls.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A directory for one test's configuration. */
+struct place {
+	char directory[64];
+	char path[96];
+	struct err err;
+};
+
+static int setup(void **state)
+{
+	struct place *p = mem_zalloc(sizeof(*p));
+
+	strcpy(p->directory, "/tmp/test_settings.XXXXXX");
+	assert_non_null(mkdtemp(p->directory));
+	snprintf(p->path, sizeof(p->path), "%s/s.conf", p->directory);
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+	char *command = mem_printf("rm -r %s", p->directory);
+
+	assert_int_equal(system(command), 0);
+	free(command);
+	free(p);
+	return 0;
+}
+
+static void write_file(const struct place *p, const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", p->directory, name);
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	free(path);
+}
+
+static struct settings *read_text(struct place *p, const char *text)
+{
+	write_file(p, "s.conf", text);
+	err_init(&p->err);
+	return settings_read(p->path, &p->err);
+}
+
+static struct settings *read_fine(struct place *p, const char *text)
+{
+	struct settings *s = read_text(p, text);
+
+	assert_string_equal(p->err.text, "");
+	assert_non_null(s);
+	return s;
+}
+
+/* want: the complaints, with '~' where the file's path and a colon stand. */
+static void expect(struct place *p, const char *text, const char *want)
+{
+	char *whole = mem_zalloc(strlen(want) + 32 * sizeof(p->path));
+	size_t n = 0;
+
+	for (; *want != '\0'; want++) {
+		if (*want == '~')
+			n += (size_t)sprintf(whole + n, "%s:", p->path);
+		else
+			whole[n++] = *want;
+	}
+	assert_null(read_text(p, text));
+	assert_string_equal(p->err.text, whole);
+	free(whole);
+}
+
+#define LISTEN "[listen l]\naddress = 6080\n"
+#define ROUTE "[route r]\ntarget = localhost:5900\n"
+
+/* --- values ----------------------------------------------------------------------------------------------------------- */
+
+static void the_least_configuration(void **state)
+{
+	struct settings *s = read_fine(*state, LISTEN ROUTE);
+
+	assert_false(s->quick);
+	assert_int_equal(s->server->workers, 0);
+	assert_int_equal(s->server->log_level, LEVEL_INFO);
+	assert_int_equal(s->server->log_format, LOG_TEXT);
+	assert_string_equal(s->server->log, "stderr");
+	assert_int_equal(s->listens_count, 1);
+	assert_string_equal(s->listens[0]->address.item[0].text, "*:6080");
+	assert_int_equal(s->listens[0]->tls, TLS_MODE_OFF);
+	assert_int_equal(s->listens[0]->unix_mode, 0660);
+	assert_int_equal(s->routes_count, 1);
+	const struct route_settings *r = s->routes[0];
+	assert_string_equal(r->section.name, "r");
+	assert_string_equal(r->path, "/*");
+	assert_string_equal(r->target.text, "localhost:5900");
+	assert_string_equal(r->root, "");
+	assert_string_equal(r->token_file, "");
+	assert_int_equal(r->high_water, 131072);
+	assert_int_equal(r->accept, MESSAGES_BOTH);
+	assert_int_equal(r->send, MESSAGES_BINARY);
+	assert_int_equal(r->connect_error, CONNECT_ERROR_AUTO);
+	assert_int_equal(r->subprotocol.count, 1);
+	assert_string_equal(r->subprotocol.item[0], "binary");
+	assert_true(r->target_verify);
+	settings_free(s);
+}
+
+static void words_become_values(void **state)
+{
+	struct settings *s = read_fine(*state, "[server]\nlog_level = debug\nlog_format = json\nlog = file:/var/log/x\n"
+	                               "[listen a]\naddress = [::1]:80, unix:/run/x\naddress = fd:web\ntls = auto\nunix_mode = 600\n"
+	                               "[tls t]\ncertificate = c.pem\nclient_certificate = required\nclient_ca = ca.pem\n"
+	                               "min_version = 1.3\ntickets = no\n"
+	                               "[route r]\npath = /x\ntarget = tls:h:1\naccept = text\nsend = text\nconnect_error = http\n"
+	                               "host = A.example., [::1]\norigin = https://a.example, null\nlow_water = 0\n");
+
+	assert_int_equal(s->server->log_level, LEVEL_DEBUG);
+	assert_int_equal(s->server->log_format, LOG_JSON);
+	assert_int_equal(s->listens[0]->address.count, 3);
+	assert_int_equal(s->listens[0]->address.item[2].kind, ADDRESS_FD);
+	assert_int_equal(s->listens[0]->tls, TLS_MODE_AUTO);
+	assert_int_equal(s->listens[0]->unix_mode, 0600);
+	assert_int_equal(s->tls[0]->client_certificate, TLS_CLIENT_CERT_REQUIRED);
+	assert_int_equal(s->tls[0]->min_version, 1);
+	assert_false(s->tls[0]->tickets);
+	assert_true(s->routes[0]->target.tls);
+	assert_int_equal(s->routes[0]->accept, MESSAGES_TEXT);
+	assert_int_equal(s->routes[0]->send, MESSAGES_TEXT);
+	assert_int_equal(s->routes[0]->connect_error, CONNECT_ERROR_HTTP);
+	settings_free(s);
+}
+
+static void bad_words_are_refused(void **state)
+{
+	expect(*state, "[listen l]\naddress = 6080, 99999\nunix_mode = 0999\ntls = yes\n[route r]\ntarget = nowhere\nsend = both\n",
+	       "~2: [listen l] address: \"99999\": the port must be a number from 0 to 65535\n"
+	       "~3: [listen l] unix_mode: \"0999\" is no octal mode from 0000 to 0777\n"
+	       "~4: [listen l] tls: \"yes\" is none of: off, on, auto\n"
+	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
+	       "~7: [route r] send: \"both\" is none of: binary, text\n"
+	       "~3: [listen l] unix_mode: can't matter: no address is unix:/path");
+}
+
+static void same_text(const void *a, const void *b)
+{
+	assert_string_equal(*(char *const *)a, *(char *const *)b);
+}
+
+static void same_list(const void *left, const void *right)
+{
+	const struct str_list *a = left, *b = right;
+
+	assert_int_equal(a->count, b->count);
+	for (size_t i = 0; i < a->count; i++)
+		assert_string_equal(a->item[i], b->item[i]);
+}
+
+static void same_flag(const void *a, const void *b)
+{
+	assert_int_equal(*(const bool *)a, *(const bool *)b);
+}
+
+static void same_choice(const void *a, const void *b)
+{
+	assert_int_equal(*(const int *)a, *(const int *)b);
+}
+
+static void same_mode(const void *a, const void *b)
+{
+	assert_int_equal(*(const uint32_t *)a, *(const uint32_t *)b);
+}
+
+static void same_number(const void *a, const void *b)
+{
+	assert_int_equal(*(const uint64_t *)a, *(const uint64_t *)b);
+}
+
+static void same_target(const void *a, const void *b)
+{
+	assert_string_equal(((const struct address *)a)->text, ((const struct address *)b)->text);
+}
+
+static void same_addresses(const void *a, const void *b)
+{
+	assert_int_equal(((const struct address_list *)a)->count, ((const struct address_list *)b)->count);
+}
+
+#define SAME(field)                                                                                                    \
+	_Generic(field, char * : same_text, struct str_list : same_list, bool : same_flag, int : same_choice,          \
+	         uint32_t : same_mode, uint64_t : same_number, struct address : same_target,                           \
+	         struct address_list : same_addresses)
+
+static char *replace(char *text, const char *old, const char *new)
+{
+	char *at = strstr(text, old);
+
+	assert_non_null(at);
+	char *whole = mem_printf("%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+	free(text);
+	return whole;
+}
+
+/* What --defaults prints, its commented sections taken in, gives every value that no file gives. */
+static void defaults_round_trip(void **state)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	settings_print_defaults(out);
+	fclose(out);
+	for (char *at = text; (at = strstr(at, "\n;")) != NULL; at++)
+		memmove(at + 1, at + 2, strlen(at + 2) + 1);
+	text = replace(text, "\naddress =", "\naddress = 6080");
+	text = replace(text, "\ntls = off", "\ntls = on");
+	text = replace(text, "\ncertificate =", "\ncertificate = c");
+	text = replace(text, "\ntarget =", "\ntarget = localhost:5900");
+	struct settings *a = read_fine(*state, text);
+	struct settings *b = read_fine(*state, LISTEN "tls = on\n[tls t]\ncertificate = c\n" ROUTE);
+
+#define OPT(name, type, def, flags, help) SAME(a->server->name)(&a->server->name, &b->server->name);
+#include "core/server.def"
+#undef OPT
+#define OPT(name, type, def, flags, help) SAME(a->listens[0]->name)(&a->listens[0]->name, &b->listens[0]->name);
+#include "core/listen.def"
+#undef OPT
+#define OPT(name, type, def, flags, help) SAME(a->tls[0]->name)(&a->tls[0]->name, &b->tls[0]->name);
+#include "core/tls.def"
+#undef OPT
+#define OPT(name, type, def, flags, help) SAME(a->routes[0]->name)(&a->routes[0]->name, &b->routes[0]->name);
+#include "core/route.def"
+#undef OPT
+	settings_free(a);
+	settings_free(b);
+	free(text);
+}
+
+/* --- checks ----------------------------------------------------------------------------------------------------------- */
+
+static void something_must_listen_and_lead_somewhere(void **state)
+{
+	expect(*state, "", "~ nothing to listen on: there is no section [listen NAME]\n"
+	                   "~ every request would be refused: there is no section [route NAME]");
+	expect(*state, "[listen l]\n[route r]\n",
+	       "~1: [listen l] has no address; write, for example, address = *:6080\n"
+	       "~2: [route r] leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
+	expect(*state, LISTEN "[route r]\ntarget = a:1\nroot = /x\n",
+	       "~3: [route r] has more than one of target, token_file and root; write a route for each");
+	/* What could not be read is not reported as missing on top. */
+	expect(*state, "[lisen l]\n[rout r]\n",
+	       "~1: unknown section [lisen]; did you mean \"listen\"?\n~2: unknown section [rout]; did you mean \"route\"?");
+}
+
+static void addresses_are_unique(void **state)
+{
+	expect(*state, "[listen a]\naddress = 6080, *:6080\n[listen b]\naddress = tcp:6080\naddress = unix:/x\n" ROUTE,
+	       "~2: [listen a] address: *:6080 stands in [listen a] already\n"
+	       "~4: [listen b] address: *:6080 stands in [listen a] already");
+	settings_free(read_fine(*state, "[listen a]\naddress = localhost:0, localhost:0\n" ROUTE));
+}
+
+static void tls_needs_both_ends(void **state)
+{
+	expect(*state, "[listen l]\naddress = 6080\ntls = on\n" ROUTE,
+	       "~3: [listen l] tls: needs a certificate: a section [tls NAME] with certificate = FILE");
+	expect(*state, LISTEN "[tls t]\ncertificate = c.pem\n" ROUTE,
+	       "~3: [tls t] would never be used: no listener has tls = on or tls = auto");
+	expect(*state, LISTEN "tls = on\n[tls t]\nclient_certificate = optional\n" ROUTE,
+	       "~4: [tls t] has no certificate; write certificate = FILE\n"
+	       "~5: [tls t] client_certificate: needs client_ca = FILE to check them against");
+	expect(*state, LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
+	       "~6: [tls t] client_ca: can't matter without client_certificate = optional or required\n"
+	       "~8: [tls t] ciphers: can't matter with min_version = 1.3; write ciphersuites");
+}
+
+static void names_of_listeners_exist(void **state)
+{
+	expect(*state, "[listen public]\naddress = 1\n" ROUTE "listen = publik, xyzzy\n",
+	       "~5: [route r] listen: there is no [listen publik]; did you mean \"public\"?\n"
+	       "~5: [route r] listen: there is no [listen xyzzy]");
+}
+
+static void words_have_their_form(void **state)
+{
+	expect(*state, LISTEN ROUTE "path = vnc\nhost = https://x, a:80, *.example.com\norigin = example.com\nsubprotocol = a b\n",
+	       "~5: [route r] path: \"vnc\" is no path; write /exact or /prefix/*\n"
+	       "~6: [route r] host: \"https://x\" is no host name; write it without scheme, port and '*'\n"
+	       "~6: [route r] host: \"a:80\" is no host name; write it without scheme, port and '*'\n"
+	       "~6: [route r] host: \"*.example.com\" is no host name; write it without scheme, port and '*'\n"
+	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], null or *\n"
+	       "~8: [route r] subprotocol: \"a b\" is no name that HTTP allows");
+	expect(*state, LISTEN "[route a]\npath = /a*\ntarget = a:1\n[route b]\npath = /*/b\ntarget = a:1\n[route c]\npath = /?q\n"
+	               "target = a:1\n[route d]\npath =\ntarget = a:1\n[server]\nlog = /var/log/x\n",
+	       "~16: [server] log: \"/var/log/x\" is none of: stderr, syslog, file:/path\n"
+	       "~4: [route a] path: \"/a*\" is no path; write /exact or /prefix/*\n"
+	       "~7: [route b] path: \"/*/b\" is no path; write /exact or /prefix/*\n"
+	       "~10: [route c] path: \"/?q\" is no path; write /exact or /prefix/*\n"
+	       "~13: [route d] path: \"\" is no path; write /exact or /prefix/*");
+}
+
+static void quantities_have_bounds(void **state)
+{
+	expect(*state, LISTEN ROUTE "high_water = 193k\n", "~5: [route r] high_water: must be at most 192k");
+	expect(*state, LISTEN ROUTE "low_water = 128k\n",
+	       "~5: [route r] low_water: low_water (131072) must be less than high_water (131072)");
+	expect(*state, LISTEN ROUTE "high_water = 32k\n",
+	       "~5: [route r] high_water: low_water (32768) must be less than high_water (32768)");
+	expect(*state, "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\n" ROUTE
+	               "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\nlinger_timeout = 0\n",
+	       "~2: [server] workers: must be at most 256\n"
+	       "~3: [server] resolver_threads: must be from 1 to 64\n"
+	       "~7: [listen l] handshake_timeout: must be more than 0\n"
+	       "~6: [listen l] backlog: must be from 1 to 65535\n"
+	       "~10: [route r] connect_timeout: must be more than 0\n"
+	       "~11: [route r] pong_timeout: must be more than 0\n"
+	       "~12: [route r] close_timeout: must be more than 0\n"
+	       "~13: [route r] linger_timeout: must be more than 0");
+	settings_free(read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
+}
+
+static void options_matter_where_they_stand(void **state)
+{
+	expect(*state, LISTEN ROUTE "target_ca = ca.pem\nindex = a.html\n[route w]\nroot = /w\norigin = *\nmax_message = 1m\n",
+	       "~6: [route r] index: can't matter without root\n"
+	       "~5: [route r] target_ca: can't matter without a target of the form tls:HOST:PORT\n"
+	       "~9: [route w] origin: can't matter without target or token_file\n"
+	       "~10: [route w] max_message: can't matter without target or token_file");
+	expect(*state, LISTEN ROUTE "subprotocol =\nrequire_subprotocol = yes\n",
+	       "~6: [route r] require_subprotocol: there is no subprotocol to require");
+}
+
+static void routes_that_tie_are_refused(void **state)
+{
+	static const char two[] = LISTEN "[listen m]\naddress = 81\n[route a]\ntarget = a:1\n%s[route b]\ntarget = b:2\n%s";
+	static const struct {
+		const char *a, *b;
+		bool tie;
+	} cases[] = {
+		{ "", "", true },
+		{ "path = /x\n", "path = /x\n", true },
+		{ "path = /x\n", "path = /x/*\n", false },
+		{ "path = /x/*\n", "path = /x/y/*\n", false },
+		{ "path = /x\n", "path = /X\n", false },
+		{ "host = a, b\n", "host = c, B.\n", true },
+		{ "host = ::1\n", "host = [::1]\n", true },
+		{ "host = a\n", "host = b\n", false },
+		{ "host = a\n", "", false },
+		{ "listen = l\n", "listen = m\n", false },
+		{ "listen = l\n", "listen = m, l\n", true },
+		{ "listen = l\n", "", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[512];
+		snprintf(text, sizeof(text), two, cases[i].a, cases[i].b);
+		struct settings *s = read_text(*state, text);
+		struct place *p = *state;
+		if ((s == NULL) != cases[i].tie || (s == NULL && strstr(p->err.text, "takes the same requests as [route a]") == NULL))
+			fail_msg("case %zu: %s", i, p->err.text);
+		settings_free(s);
+	}
+	settings_free(read_fine(*state, LISTEN ROUTE "[route web]\nroot = /w\n")); /* not the same kind of request */
+}
+
+static void everything_in_one_pass(void **state)
+{
+	expect(*state, "[server]\nworker = 2\nworkers = two\n[listen l]\naddress = 1\ntls = on\n[route r]\npath = x\nroot = /w\nroot = /v\n",
+	       "~2: [server] unknown option \"worker\"; did you mean \"workers\"?\n"
+	       "~3: [server] workers: \"two\" is no number from 0 to 2147483647\n"
+	       "~10: [route r] root: given already, in ~9\n"
+	       "~8: [route r] path: \"x\" is no path; write /exact or /prefix/*");
+}
+
+/* --- files and the quick form ------------------------------------------------------------------------------------------ */
+
+static void directory_is_read_in_order(void **state)
+{
+	struct place *p = *state;
+	char *directory = mem_printf("%s/conf.d", p->directory);
+
+	mkdir(directory, 0755);
+	write_file(p, "conf.d/20-b.conf", "[route b]\npath = /b\ntarget = b:1\n");
+	write_file(p, "conf.d/10-c.conf", "[route c]\npath = /c\ntarget = c:1\n");
+	write_file(p, "conf.d/5-not.conf.bak", "nonsense");
+	write_file(p, "conf.d/.hidden.conf", "nonsense");
+	struct settings *s = read_fine(p, LISTEN ROUTE);
+	assert_int_equal(s->routes_count, 3);
+	assert_string_equal(s->routes[0]->section.name, "r");
+	assert_string_equal(s->routes[1]->section.name, "c");
+	assert_string_equal(s->routes[2]->section.name, "b");
+	settings_free(s);
+
+	write_file(p, "conf.d/30.conf", "[route b]\n[server]\nuser = x\n");
+	write_file(p, "conf.d/40.conf", "[server]\nuser = y\n");
+	assert_null(read_text(p, LISTEN));
+	char *want = mem_printf("%s/30.conf:1: [route b] is there already, in %s/20-b.conf:1\n"
+	                        "%s/40.conf:2: [server] user: given already, in %s/30.conf:3", directory, directory, directory,
+	                        directory);
+	assert_string_equal(p->err.text, want);
+	free(want);
+	free(directory);
+}
+
+static void a_missing_file_is_named_alone(void **state)
+{
+	struct place *p = *state;
+
+	err_init(&p->err);
+	assert_null(settings_read(p->path, &p->err));
+	char *want = mem_printf("%s: cannot be read: No such file or directory", p->path);
+	assert_string_equal(p->err.text, want);
+	free(want);
+}
+
+static struct settings *quick(struct place *p, const struct quick_form *form)
+{
+	err_init(&p->err);
+	return settings_quick(form, &p->err);
+}
+
+static void quick_form_makes_sections(void **state)
+{
+	static const char *const origins[] = { "https://a.example,https://b.example", "null" };
+	struct place *p = *state;
+	struct settings *s = quick(p, &(struct quick_form){ .listen = "6080", .target = "localhost:5900", .web = "/w", .cert = "c.pem",
+	                                                    .key = "k.pem", .workers = "3", .log_level = "warn", .origins = origins,
+	                                                    .origins_count = 2 });
+
+	assert_string_equal(p->err.text, "");
+	assert_non_null(s);
+	assert_true(s->quick);
+	assert_int_equal(s->server->workers, 3);
+	assert_int_equal(s->server->log_level, LEVEL_WARN);
+	assert_string_equal(s->listens[0]->address.item[0].text, "*:6080");
+	assert_int_equal(s->listens[0]->tls, TLS_MODE_ON);
+	assert_string_equal(s->tls[0]->key, "k.pem");
+	assert_int_equal(s->routes_count, 2);
+	assert_string_equal(s->routes[0]->section.name, "quick");
+	assert_string_equal(s->routes[0]->target.text, "localhost:5900");
+	assert_int_equal(s->routes[0]->origin.count, 3);
+	assert_string_equal(s->routes[1]->section.name, "web");
+	assert_string_equal(s->routes[1]->root, "/w");
+	settings_free(s);
+
+	s = quick(p, &(struct quick_form){ .listen = "localhost:1", .token_file = "/t", .cert = "c.pem", .tls = "auto" });
+	assert_string_equal(s->routes[0]->token_file, "/t");
+	assert_int_equal(s->listens[0]->tls, TLS_MODE_AUTO);
+	settings_free(s);
+	s = quick(p, &(struct quick_form){ .listen = "localhost:1", .web = "/w" });
+	assert_int_equal(s->routes_count, 1);
+	assert_int_equal(s->listens[0]->tls, TLS_MODE_OFF);
+	settings_free(s);
+}
+
+static void quick_form_has_the_same_complaints(void **state)
+{
+	struct place *p = *state;
+
+	assert_null(quick(p, &(struct quick_form){ .listen = "x", .target = "y", .workers = "many", .tls = "on" }));
+	assert_string_equal(p->err.text, "command line: [server] workers: \"many\" is no number from 0 to 2147483647\n"
+	                                 "command line: [listen quick] address: \"x\": the port must be a number from 0 to 65535\n"
+	                                 "command line: [route quick] target: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
+	                                 "tls:HOST:PORT or echo:");
+	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .tls = "on" }));
+	assert_string_equal(p->err.text, "command line: [listen quick] tls: needs a certificate: --cert FILE");
+	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .key = "k" }));
+	assert_string_equal(p->err.text, "command line: [tls quick] has no certificate; write certificate = FILE");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(the_least_configuration),
+		TEST(words_become_values),
+		TEST(bad_words_are_refused),
+		TEST(defaults_round_trip),
+		TEST(something_must_listen_and_lead_somewhere),
+		TEST(addresses_are_unique),
+		TEST(tls_needs_both_ends),
+		TEST(names_of_listeners_exist),
+		TEST(words_have_their_form),
+		TEST(quantities_have_bounds),
+		TEST(options_matter_where_they_stand),
+		TEST(routes_that_tie_are_refused),
+		TEST(everything_in_one_pass),
+		TEST(directory_is_read_in_order),
+		TEST(a_missing_file_is_named_alone),
+		TEST(quick_form_makes_sections),
+		TEST(quick_form_has_the_same_complaints),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
