@@ -69,6 +69,8 @@ static bool origin_parse(struct span text, struct origin *origin)
 		return false;
 	if (!http_split_authority(text, &origin->host, &port) || origin->host.n == 0)
 		return false;
+	if (text.p[text.n - 1] == ':') /* an authority may end so, with a port that is absent */
+		return false;
 	origin->port = default_port(origin->scheme);
 	return port.p == NULL || read_port(port, &origin->port);
 }

@@ -456,6 +456,7 @@ static void renegotiation_is_refused(void **state) /* ev_renegotiate */
 	assert_int_equal(SSL_write(m.server, "x", 1), 1); /* to us nothing has happened */
 	assert_false(step(m.client, m.client_why, sizeof(m.client_why)));
 	assert_string_equal(m.client_why, "no renegotiation");
+	assert_int_equal(SSL_renegotiate(m.server), 0); /* nor is it us who begins one */
 	part(&m);
 	tls_server_free(server);
 	ERR_clear_error();
@@ -582,6 +583,24 @@ static void client_certificates(void **state)
 		tls_server_free(alone);
 		tls_server_free(second);
 	}
+}
+
+/* A client's own certificate in the file of authorities lets that client in, and no other of the same authority. */
+static void client_certificates_may_be_pinned(void **state)
+{
+	struct tls_identity ids[] = { identity("a"), asking("b", TLS_CLIENT_CERT_REQUIRED) };
+	(void)state;
+
+	ids[1].client_ca = at("user.pem");
+	struct tls_server *alone = serve(&ids[1], 1), *second = serve(ids, 2);
+	struct client c = { .sni = "b.test", .certificate = "user" };
+	assert_true(passes(alone, &c));
+	assert_true(passes(second, &c));
+	c.certificate = "exact";
+	assert_false(passes(alone, &c));
+	assert_false(passes(second, &c));
+	tls_server_free(alone);
+	tls_server_free(second);
 }
 
 /* --- resumption --------------------------------------------------------------------------------------------------- */
@@ -930,6 +949,7 @@ int main(void)
 		cmocka_unit_test(names_choose_certificates),
 		cmocka_unit_test(names_choose_versions_and_suites),
 		cmocka_unit_test(client_certificates),
+		cmocka_unit_test(client_certificates_may_be_pinned),
 		cmocka_unit_test(tickets_resume_on_their_own_identity_only),
 		cmocka_unit_test(no_tickets_when_off),
 		cmocka_unit_test(faults_are_told_in_words),
