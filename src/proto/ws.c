@@ -108,10 +108,9 @@ static uint16_t begin_data(struct ws_rx *rx, uint8_t opcode, uint64_t length)
 	if (rx->max_message != 0 && length > rx->max_message - message_len)
 		return TOO_BIG;
 	rx->message_len = message_len + length;
-	if (opcode != WS_CONTINUATION) {
+	if (opcode != WS_CONTINUATION) { /* rx->utf8 needs nothing: no text ended but between characters */
 		rx->message_opcode = opcode;
 		rx->run_starts_message = true;
-		rx->utf8 = (struct utf8){ 0 };
 	}
 	return 0;
 }

@@ -471,6 +471,9 @@ static void fr_close_1byte(void **state)
 	reset();
 	frame(FIN_CLOSE, "\x03");
 	expect_bad(1002);
+	frame(FIN_PING, "\x03\xe8"); /* leaves behind what would make the byte a code */
+	frame(FIN_CLOSE, "\x03");
+	expect(SERVER, 0, "[9:\x03\xe8]{1002}", "[9:\x03\xe8]{1002}");
 	frame(FIN_CLOSE, "");
 	expect(SERVER, 0, "[8:]", "[8:]");
 }
