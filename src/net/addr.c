@@ -1,5 +1,5 @@
-/* addr.c owns the text of addresses: the one place that knows how they are written, read and compared.
- * It must never resolve a name, open a descriptor, or abort for want of memory: targets are also read for live sessions. */
+/* addr.c owns the text of addresses: the one place that knows how they are written, read and compared. It must never
+ * resolve a name, open a descriptor, or abort for want of memory: targets are also read for live sessions. */
 #include "net/addr.h"
 
 #include <arpa/inet.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- peers and socket addresses ------------------------------------------------------------------------------------ */
+/* --- peers and socket addresses ----------------------------------------------------------------------------------- */
 
 static void peer_unmap(struct peer *peer)
 {
@@ -110,7 +110,7 @@ socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_u
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 enum use { USE_LISTEN, USE_TARGET };
 
@@ -216,7 +216,9 @@ static bool is_name(const char *host, size_t n)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 
-	return n <= 253 && host[0] != '.' && host[0] != '-' && all_of(host, n, allowed) && memmem(host, n, "..", 2) == NULL;
+	if (n > 253 || host[0] == '.' || host[0] == '-')
+		return false;
+	return all_of(host, n, allowed) && memmem(host, n, "..", 2) == NULL;
 }
 
 static const char *check_host(const struct reading *r, const char *host, size_t n, bool brackets)
@@ -236,10 +238,11 @@ static const char *check_host(const struct reading *r, const char *host, size_t 
 static int read_port(const struct reading *r, const char *digits)
 {
 	uint64_t port;
-	bool listen = r->use == USE_LISTEN;
+	bool zero_is_fine = r->use == USE_LISTEN;
 
-	if (str_to_number(digits, listen ? 0 : 1, 65535, &port) != 0)
-		return refuse(r, listen ? "the port must be a number from 0 to 65535" : "the port must be a number from 1 to 65535");
+	if (str_to_number(digits, zero_is_fine ? 0 : 1, 65535, &port) != 0)
+		return refuse(r, zero_is_fine ? "the port must be a number from 0 to 65535"
+		                              : "the port must be a number from 1 to 65535");
 	r->address->port = (uint16_t)port;
 	return 0;
 }
@@ -247,9 +250,11 @@ static int read_port(const struct reading *r, const char *digits)
 static char *print_tcp(const struct address *address)
 {
 	const char *host = address->host == NULL ? "*" : address->host;
-	bool brackets = strchr(host, ':') != NULL;
+	const char *scheme = address->tls ? "tls:" : "";
 
-	return print("%s%s%s%s:%u", address->tls ? "tls:" : "", brackets ? "[" : "", host, brackets ? "]" : "", address->port);
+	if (strchr(host, ':') != NULL)
+		return print("%s[%s]:%u", scheme, host, address->port);
+	return print("%s%s:%u", scheme, host, address->port);
 }
 
 static int read_tcp(const struct reading *r, const char *rest)

@@ -31,7 +31,9 @@ struct peer {
 
 /* Reads the peer of a connected socket from what accept4() returned. IPv4-mapped IPv6 addresses become IPv4. */
 void peer_init(struct peer *peer, int fd, const struct sockaddr *sa, socklen_t len);
-void peer_format(const struct peer *peer, char out[ADDR_TEXT_MAX]); /* "192.0.2.1:4711", "[2001:db8::1]:80", "unix:pid=7,uid=1000" */
+
+/* "192.0.2.1:4711", "[2001:db8::1]:80", "unix:pid=7,uid=1000" */
+void peer_format(const struct peer *peer, char out[ADDR_TEXT_MAX]);
 
 /* Any socket address as text, the way a target or listen address is written. */
 void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MAX]);
@@ -43,7 +45,7 @@ struct address {
 	enum address_kind kind;
 	bool tls;         /* target: speak TLS to it */
 	char *text;       /* canonical form; two addresses are the same exactly when their texts are */
-	char *host;       /* ADDRESS_TCP: name or number without brackets; NULL: every address of this host (listen only) */
+	char *host;       /* ADDRESS_TCP: name or number without brackets; NULL: all of this host (listen only) */
 	uint16_t port;    /* ADDRESS_TCP */
 	char *name;       /* ADDRESS_UNIX: the path, or '@' and the abstract name; ADDRESS_FD: the name */
 };

@@ -47,7 +47,7 @@ struct dial {
 	struct attempt only;      /* numbers and UNIX sockets need no second allocation */
 };
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------------------------------ */
 
 static void attempt_close(struct attempt *attempt)
 {
@@ -140,7 +140,7 @@ static void dial_fail(struct dial *dial, enum dial_result result, int error)
 	dial_settle(dial);
 }
 
-/* --- trying -------------------------------------------------------------------------------------------------------- */
+/* --- trying ------------------------------------------------------------------------------------------------------- */
 
 static enum dial_result result_of(int error)
 {
@@ -158,7 +158,7 @@ static void attempt_failed(struct attempt *attempt, int error)
 	enum dial_result result = result_of(error);
 
 	attempt_close(attempt);
-	/* What an address said tells more than what we could not even ask: ::1 is "not available" where there is no IPv6. */
+	/* What an address said tells more than what could not be asked: ::1 is "not available" without IPv6. */
 	if (result == DIAL_NO_RESOURCE && dial->error != 0 && dial->result != DIAL_NO_RESOURCE)
 		return;
 	dial->result = result;
@@ -302,7 +302,7 @@ static void dial_try(struct dial *dial)
 		dial_settle(dial);
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static void attempt_init(struct attempt *attempt, struct dial *dial, const void *sa, socklen_t len)
 {
@@ -385,7 +385,7 @@ static void dial_on_impatience(evutil_socket_t fd, short what, void *arg)
 	dial_use(dial, &answer);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------------- */
+/* --- the beginning ------------------------------------------------------------------------------------------------ */
 
 static int dial_begin_unix(struct dial *dial)
 {

@@ -1,5 +1,5 @@
-/* Connecting to a backend: resolve, try the addresses (RFC 8305: families interleaved, the next one started when the one
- * before failed or after 250 ms), one deadline over all of it, cancellable at any moment. */
+/* Connecting to a backend: resolve, try the addresses (RFC 8305: families interleaved, the next one started when the
+ * one before failed or after 250 ms), one deadline over all of it, cancellable at any moment. */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 
@@ -18,12 +18,14 @@ enum dial_result {
 	DIAL_REFUSED,     /* refused or unreachable; error has the errno of the last address that gave such an answer */
 	DIAL_TIMED_OUT,   /* no address answered within the deadline */
 	DIAL_NOT_FOUND,   /* the name has no address; error has the EAI_* */
-	DIAL_NO_RESOURCE, /* ours, and no address said otherwise: descriptors, ports (EADDRNOTAVAIL), memory; error has the errno */
+	DIAL_NO_RESOURCE, /* ours, and no address said otherwise: descriptors, ports (EADDRNOTAVAIL), memory; error has
+	                     the errno */
 };
 
 struct dial_outcome {
 	enum dial_result result;
-	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, options of net/tcp.h set; now the receiver's. Else -1 */
+	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, options of net/tcp.h set; the receiver's.
+	                     Else -1 */
 	int error;
 	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */
 	socklen_t sa_len;
@@ -38,10 +40,10 @@ struct dial_env {
 	struct mailbox *mailbox;
 };
 
-/* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once, later,
- * never from inside this call, and the dial is gone after it. A UNIX socket whose backlog is full (EAGAIN) makes no
- * event, so it is retried by a timer. A look-up that takes longer than a second gives way to the last good answer, where
- * there is one. timeout_ms 0: no deadline of its own. NULL when out of memory. */
+/* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once,
+ * later, never from inside this call, and the dial is gone after it. A UNIX socket whose backlog is full (EAGAIN)
+ * makes no event, so it is retried by a timer. A look-up that takes longer than a second gives way to the last good
+ * answer, where there is one. timeout_ms 0: no deadline of its own. NULL when out of memory. */
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
                         void *arg) must_check;
 

@@ -54,7 +54,7 @@ struct build {
 	struct err *err;
 };
 
-/* --- complaints ---------------------------------------------------------------------------------------------------- */
+/* --- complaints --------------------------------------------------------------------------------------------------- */
 
 static const char *hint_of(int error, uint16_t port)
 {
@@ -82,7 +82,7 @@ static int complain_tcp(const struct build *b, const struct addrinfo *at, int er
 	return err_add(b->err, "cannot listen on %s (%s): %s%s", b->listener->text, text, strerror(error), hint);
 }
 
-/* --- sockets in general -------------------------------------------------------------------------------------------- */
+/* --- sockets in general ------------------------------------------------------------------------------------------- */
 
 static void adopt(struct listener *listener, int fd)
 {
@@ -98,7 +98,7 @@ static int set_flag(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* --- TCP ----------------------------------------------------------------------------------------------------------- */
+/* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
 static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, int backlog)
 {
@@ -136,7 +136,7 @@ static bool is_missing_family(int error)
 static int open_any(const struct build *b, uint16_t port)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) }; /* INADDR_ANY is 0 */
 	struct addrinfo v6 = { .ai_family = AF_INET6, .ai_addr = (void *)&in6, .ai_addrlen = sizeof(in6) };
 	struct addrinfo v4 = { .ai_family = AF_INET, .ai_addr = (void *)&in, .ai_addrlen = sizeof(in) };
 
@@ -192,7 +192,7 @@ static int open_host(const struct build *b, const struct address *address)
 	return result;
 }
 
-/* --- UNIX ---------------------------------------------------------------------------------------------------------- */
+/* --- UNIX --------------------------------------------------------------------------------------------------------- */
 
 /* Returns 0 when nobody listens on the socket file any more, else the errno that says why it must stay. */
 static int test_stale(const struct sockaddr_un *sa, socklen_t len)
@@ -266,7 +266,7 @@ static int open_unix(const struct build *b, const struct address *address)
 	return listen(fd, b->options->backlog) == 0 ? 0 : complain(b, errno);
 }
 
-/* --- inherited ----------------------------------------------------------------------------------------------------- */
+/* --- inherited ---------------------------------------------------------------------------------------------------- */
 
 static int int_option(int fd, int name)
 {
@@ -280,8 +280,8 @@ static int int_option(int fd, int name)
 static int inherit_one(const struct build *b, int inherited)
 {
 	if (int_option(inherited, SO_TYPE) != SOCK_STREAM || int_option(inherited, SO_ACCEPTCONN) != 1)
-		return err_add(b->err, "cannot listen on %s: descriptor %d is not a listening stream socket", b->listener->text,
-		               inherited);
+		return err_add(b->err, "cannot listen on %s: descriptor %d is not a listening stream socket",
+		               b->listener->text, inherited);
 
 	int fd = fcntl(inherited, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
 	if (fd < 0)
@@ -310,7 +310,8 @@ static int open_inherited(const struct build *b, const struct address *address)
 	struct span rest = span_of(names), name;
 
 	if (count == 0 || number_from_environment("LISTEN_PID", INT32_MAX) != (uint64_t)getpid())
-		return err_add(b->err, "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
+		return err_add(b->err,
+		               "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
 		               address->text);
 	for (int i = 0; i < (int)count; i++) {
 		if (names == NULL || !span_next(&rest, ':', &name))
@@ -324,7 +325,7 @@ static int open_inherited(const struct build *b, const struct address *address)
 	               address->text, names == NULL ? "" : names);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static int open_address(const struct build *b, const struct address *address)
 {
@@ -393,7 +394,7 @@ bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEX
 	return true;
 }
 
-/* --- accepting ----------------------------------------------------------------------------------------------------- */
+/* --- accepting ---------------------------------------------------------------------------------------------------- */
 
 static bool is_started(const struct listener *listener)
 {

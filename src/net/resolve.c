@@ -52,7 +52,7 @@ struct resolve {
 	struct resolved answer;
 };
 
-/* --- addresses ----------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 static void set_port(struct sockaddr_storage *sa, uint16_t port)
 {
@@ -129,7 +129,7 @@ static void lookup_by_getaddrinfo(void *arg, const char *host, struct resolved *
 	freeaddrinfo(all);
 }
 
-/* --- names; all of it with the lock held --------------------------------------------------------------------------- */
+/* --- names; all of it with the lock held -------------------------------------------------------------------------- */
 
 static struct name *name_find(struct resolver *resolver, const char *host)
 {
@@ -224,7 +224,7 @@ static void name_answered(struct resolver *resolver, struct name *name, const st
 	names_trim(resolver);
 }
 
-/* --- helper threads ------------------------------------------------------------------------------------------------ */
+/* --- helper threads ----------------------------------------------------------------------------------------------- */
 
 static void resolver_unref(struct resolver *resolver)
 {
@@ -251,7 +251,8 @@ static void helper_look_up(struct resolver *resolver, struct name *name)
 	name_answered(resolver, name, &answer);
 }
 
-/* The next name that somebody still waits for; sessions that gave up must not keep the helpers busy. With the lock held. */
+/* The next name that somebody still waits for; sessions that gave up must not keep the helpers busy. With the lock
+ * held. */
 static struct name *helper_next(struct resolver *resolver)
 {
 	for (struct list_node *node = list_take(&resolver->queue); node != NULL; node = list_take(&resolver->queue)) {
@@ -349,7 +350,7 @@ void resolver_free(struct resolver *resolver)
 	resolver_unref(resolver);
 }
 
-/* --- asking -------------------------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t port, struct resolved *answer)
 {

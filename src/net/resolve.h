@@ -46,8 +46,9 @@ struct resolver_options {
 
 struct resolver *resolver_new(const struct resolver_options *options) must_check; /* NULL on failure, with errno */
 
-/* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its thread,
- * and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun any more. */
+/* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its
+ * thread, and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun
+ * any more. */
 void resolver_free(struct resolver *resolver);
 
 /* A numeric host fills *answer and returns true without any look-up. */
@@ -58,8 +59,8 @@ bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t por
 
 typedef void resolve_cb(void *arg, const struct resolved *answer);
 
-/* Starts a look-up; cb runs once, later, on the thread that owns box; never from inside this call. NULL on failure (out of
- * memory). Before box is freed every resolve that was started with it must be done or cancelled. */
+/* Starts a look-up; cb runs once, later, on the thread that owns box; never from inside this call. NULL on failure
+ * (out of memory). Before box is freed every resolve that was started with it must be done or cancelled. */
 struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port,
                               resolve_cb *cb, void *arg) must_check;
 

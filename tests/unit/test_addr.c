@@ -1,5 +1,5 @@
-/* test_addr.c holds addr.c to its text forms: what is read, how it is printed again, and what is refused in which words.
- * It must never depend on names being resolvable. */
+/* test_addr.c holds addr.c to its text forms: what is read, how it is printed again, and what is refused in which
+ * words. It must never depend on names being resolvable. */
 #include "net/addr.h"
 
 #include <arpa/inet.h>

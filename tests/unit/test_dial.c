@@ -1,5 +1,5 @@
-/* test_dial.c dials sockets of its own on loopback: ones that answer, refuse, have a full backlog or swallow what comes,
- * under names that an injected look-up knows. It must never let a descriptor leak unseen. */
+/* test_dial.c dials sockets of its own on loopback: ones that answer, refuse, have a full backlog or swallow what
+ * comes, under names that an injected look-up knows. It must never let a descriptor leak unseen. */
 #include "net/dial.h"
 
 #include "base/clock.h"
@@ -41,7 +41,7 @@ struct world {
 	struct dial_outcome outcome;
 };
 
-/* --- surroundings -------------------------------------------------------------------------------------------------- */
+/* --- surroundings ------------------------------------------------------------------------------------------------- */
 
 static int count_descriptors(void)
 {
@@ -172,7 +172,7 @@ static void add_answer(struct world *world, const char *ip)
 	world->answer.addr[world->answer.count++] = at.addr[0];
 }
 
-/* --- dialling ------------------------------------------------------------------------------------------------------ */
+/* --- dialling ----------------------------------------------------------------------------------------------------- */
 
 static void on_outcome(void *arg, const struct dial_outcome *outcome)
 {
@@ -278,7 +278,7 @@ static void unix_fill(struct world *world, const struct address *target)
 		connect_to(world, (struct sockaddr *)&sa, len);
 }
 
-/* --- tests --------------------------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------------------------------- */
 
 static int option(int fd, int level, int name)
 {
@@ -511,7 +511,7 @@ static void a_full_unix_backlog_times_out(void **state)
 	unix_target_clear(&target, dir);
 }
 
-/* --- cancel -------------------------------------------------------------------------------------------------------- */
+/* --- cancel ------------------------------------------------------------------------------------------------------- */
 
 /* Cancels after so many turns of the loop, and then turns it some more: teardown sees descriptors that stayed open. */
 static void cancel_after(struct world *world, const struct address *target, int turns)
@@ -624,7 +624,7 @@ static void the_callback_may_free_the_caller(void **state)
 	check_outcome(world, DIAL_OK, 0);
 }
 
-/* --- in a network of our own, with a single port to connect from ---------------------------------------------------- */
+/* --- in a network of our own, with a single port to connect from -------------------------------------------------- */
 
 #define ONLY_PORT 40000
 

@@ -88,7 +88,7 @@ static int teardown(void **state)
 	return left;
 }
 
-/* --- helpers ------------------------------------------------------------------------------------------------------- */
+/* --- helpers ------------------------------------------------------------------------------------------------------ */
 
 static struct listener *listener_try(struct world *world, const char *format, ...) printf_like(2, 3);
 static struct listener *listener_try(struct world *world, const char *format, ...)
@@ -198,7 +198,7 @@ static bool has_ipv6(void)
 	return has;
 }
 
-/* --- TCP ----------------------------------------------------------------------------------------------------------- */
+/* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
 /* rl_cloexec */
 static void accepted_sockets_inherit_the_options(void **state)
@@ -284,10 +284,11 @@ static void a_foreign_address_is_told(void **state)
 	struct world *world = *state;
 
 	check_refused(world, listener_try(world, "192.0.2.1:6080"),
-	              "cannot listen on 192.0.2.1:6080: Cannot assign requested address (this host does not have that address)");
+	              "cannot listen on 192.0.2.1:6080: Cannot assign requested address "
+	              "(this host does not have that address)");
 }
 
-/* --- UNIX ---------------------------------------------------------------------------------------------------------- */
+/* --- UNIX --------------------------------------------------------------------------------------------------------- */
 
 static void a_socket_file_has_its_mode_and_goes_with_the_listener(void **state)
 {
@@ -391,7 +392,7 @@ static void abstract_names_are_listened_on(void **state)
 	check_refused(world, listener_try(world, "unix:%s", name), want);
 }
 
-/* --- inherited ----------------------------------------------------------------------------------------------------- */
+/* --- inherited ---------------------------------------------------------------------------------------------------- */
 
 static void pass_sockets(const char *names, int first, int second)
 {
@@ -471,7 +472,7 @@ static void what_was_not_passed_is_refused(void **state)
 	close(pair[1]);
 }
 
-/* --- accepting ----------------------------------------------------------------------------------------------------- */
+/* --- accepting ---------------------------------------------------------------------------------------------------- */
 
 static void a_wake_up_accepts_64_at_most(void **state)
 {

@@ -1,5 +1,5 @@
-/* test_mailbox.c posts from other threads and from run() itself, and counts what arrives, in which order, after how many
- * wake-ups. It must never wait by the clock. */
+/* test_mailbox.c posts from other threads and from run() itself, and counts what arrives, in which order, after how
+ * many wake-ups. It must never wait by the clock. */
 #include "net/mailbox.h"
 
 #include <event2/event.h>
@@ -180,7 +180,8 @@ static void *post_last(void *arg)
 	return NULL;
 }
 
-/* The owner may free the box as soon as it has seen the last mail, even if the poster has not come back from its call. */
+/* The owner may free the box as soon as it has seen the last mail, even if the poster has not come back from its
+ * call. */
 static void the_box_may_go_once_the_last_mail_was_run(void **state)
 {
 	struct owner *owner = *state;
