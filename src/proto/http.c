@@ -379,7 +379,7 @@ struct span http_query_param(struct span query, struct span name)
 	struct span parameter, value;
 
 	while (span_next(&query, '&', &parameter)) {
-		if (!span_eq(split(parameter, '=', &value), name) || parameter.n == 0)
+		if (!span_eq(split(parameter, '=', &value), name))
 			continue;
 		return value.p != NULL ? value : (struct span){ parameter.p + parameter.n, 0 };
 	}

@@ -31,7 +31,6 @@ static const struct {
 	[AFTER_ED] = { 0x80, 0x9f, TAIL_1 }, /* above: surrogates */
 	[AFTER_F0] = { 0x90, 0xbf, TAIL_2 }, /* below: overlong */
 	[AFTER_F4] = { 0x80, 0x8f, TAIL_2 }, /* above: beyond U+10FFFF */
-	[FAILED] = { 0xff, 0x00, FAILED },
 };
 
 static uint8_t step(uint8_t state, uint8_t byte)
