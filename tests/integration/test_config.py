@@ -1,0 +1,300 @@
+"""Configuration and command line as an administrator meets them: what is refused, in which words, with which status."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+SALLYPORT = os.environ["SALLYPORT"]
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+GOOD = "[listen l]\naddress = 127.0.0.1:0\n[route r]\ntarget = localhost:5900\n"
+
+
+def run(*arguments, cwd=None):
+    """Runs to the end; lines are those of standard error."""
+    done = subprocess.run([SALLYPORT, *map(str, arguments)], cwd=cwd, timeout=60, text=True, capture_output=True)
+    done.lines = done.stderr.splitlines()
+    return done
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Checks a configuration by its text; FILE in the complaints stands for its path."""
+
+    def check(text):
+        path = tmp_path / "s.conf"
+        path.write_text(text)
+        done = run("-t", "-c", path)
+        done.lines = [line.replace(str(path), "FILE") for line in done.lines]
+        return done
+
+    return check
+
+
+def refused(done, *lines):
+    assert done.returncode == 1
+    assert done.lines == list(lines)
+    assert done.stdout == ""
+
+
+def certificate(directory, name):
+    """A self-signed certificate and its key, in two files."""
+    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                    "-subj", f"/CN={name}", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+# --- good ones --------------------------------------------------------------------------------------------------------
+
+def test_good_file_is_fine(tmp_path):
+    path = tmp_path / "s.conf"
+    path.write_text(GOOD)
+    done = run("--test", "--config", path)
+    assert (done.returncode, done.stdout, done.lines) == (0, f"{path}: configuration is fine\n", [])
+
+
+def test_quick_form_is_checked_too(tmp_path):
+    cert, key = certificate(tmp_path, "one")
+    done = run("-t", "6080", "localhost:5900", "--web", tmp_path, "--cert", cert, "--key", key, "--tls", "auto",
+               "--origin", "https://a.example,https://b.example", "--origin=null", "--workers", 2, "--log-level", "debug")
+    assert (done.returncode, done.stdout, done.lines) == (0, "command line: configuration is fine\n", [])
+
+
+def test_check_binds_nothing(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        assert run("-t", f"127.0.0.1:{busy.getsockname()[1]}", "echo:").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["vnc", "ssh", "tls", "tokens", "unix"])
+def test_example_passes(name, tmp_path):
+    """Each example is fine once the files that it names are there."""
+    text = (SOURCE / "conf" / "examples" / f"{name}.conf").read_text()
+    for directory in re.findall(r"^root = (.*)$", text, re.MULTILINE):
+        text = text.replace(directory, str(tmp_path))
+    made = {pathlib.Path(path).stem for path in re.findall(r"^certificate = (.*)$", text, re.MULTILINE)}
+    for stem in made | {"backend-ca"}:
+        certificate(tmp_path, stem)
+    text = text.replace("/etc/ssl/sallyport", str(tmp_path))
+    path = tmp_path / f"{name}.conf"
+    path.write_text(text)
+    done = run("-t", "-c", path)
+    assert (done.returncode, done.lines) == (0, [])
+
+
+def test_every_example_is_tested():
+    assert {path.name for path in (SOURCE / "conf" / "examples").iterdir()} == {
+        "vnc.conf", "ssh.conf", "tls.conf", "tokens.conf", "unix.conf"}
+
+
+def test_shipped_configuration_says_what_it_lacks(tmp_path):
+    path = SOURCE / "conf" / "sallyport.conf"
+    refused(run("-t", "-c", path), f"{path}: nothing to listen on: there is no section [listen NAME]",
+            f"{path}: every request would be refused: there is no section [route NAME]")
+
+
+# --- bad ones: place, cause and cure ----------------------------------------------------------------------------------
+
+BAD = {
+    "unknown option": (GOOD + "prot = 1\npatj = /x\n", [
+        'FILE:5: [route r] unknown option "prot"',
+        'FILE:6: [route r] unknown option "patj"; did you mean "path"?']),
+    "option of another section": ("[server]\naddress = 1\n" + GOOD, [
+        'FILE:2: [server] unknown option "address"; it belongs to [listen NAME]']),
+    "unknown section": (GOOD + "[rout b]\ntarget = a:1\n", ['FILE:5: unknown section [rout]; did you mean "route"?']),
+    "bad number": ("[server]\nworkers = two\n" + GOOD, [
+        'FILE:2: [server] workers: "two" is no number from 0 to 2147483647']),
+    "bad duration": (GOOD + "idle_timeout = 5\n", [
+        'FILE:5: [route r] idle_timeout: "5" is no duration; write a number with ms, s, m, h or d behind it: 30s']),
+    "bad target": (GOOD + "[route b]\npath = /b\ntarget = localhost\n", [
+        'FILE:7: [route b] target: "localhost": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:']),
+    "given twice": (GOOD + "target = localhost:2\n", ["FILE:5: [route r] target: given already, in FILE:4"]),
+    "indented": (GOOD + "host = a\n  b\n", [
+        "FILE:6: the line is indented; sections and options begin in the first column"]),
+    "long line": (GOOD + "host = " + "a" * 300 + "\n", [
+        "FILE:5: the line has 307 bytes; 198 are allowed. A list may be several lines of the same option"]),
+    "comment in a value": (GOOD + "cache_control = no-store # never\n", [
+        "FILE:5: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes"]),
+    "TLS without certificate": (GOOD.replace(":0", ":0\ntls = on"), [
+        "FILE:3: [listen l] tls: needs a certificate: a section [tls NAME] with certificate = FILE"]),
+    "routes that tie": (GOOD + "[route s]\ntarget = localhost:1\n", [
+        "FILE:5: [route s] takes the same requests as [route r]; give one of them another path, host or listen"]),
+    "listener that is not there": (GOOD + "listen = k, public\n", [
+        "FILE:5: [route r] listen: there is no [listen k]", "FILE:5: [route r] listen: there is no [listen public]"]),
+    "water marks": (GOOD + "high_water = 1m\n", ["FILE:5: [route r] high_water: must be at most 192k"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_file_is_refused(check, name):
+    text, complaints = BAD[name]
+    refused(check(text), *complaints)
+
+
+def test_all_complaints_in_one_pass(check):
+    text = "".join(f"[route r{i}]\npath = r{i}\ntarget = echo:\nfoo = 1\n" for i in range(20))
+    done = check("[listen l]\naddress = 1\n" + text)
+    assert len(done.lines) == 40
+    assert done.lines[0] == 'FILE:6: [route r0] unknown option "foo"'
+    assert done.lines[-1] == 'FILE:80: [route r19] path: "r19" is no path; write /exact or /prefix/*'
+
+
+def test_complaints_beyond_measure_are_counted(check):
+    done = check(GOOD + "".join(f"x{i} = 1\n" for i in range(1000)))
+    assert re.fullmatch(r"and \d+ more", done.lines[-1])
+    assert len(done.lines) - 1 + int(done.lines[-1].split()[1]) == 1000
+
+
+def test_start_refuses_as_the_check_does(tmp_path):
+    path = tmp_path / "s.conf"
+    path.write_text(GOOD + "foo = 1\n")
+    started, checked = run("-c", path), run("-t", "-c", path)
+    assert started.returncode == 1
+    assert started.stderr == checked.stderr
+
+
+def test_files_that_are_missing_or_no_files(tmp_path):
+    missing = tmp_path / "missing.conf"
+    refused(run("-t", "-c", missing), f"{missing}: cannot be read: No such file or directory")
+    refused(run("-t", "-c", tmp_path), f"{tmp_path}: cannot be read: Is a directory")
+
+
+def test_directory_beside_is_read_in_order(tmp_path):
+    path, directory = tmp_path / "s.conf", tmp_path / "conf.d"
+    directory.mkdir()
+    path.write_text("[listen l]\naddress = 127.0.0.1:0\n")
+    (directory / "20.conf").write_text("[route b]\npath = /b\ntarget = echo:\nfoo = 1\n")
+    (directory / "10.conf").write_text("[route a]\npath = /a\ntarget = echo:\nbar = 1\n")
+    (directory / "10.conf~").write_text("nonsense")
+    refused(run("-t", "-c", "s.conf", cwd=tmp_path), 'conf.d/10.conf:4: [route a] unknown option "bar"',
+            'conf.d/20.conf:4: [route b] unknown option "foo"')
+    (directory / "10.conf").unlink()
+    (directory / "20.conf").write_text("[route b]\npath = /b\ntarget = echo:\n")
+    assert run("-t", "-c", path).returncode == 0
+
+
+# --- what the configuration names -------------------------------------------------------------------------------------
+
+def with_tls(cert, key, more=""):
+    return GOOD.replace(":0", ":0\ntls = on") + f"[tls t]\ncertificate = {cert}\nkey = {key}\n{more}"
+
+
+def names(done, *words):
+    """One complaint that has all the words."""
+    assert done.returncode == 1
+    assert len(done.lines) == 1, done.lines
+    for word in words:
+        assert str(word) in done.lines[0]
+
+
+def test_certificate_is_checked(check, tmp_path):
+    cert, key = certificate(tmp_path, "one")
+    _, other = certificate(tmp_path, "two")
+    missing, broken = tmp_path / "missing.pem", tmp_path / "broken.pem"
+    broken.write_text("no certificate\n")
+
+    assert check(with_tls(cert, key)).returncode == 0
+    names(check(with_tls(missing, key)), "[tls t]", "certificate", missing, "no such file")
+    names(check(with_tls(tmp_path, key)), "[tls t]", "certificate", tmp_path, "is a directory")
+    names(check(with_tls(broken, key)), "[tls t]", "certificate", broken)
+    names(check(with_tls(cert, missing)), "[tls t]", "key", missing, "no such file")
+    names(check(with_tls(cert, tmp_path)), "[tls t]", "key", tmp_path, "is a directory")
+    names(check(with_tls(cert, other)), "[tls t]", "key", other, "does not belong")
+    names(check(with_tls(cert, key, f"client_certificate = required\nclient_ca = {missing}\n")), "[tls t]", "client_ca", missing)
+
+
+def test_web_root_and_authorities_are_checked(check, tmp_path):
+    missing = tmp_path / "missing"
+    done = check(GOOD + f"[route w]\nroot = {missing}\n[route t]\npath = /t\ntarget = tls:a:1\ntarget_ca = {missing}\n")
+    assert done.returncode == 1
+    assert len(done.lines) == 2
+    assert any(line.startswith("FILE:6: [route w]") and str(missing) in line for line in done.lines)
+    assert any(line.startswith("FILE:9: [route t]") and str(missing) in line for line in done.lines)
+
+
+def test_port_in_use_is_one_clear_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        address = "127.0.0.1:%d" % busy.getsockname()[1]
+        done = run(address, "echo:")
+        names(done, address, "Address already in use")
+        path = tmp_path / "s.conf"
+        path.write_text(GOOD.replace("127.0.0.1:0", address))
+        names(run("-c", path), address, "Address already in use")
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+USAGE = {
+    (): "nothing to do: give [ADDR:]PORT TARGET, or -c FILE",
+    ("-t",): "nothing to do: give [ADDR:]PORT TARGET, or -c FILE",
+    ("--bogus",): "there is no option --bogus",
+    ("-z",): "there is no option -z",
+    ("-c",): "-c needs a value",
+    ("6080", "echo:", "--web"): "--web needs a value",
+    ("6080",): "TARGET is missing: where shall connections to 6080 lead",
+    ("6080", "echo:", "more"): '"more" is one word too many',
+    ("6080", "echo:", "--token-file", "f"): "give either TARGET or --token-file",
+    ("-c", "f", "6080"): "only --test goes with -c; all else stands in the file",
+    ("-c", "f", "--tls", "on"): "only --test goes with -c; all else stands in the file",
+    ("-c", "f", "--origin", "*"): "only --test goes with -c; all else stands in the file",
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
+def test_usage_error(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.lines == [f"sallyport: {USAGE[arguments]}; try --help"]
+
+
+def test_quick_form_complaints():
+    refused(run("x", "y", "--workers", "many", "--log-level", "loud", "--tls", "maybe", "--origin", "example.com"),
+            'command line: [server] workers: "many" is no number from 0 to 2147483647',
+            'command line: [server] log_level: "loud" is none of: error, warn, info, debug',
+            'command line: [listen quick] address: "x": the port must be a number from 0 to 65535',
+            'command line: [listen quick] tls: "maybe" is none of: off, on, auto',
+            'command line: [route quick] target: "y": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:',
+            'command line: [route quick] origin: "example.com" is no origin; write scheme://host[:port], null or *')
+    refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
+    refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
+            "command line: [tls quick] would never be used: no listener has tls = on or tls = auto")
+
+
+def test_quick_form_names_missing_files(tmp_path):
+    names(run("127.0.0.1:0", "echo:", "--cert", tmp_path / "c.pem"), "[tls quick]", tmp_path / "c.pem", "no such file")
+    names(run("127.0.0.1:0", "echo:", "--web", tmp_path / "web"), "[route web]", tmp_path / "web")
+
+
+def test_information_goes_to_standard_output():
+    for option, words in (("--help", ["usage:", "--token-file"]), ("--version", ["sallyport ", "libevent 2.", "OpenSSL 3."]),
+                          ("--defaults", ["[server]", ";[route NAME]", ";high_water = 128k"])):
+        done = run(option)
+        assert (done.returncode, done.stderr) == (0, "")
+        for word in words:
+            assert word in done.stdout
+
+
+def test_output_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([SALLYPORT, "--defaults"], stdout=full, timeout=60).returncode == 1
+
+
+def test_quick_form_runs_and_stops():
+    gateway = subprocess.Popen([SALLYPORT, "127.0.0.1:0", "echo:"], stderr=subprocess.PIPE, text=True)
+    try:
+        line = gateway.stderr.readline()
+        port = int(re.search(r"127\.0\.0\.1:(\d+)", line).group(1))
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 101 ")
+        gateway.send_signal(signal.SIGTERM)
+        assert gateway.wait(timeout=40) == 0
+    finally:
+        gateway.kill()
+        gateway.wait()
+        gateway.stderr.close()
