@@ -72,7 +72,8 @@ struct reading {
 	uint64_t value;
 };
 
-static void check_readings(read_fn *read, const struct reading *good, size_t count, const char *const *bad, size_t bad_count)
+static void check_readings(read_fn *read, const struct reading *good, size_t count, const char *const *bad,
+			   size_t bad_count)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint64_t value = ~good[i].value;

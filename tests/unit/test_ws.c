@@ -17,7 +17,7 @@
 enum { FIN_TEXT = WS_FIN | WS_TEXT, FIN_BINARY = WS_FIN | WS_BINARY, FIN_CONT = WS_FIN | WS_CONTINUATION };
 enum { FIN_CLOSE = WS_FIN | WS_CLOSE, FIN_PING = WS_FIN | WS_PING, FIN_PONG = WS_FIN | WS_PONG };
 
-/* --- what goes in ---------------------------------------------------------------------------------------------------- */
+/* --- what goes in --- */
 
 struct bytes {
 	size_t len;
@@ -92,7 +92,7 @@ static void pattern(uint8_t *out, size_t len)
 		out[i] = (uint8_t)(i * 7 + i / 256 + 1);
 }
 
-/* --- what comes out: payload as it is, `(t` and `)` around a message, `[9:payload]`, `{1002}` -------------------------- */
+/* --- what comes out: payload as it is, `(t` and `)` around a message, `[9:payload]`, `{1002}` --- */
 
 static void log_bad(struct bytes *b, unsigned code)
 {
@@ -153,7 +153,7 @@ static bool feed(struct ws_rx *rx, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* --- every way to cut ------------------------------------------------------------------------------------------------- */
+/* --- every way to cut --- */
 
 typedef void check_fn(void);
 
@@ -164,7 +164,7 @@ static void check_exact(void)
 			 (int)(full.len < 200 ? full.len : 200), (char *)full.at);
 }
 
-/* A violation inside a frame lets the codec deliver as much of that frame as it likes, from nothing to all that was valid. */
+/* Of a frame with a violation inside, the codec may deliver as much as it likes, from nothing to all that was valid. */
 static void check_between(void)
 {
 	size_t bad = got.len < 6 ? 0 : got.len - 6, want_bad = full.len - 6;
@@ -233,7 +233,7 @@ static void expect_bad(unsigned code)
 	expect(SERVER, 0, verdict, verdict);
 }
 
-/* --- the rules, by their names ---------------------------------------------------------------------------------------- */
+/* --- the rules, by their names --- */
 
 static void fr_unmasked(void **state)
 {
@@ -712,7 +712,7 @@ static void fr_empty_counted(void **state)
 	assert_int_equal(got.len, strlen("[10:]"));
 }
 
-/* --- beyond the rules --------------------------------------------------------------------------------------------------- */
+/* --- beyond the rules --- */
 
 static void merging_makes_one_run(void **state)
 {
@@ -808,7 +808,7 @@ static void close_frames(void **state)
 	assert_int_equal(ws_close_frame(out, 1000, (struct span){ reason, sizeof(reason) }), 127);
 }
 
-/* --- any stream, cut anyhow, against the oracle ------------------------------------------------------------------------- */
+/* --- any stream, cut anyhow, against the oracle --- */
 
 static uint64_t random_state;
 
