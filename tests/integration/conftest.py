@@ -152,7 +152,9 @@ class Transport:
         self.scheme = "https" if self.tls else "http"
 
     def connect(self, gateway, listener=None, **options):
-        address = gateway.address(listener or ("tls" if self.tls else "plain"))
+        if listener is None:
+            listener = "tls" if self.tls else "plain"
+        address = gateway.address(listener)
         return Connection(address, tls=self.certificate.client_context() if self.tls else None,
                           bytewise=self.bytewise, **options)
 

@@ -97,12 +97,12 @@ def test_echo_16_mib(gw, whole, fragment):
 @pytest.mark.slow
 def test_echo_unread(gw, whole):
     """A client that sends and does not read is held by backpressure, and loses nothing once it reads."""
-    payload = os.urandom(8 << 20)
-    with whole.connect(gw, rcvbuf=8192) as conn:
+    payload = os.urandom(1 << 20) * 48 # more than all the kernel's buffers of the way
+    with whole.connect(gw, rcvbuf=65536) as conn:
         conn.upgrade()
         sender = conn.send_aside(b"".join(frame(BINARY, payload[i:i + 65536]) for i in range(0, len(payload), 65536)))
         sender.join(1) # all that the buffers of the way hold is on its way by now; the rest waits
-        assert sender.is_alive(), "8 MiB went into a gateway whose client reads nothing"
+        assert sender.is_alive(), "48 MiB went into a gateway whose client reads nothing"
         got = b"".join(conn.read_message()[1] for _ in range(0, len(payload), 65536))
         sender.join()
         assert got == payload

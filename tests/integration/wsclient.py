@@ -22,6 +22,7 @@ MASK = b"\x37\xfa\x21\x3d"
 # Byte by byte up to here; what comes behind goes in pieces of a size that divides nothing.
 BYTEWISE_MAX = 2048
 PIECE = 61
+SEND_MAX = 1 << 20 # a timeout is for one call
 
 
 class EndOfStream(Exception):
@@ -163,6 +164,8 @@ class Connection:
         self.ended = False                  # the peer's direction has ended, cleanly
         self.unsendable = None              # the error of a send: a refusal may come before all was sent
         self.ssl = None
+        self.sending = threading.Lock()     # keeps TLS records in the order they were made; may be held for long
+        self.using = threading.Lock()       # for the TLS engine, which two threads may not use at once; never for long
         if tls is not None:
             self._handshake(tls, server_name)
 
@@ -183,13 +186,13 @@ class Connection:
     def end_sending(self, notify=True):
         """Sends FIN, under TLS after close_notify (or without it: a truncation)."""
         if self.ssl is not None and notify:
-            try:
-                self.ssl.unwrap()
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLError:
-                pass
-            self._flush()
+            with self.sending:
+                with self.using:
+                    try:
+                        self.ssl.unwrap()
+                    except ssl.SSLError: # above all: the peer's close_notify has not come, which we do not wait for
+                        pass
+                self._send_raw(self.outgoing.read())
         self.sock.shutdown(socket.SHUT_WR)
 
     @property
@@ -210,13 +213,19 @@ class Connection:
 
     def send_aside(self, data):
         """Sends from another thread, for data that no buffer holds; returns the thread to join."""
-        thread = threading.Thread(target=self.send, args=(data,), daemon=True)
+        def run():
+            try:
+                self.send(data)
+            except OSError as error:
+                self.unsendable = error
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         return thread
 
     def _pieces(self, data):
         if not self.bytewise:
-            yield data
+            for i in range(0, len(data), SEND_MAX):
+                yield data[i:i + SEND_MAX]
             return
         for i in range(min(len(data), BYTEWISE_MAX)):
             yield data[i:i + 1]
@@ -229,11 +238,13 @@ class Connection:
             return
         view = memoryview(piece)
         while len(view):
-            view = view[self.ssl.write(view[:1 << 20]):]
-            self._flush()
+            with self.sending:
+                with self.using:
+                    view = view[self.ssl.write(view):]
+                    data = self.outgoing.read()
+                self._send_raw(data)
 
-    def _flush(self):
-        data = self.outgoing.read()
+    def _send_raw(self, data):
         if self.bytewise and not self.ssl_ready:
             for i in range(len(data)):
                 self.sock.sendall(data[i:i + 1])
@@ -246,19 +257,27 @@ class Connection:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ssl = context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_name)
         self.ssl_ready = False
-        while True:
+        while not self.ssl_ready:
             try:
                 self.ssl.do_handshake()
-                break
+                self._send_raw(self.outgoing.read())
+                self.ssl_ready = True
             except ssl.SSLWantReadError:
-                self._flush()
+                self._send_raw(self.outgoing.read())
                 self._feed()
-        self._flush()
-        self.ssl_ready = True
 
     def _feed(self):
         data = self.sock.recv(1 << 18)
-        self.incoming.write(data) if data else self.incoming.write_eof()
+        with self.using:
+            self.incoming.write(data) if data else self.incoming.write_eof()
+
+    def _answer(self):
+        """Sends what the TLS engine itself has to say, unless somebody is sending, who then takes it along."""
+        if self.outgoing.pending and self.sending.acquire(blocking=False):
+            try:
+                self._send_raw(self.outgoing.read())
+            finally:
+                self.sending.release()
 
     def recv(self):
         """What comes next, b"" once the peer has ended cleanly."""
@@ -273,9 +292,10 @@ class Connection:
     def _recv_tls(self):
         while True:
             try:
-                return self.ssl.read(1 << 18)
+                with self.using:
+                    return self.ssl.read(1 << 18)
             except ssl.SSLWantReadError:
-                self._flush()
+                self._answer()
                 self._feed()
             except ssl.SSLZeroReturnError:
                 return b""
