@@ -354,6 +354,12 @@ static void files_are_read_or_named(void **state)
 	const struct house *h = conf_sections(conf, "house")->item[0];
 	assert_int_equal(h->doors, 5);
 
+	file = fopen(path, "w");
+	for (int i = 0; i < CONF_FILE_MAX; i++)
+		fputc('\n', file);
+	fclose(file);
+	err_init(&err);
+	assert_int_equal(conf_read_file(conf, path, &err), 0);
 	assert_int_equal(truncate(path, CONF_FILE_MAX + 1), 0);
 	err_init(&err);
 	assert_int_equal(conf_read_file(conf, path, &err), -1);
@@ -443,10 +449,15 @@ static void restart_options_are_told(void **state)
 	(void)state;
 	struct reading *a = read_text("[house]\ndoors = 3\nowner = x\nlights = on\n");
 	struct reading *b = read_text("[house]\nowner = x\nlights = off\npets = cat, dog, hen\n[room a]\n");
+	struct reading *c = read_text("[house]\nowner = x\npets = cat\npets = dog, hen\n");
 	conf_restart_differences(a->conf, b->conf, note, all);
 	assert_string_equal(all, "[house] doors;[house] pets;");
+	all[0] = '\0';
+	conf_restart_differences(b->conf, c->conf, note, all);
+	assert_string_equal(all, "");
 	done(a);
 	done(b);
+	done(c);
 }
 
 int main(void)

@@ -112,7 +112,10 @@ static void kinds_are_kept_apart(void **state)
 	struct table *t = *state;
 
 	assert_int_equal(build(t, "[route ws]\npath = /websockify\ntarget = x:1\n[route token]\npath = /t\ntoken_file = /t\n"
+	                          "[route host]\npath = /h\nhost = h\ntarget = x:1\n"
 	                          "[route pages]\npath = /pages/*\nroot = $\n"), 0);
+	assert_string_equal(match(t, PLAIN, "a", "h", "/h"), "(other kind)");
+	assert_string_equal(match(t, PLAIN, "a", "o", "/h"), "(none)");
 	assert_string_equal(match(t, UP, "a", "o", "/websockify"), "ws");
 	assert_string_equal(match(t, PLAIN, "a", "o", "/websockify"), "(other kind)");
 	assert_string_equal(match(t, UP, "a", "o", "/t"), "token");

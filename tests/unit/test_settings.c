@@ -157,6 +157,8 @@ static void bad_words_are_refused(void **state)
 	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
 	       "~7: [route r] send: \"both\" is none of: binary, text\n"
 	       "~3: [listen l] unix_mode: can't matter: no address is unix:/path");
+	expect(*state, "[listen l]\naddress = unix:/x\nunix_mode = 1000\n" ROUTE,
+	       "~3: [listen l] unix_mode: \"1000\" is no octal mode from 0000 to 0777");
 }
 
 static void same_text(const void *a, const void *b)
