@@ -22,13 +22,13 @@
 #define PACKAGE_VERSION "(unversioned)"
 #endif
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE  2
 #define ORIGINS_MAX 64
 
 /* What was asked for. */
 struct request {
-	int action;             /* of enum action, or RUN */
-	const char *file;       /* -c; NULL: the quick form */
+	int action;       /* of enum action */
+	const char *file; /* -c; NULL: the quick form */
 	const char *origins[ORIGINS_MAX];
 	struct quick_form form;
 };
@@ -36,7 +36,8 @@ struct request {
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
 enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', VERSION = 'V' };
 enum { FILE_OPTION = 'c', ORIGIN = 'o', QUICK = 256 };
-#define QUICK_OPTION(name, field) { name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
+#define QUICK_OPTION(name, field)                                                                                      \
+	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, FILE_OPTION },
@@ -56,25 +57,25 @@ static const struct option options[] = {
 };
 
 static const char help_text[] =
-	"usage: sallyport [OPTIONS] [ADDR:]PORT TARGET   one listener, one target, no configuration file\n"
-	"       sallyport [-t] -c FILE                   run a configuration, or only check it\n"
-	"\n"
-	"TARGET is HOST:PORT, [V6]:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
-	"\n"
-	"      --web DIR           also serve the files of DIR, for example noVNC\n"
-	"      --cert FILE         certificate chain (PEM); TLS is on then\n"
-	"      --key FILE          its private key, if it is not in the same file\n"
-	"      --tls MODE          off, on, or auto: TLS and plain on one port\n"
-	"      --origin ORIGIN     pages of this origin may connect too; repeatable, * for any\n"
-	"      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
-	"      --workers N         threads that relay; default one a processor\n"
-	"      --log-level LEVEL   error, warn, info or debug\n"
-	"\n"
-	"  -c, --config FILE       read FILE, and conf.d/*.conf beside it; see sallyport.conf(5)\n"
-	"  -t, --test              check the configuration as a start would, and exit\n"
-	"      --defaults          print every option with its default, as a configuration file\n"
-	"      --version           print the versions of sallyport and its libraries\n"
-	"  -h, --help              print this\n";
+        "usage: sallyport [OPTIONS] [ADDR:]PORT TARGET   one listener, one target, no configuration file\n"
+        "       sallyport [-t] -c FILE                   run a configuration, or only check it\n"
+        "\n"
+        "TARGET is HOST:PORT, [V6]:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
+        "\n"
+        "      --web DIR           also serve the files of DIR, for example noVNC\n"
+        "      --cert FILE         certificate chain (PEM); TLS is on then\n"
+        "      --key FILE          its private key, if it is not in the same file\n"
+        "      --tls MODE          off, on, or auto: TLS and plain on one port\n"
+        "      --origin ORIGIN     pages of this origin may connect too; repeatable, * for any\n"
+        "      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
+        "      --workers N         threads that relay; default one a processor\n"
+        "      --log-level LEVEL   error, warn, info or debug\n"
+        "\n"
+        "  -c, --config FILE       read FILE, and conf.d/*.conf beside it; see sallyport.conf(5)\n"
+        "  -t, --test              check the configuration as a start would, and exit\n"
+        "      --defaults          print every option with its default, as a configuration file\n"
+        "      --version           print the versions of sallyport and its libraries\n"
+        "  -h, --help              print this\n";
 
 /* Says on one line what is wrong with the command line. Returns the exit status. */
 static int usage(const char *format, ...) printf_like(1, 2);
@@ -148,7 +149,8 @@ static int take(struct request *r, int argc, char **argv)
 
 static void print_version(void)
 {
-	printf("sallyport %s\nlibevent %s\n%s\n", PACKAGE_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+	printf("sallyport %s\nlibevent %s\n%s\n", PACKAGE_VERSION, event_get_version(),
+	       OpenSSL_version(OPENSSL_VERSION));
 }
 
 /* Every complaint on a line of its own. */

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The option tables of the program, of conf/sallyport.conf and of the manual are one: every option, its type, its default and
-# its meaning. SALLYPORT is the binary, srcdir the source directory.
+# The option tables of the program, of conf/sallyport.conf and of the manual are one: every option, its type, its
+# default and its meaning. SALLYPORT is the binary, srcdir the source directory.
 set -eu
 
 srcdir=${srcdir:-$(dirname "$0")/..}
@@ -16,7 +16,7 @@ diff -u "$srcdir/conf/sallyport.conf" "$work/defaults" || {
 # Both become lines of: [section] option (type, default) meaning
 awk '
 	/^;?\[/ { section = $0; sub(/^;/, "", section); next }
-	/^# / { split_at = index($0, ": "); type = substr($0, 3, split_at - 3); meaning = substr($0, split_at + 2); next }
+	/^# / { colon = index($0, ": "); type = substr($0, 3, colon - 3); meaning = substr($0, colon + 2); next }
 	/^;?[a-z0-9_]+ =/ {
 		name = $1; sub(/^;/, "", name)
 		value = substr($0, index($0, " =") + 2); sub(/^ /, "", value)

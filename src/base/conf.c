@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OPTIONS_MAX 64          /* of one kind, and of kinds; a table that is larger is a bug */
-#define PLACE_MAX 4352          /* a path and a section name */
+#define OPTIONS_MAX         64     /* of one kind, and of kinds; a table that is larger is a bug */
+#define PLACE_MAX           4352   /* a path and a section name */
 #define PROTECTED_SEMICOLON '\x01' /* stands for ';' on the way through inih; no file can contain it */
 
 struct conf_value {
@@ -37,7 +37,7 @@ struct place {
 	int line; /* 0: the file has no lines */
 };
 
-/* --- types ------------------------------------------------------------------------------------------------------------ */
+/* --- types ------------------------------------------------------------------------------------------------------ */
 
 static int text_parse(const char *text, void *field, struct err *err)
 {
@@ -90,7 +90,8 @@ static int size_parse(const char *text, void *field, struct err *err)
 	uint64_t value;
 
 	if (str_to_size(text, &value) != 0)
-		return err_add(err, "\"%s\" is no size; write a number of bytes, or one with k, m or g behind it: 64k", text);
+		return err_add(err, "\"%s\" is no size; write a number of bytes, or one with k, m or g behind it: 64k",
+		               text);
 	*(uint64_t *)field = value;
 	return 0;
 }
@@ -128,7 +129,7 @@ int conf_choose(const char *text, const char *const *words, size_t count, int *f
 	return err_add(err, "\"%s\" is none of: %s", text, all);
 }
 
-/* --- places and complaints -------------------------------------------------------------------------------------------- */
+/* --- places and complaints -------------------------------------------------------------------------------------- */
 
 static size_t option_index(const struct conf_kind *kind, const char *name)
 {
@@ -166,7 +167,7 @@ void conf_place(const void *section, const char *option, char *out, size_t cap)
 }
 
 static int complain(const void *section, const char *option, struct err *err, const char *format, va_list args)
-	printf_like(4, 0);
+        printf_like(4, 0);
 
 static int complain(const void *section, const char *option, struct err *err, const char *format, va_list args)
 {
@@ -198,7 +199,7 @@ int conf_complain_option(const void *section, const char *option, struct err *er
 	return -1;
 }
 
-/* --- values ----------------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------------------------- */
 
 bool conf_given(const void *section, const char *option)
 {
@@ -258,7 +259,8 @@ static void value_note(struct conf_section *section, size_t i, struct place at, 
 	free(old);
 }
 
-static int value_set(struct conf_section *section, size_t i, struct place at, const char *text, bool whole, struct err *err)
+static int value_set(struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
+                     struct err *err)
 {
 	char place[PLACE_MAX];
 	struct err why;
@@ -271,7 +273,7 @@ static int value_set(struct conf_section *section, size_t i, struct place at, co
 	return err_add(err, "%s %s: %s", place, section->kind->options[i].name, why.text);
 }
 
-/* --- sections --------------------------------------------------------------------------------------------------------- */
+/* --- sections --------------------------------------------------------------------------------------------------- */
 
 static size_t kind_index(const struct conf *conf, struct span name)
 {
@@ -373,7 +375,8 @@ static const char *file_name(struct conf *conf, const char *name)
 	return conf->files.item[conf->files.count - 1];
 }
 
-int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value, struct err *err)
+int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
+             struct err *err)
 {
 	size_t k = kind_index(conf, span_of(kind));
 	assert(k < conf->kinds_count);
@@ -387,16 +390,16 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 	return value_set(section, i, at, value, false, err);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* The state of one pass over one file: what inih's callbacks share. */
 struct reader {
 	struct conf *conf;
 	struct err *err;
-	struct place at;              /* the line that was handed to inih last */
+	struct place at; /* the line that was handed to inih last */
 	struct span rest;
 	struct conf_section *section; /* options go there */
-	bool skip;                    /* options go nowhere: their section was refused, which was complained about once */
+	bool skip; /* options go nowhere: their section was refused, which was complained about once */
 	bool failed;
 };
 
@@ -467,8 +470,8 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 	} else if (!k->repeatable && name.n > 0) {
 		refuse(r, "[%s] takes no name", k->name);
 	} else if (name.n > CONF_NAME_MAX || !all_of(name, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-")) {
-		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n, name.p,
-		       CONF_NAME_MAX);
+		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n,
+		       name.p, CONF_NAME_MAX);
 	} else if (k->repeatable && old != NULL) {
 		refuse(r, "[%s %s] is there already, in %s:%d", k->name, old->name, old->file, old->line);
 	} else if (old != NULL) {
@@ -518,7 +521,8 @@ static bool value_plain(struct reader *r, struct span *value)
 		if (i > 0 && !is_blank(value->p[i - 1]))
 			continue;
 		if (value->p[i] == '#') {
-			refuse(r, "'#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
+			refuse(r, "'#' begins a comment only at the start of a line; use ';', or put the value in "
+			          "double quotes");
 			return false;
 		}
 		if (value->p[i] == ';')
@@ -607,8 +611,8 @@ static char *reader_line(char *out, int cap, void *stream)
 	if (text.n == 0 || is_comment(text) || !line_clean(r, line))
 		return out;
 	if (line.n > CONF_LINE_MAX || line.n >= (size_t)cap)
-		refuse(r, "the line has %zu bytes; %d are allowed. A list may be several lines of the same option", line.n,
-		       CONF_LINE_MAX);
+		refuse(r, "the line has %zu bytes; %d are allowed. A list may be several lines of the same option",
+		       line.n, CONF_LINE_MAX);
 	else if (is_blank(line.p[0]))
 		refuse(r, "the line is indented; sections and options begin in the first column");
 	else if (text.p[0] == '[')
@@ -729,7 +733,7 @@ int conf_read_file(struct conf *conf, const char *path, struct err *err)
 	return status;
 }
 
-/* --- defaults and reloads --------------------------------------------------------------------------------------------- */
+/* --- defaults and reloads --------------------------------------------------------------------------------------- */
 
 static void option_print(const struct conf_option *option, const char *commented, FILE *out)
 {
@@ -737,7 +741,8 @@ static void option_print(const struct conf_option *option, const char *commented
 
 	fprintf(out, "\n# %s: %s%s\n", option->type->name, option->help,
 	        option->flags & CONF_RESTART ? " (changed by a restart only)" : "");
-	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def, quote);
+	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def,
+	        quote);
 }
 
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out)
@@ -766,8 +771,8 @@ static void section_differences(const struct conf_section *old, const struct con
 	}
 }
 
-void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what),
-                              void *arg)
+void conf_restart_differences(const struct conf *old, const struct conf *new,
+                              void (*changed)(void *arg, const char *what), void *arg)
 {
 	for (size_t i = 0; i < new->kinds_count; i++) {
 		for (size_t k = 0; k < new->sections[i].count; k++) {

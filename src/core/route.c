@@ -10,7 +10,7 @@
 
 #define PLACE_MAX 512
 
-/* --- building --------------------------------------------------------------------------------------------------------- */
+/* --- building --------------------------------------------------------------------------------------------------- */
 
 static int route_open(struct route *route, struct err *err)
 {
@@ -62,7 +62,8 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 	for (size_t i = 0; i < routes->count; i++)
 		route_init(&routes->item[i], settings->routes[i]);
 	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
-	for (size_t i = 0; i < routes->count; i++) { /* in its last place: the web root keeps a pointer to files_options */
+	for (size_t i = 0; i < routes->count;
+	     i++) { /* in its last place: the web root keeps a pointer to files_options */
 		if (route_open(&routes->item[i], err) != 0)
 			status = -1;
 	}
@@ -82,7 +83,7 @@ void routes_clear(struct routes *routes)
 	*routes = (struct routes){ NULL, 0 };
 }
 
-/* --- matching --------------------------------------------------------------------------------------------------------- */
+/* --- matching --------------------------------------------------------------------------------------------------- */
 
 static bool listen_matches(const struct route *route, const char *listen)
 {

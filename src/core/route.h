@@ -1,7 +1,7 @@
 /* The route table: which [route] a request gets. Most specific wins: a route that names the host before one that does
- * not, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or token_file),
- * any other request only those with a root. A prefix route with a root also gets the prefix itself, without its slash, which
- * files_answer() turns into a redirection. Immutable; belongs to a generation. */
+ * not, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
+ * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
+ * without its slash, which files_answer() turns into a redirection. Immutable; belongs to a generation. */
 #ifndef CORE_ROUTE_H
 #define CORE_ROUTE_H
 
@@ -13,15 +13,15 @@
 
 struct route {
 	const struct route_settings *set;
-	struct span prefix;             /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
+	struct span prefix; /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
 	bool exact;
 	struct files_options files_options;
-	struct files *files;            /* set->root, opened; NULL without one */
-	struct tls_client *tls;         /* for a tls: target */
+	struct files *files;    /* set->root, opened; NULL without one */
+	struct tls_client *tls; /* for a tls: target */
 };
 
 struct routes {
-	struct route *item;             /* most specific first */
+	struct route *item; /* most specific first */
 	size_t count;
 };
 
@@ -31,13 +31,13 @@ void routes_clear(struct routes *routes);
 
 enum route_result {
 	ROUTE_FOUND,
-	ROUTE_NONE,          /* 404 */
-	ROUTE_OTHER_HOST,    /* a route has the path, but is for other hosts: 403 (DNS rebinding) */
-	ROUTE_OTHER_KIND,    /* only a route of the other kind has the path: 426 for a plain request, 404 for an upgrade */
+	ROUTE_NONE,       /* 404 */
+	ROUTE_OTHER_HOST, /* a route has the path, but is for other hosts: 403 (DNS rebinding) */
+	ROUTE_OTHER_KIND, /* only a route of the other kind has the path: 426 for a plain request, 404 for an upgrade */
 };
 
-/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent); path: as it came. A host is compared without case,
- * port and final dot. */
+/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent); path: as it came. A host
+ * is compared without case, port and final dot. */
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                struct span path, const struct route **route);
 

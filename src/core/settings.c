@@ -14,7 +14,7 @@
 
 #define HIGH_WATER_MAX (192 * 1024) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
 
-/* --- types ------------------------------------------------------------------------------------------------------------ */
+/* --- types ------------------------------------------------------------------------------------------------------ */
 
 /* A type that is one of some words; the field is the word's index, which the enum named in settings.h follows. */
 #define CHOICE(id, ...)                                                                                                \
@@ -87,14 +87,16 @@ static void listen_addresses_clear(void *field)
 	*list = (struct address_list){ NULL, 0 };
 }
 
-static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse, listen_addresses_clear };
+static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
+	                                                listen_addresses_clear };
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL };
 
-/* --- tables ----------------------------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------------------------- */
 
-#define ROW(owner, name, type, def, flags, help) { #name, &conf_##type, offsetof(struct owner, name), def, flags, help },
+#define ROW(owner, name, type, def, flags, help)                                                                       \
+	{ #name, &conf_##type, offsetof(struct owner, name), def, flags, help },
 
 static const struct conf_option server_options[] = {
 #define OPT(name, type, def, flags, help) ROW(server_settings, name, type, def, flags, help)
@@ -117,16 +119,20 @@ static const struct conf_option route_options[] = {
 #undef OPT
 };
 
-#define KIND(id, repeatable, help) { #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
+#define KIND(id, repeatable, help)                                                                                     \
+	{ #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
 
 static const struct conf_kind server_kind = KIND(server, false, "The process as a whole.");
-static const struct conf_kind listen_kind = KIND(listen, true, "Where clients come in. One section for each way in; at least one.");
-static const struct conf_kind tls_kind = KIND(tls, true, "A certificate. The first section is the default, the server name of a client chooses the others.");
-static const struct conf_kind route_kind = KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
+static const struct conf_kind listen_kind =
+        KIND(listen, true, "Where clients come in. One section for each way in; at least one.");
+static const struct conf_kind tls_kind = KIND(
+        tls, true, "A certificate. The first section is the default, the server name of a client chooses the others.");
+static const struct conf_kind route_kind =
+        KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
 
 static const struct conf_kind *const kinds[] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
 
-/* --- small questions -------------------------------------------------------------------------------------------------- */
+/* --- small questions -------------------------------------------------------------------------------------------- */
 
 struct span settings_path_prefix(const char *path, bool *exact)
 {
@@ -185,7 +191,7 @@ static const struct listen_settings *listen_find(const struct settings *s, const
 	return NULL;
 }
 
-/* --- checks of listeners and certificates ----------------------------------------------------------------------------- */
+/* --- checks of listeners and certificates ----------------------------------------------------------------------- */
 
 /* A duration of which 0 would be a dead gateway rather than "never". */
 static void check_not_zero(const void *section, const char *option, uint64_t value, struct err *err)
@@ -205,8 +211,8 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
 			if (strcmp(list->item[n].text, address->text) != 0)
 				continue;
-			conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already", address->text,
-			                     s->listens[j]->section.name);
+			conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already",
+			                     address->text, s->listens[j]->section.name);
 			return;
 		}
 	}
@@ -242,7 +248,8 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, "client_ca"))
 		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
 	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))
-		conf_complain_option(t, "client_ca", err, "can't matter without client_certificate = optional or required");
+		conf_complain_option(t, "client_ca", err,
+		                     "can't matter without client_certificate = optional or required");
 	if (t->min_version == 1 && conf_given(t, "ciphers"))
 		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
 }
@@ -259,7 +266,7 @@ static void check_server(const struct server_settings *server, struct err *err)
 		conf_complain_option(server, "resolver_threads", err, "must be from 1 to 64");
 }
 
-/* --- checks of routes ------------------------------------------------------------------------------------------------- */
+/* --- checks of routes ------------------------------------------------------------------------------------------- */
 
 static bool route_is_root(const struct route_settings *r)
 {
@@ -271,7 +278,8 @@ static bool check_purpose(const struct route_settings *r, struct err *err)
 	int given = conf_given(r, "target") + conf_given(r, "token_file") + conf_given(r, "root");
 
 	if (given == 0)
-		conf_complain(r, err, "leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
+		conf_complain(r, err,
+		              "leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
 	if (given > 1)
 		conf_complain(r, err, "has more than one of target, token_file and root; write a route for each");
 	return given == 1;
@@ -286,19 +294,32 @@ static void check_idle_options(const struct route_settings *r, struct err *err)
 		const char *name;
 		int wants;
 	} options[] = {
-		{ "index", FOR_ROOT }, { "cache_control", FOR_ROOT }, { "content_security_policy", FOR_ROOT },
-		{ "origin", FOR_TARGETS }, { "accept", FOR_TARGETS }, { "send", FOR_TARGETS }, { "subprotocol", FOR_TARGETS },
-		{ "require_subprotocol", FOR_TARGETS }, { "connect_error", FOR_TARGETS }, { "connect_timeout", FOR_TARGETS },
-		{ "ping_interval", FOR_TARGETS }, { "pong_timeout", FOR_TARGETS }, { "max_message", FOR_TARGETS },
+		{ "index", FOR_ROOT },
+		{ "cache_control", FOR_ROOT },
+		{ "content_security_policy", FOR_ROOT },
+		{ "origin", FOR_TARGETS },
+		{ "accept", FOR_TARGETS },
+		{ "send", FOR_TARGETS },
+		{ "subprotocol", FOR_TARGETS },
+		{ "require_subprotocol", FOR_TARGETS },
+		{ "connect_error", FOR_TARGETS },
+		{ "connect_timeout", FOR_TARGETS },
+		{ "ping_interval", FOR_TARGETS },
+		{ "pong_timeout", FOR_TARGETS },
+		{ "max_message", FOR_TARGETS },
 		{ "max_frame_rate", FOR_TARGETS },
-		{ "target_ca", FOR_TLS }, { "target_name", FOR_TLS }, { "target_verify", FOR_TLS },
+		{ "target_ca", FOR_TLS },
+		{ "target_name", FOR_TLS },
+		{ "target_verify", FOR_TLS },
 	};
-	bool tls = r->target.tls || (conf_given(r, "target") && r->target.text == NULL); /* a bad target: benefit of doubt */
+	bool tls = r->target.tls ||
+	           (conf_given(r, "target") && r->target.text == NULL); /* a bad target: benefit of doubt */
 	const bool has[] = { route_is_root(r), !route_is_root(r), tls };
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		if (conf_given(r, options[i].name) && !has[options[i].wants])
-			conf_complain_option(r, options[i].name, err, "can't matter without %s", wants[options[i].wants]);
+			conf_complain_option(r, options[i].name, err, "can't matter without %s",
+			                     wants[options[i].wants]);
 	}
 }
 
@@ -313,7 +334,8 @@ static void check_listen_names(const struct settings *s, const struct route_sett
 			continue;
 		const char *near = str_nearest(r->listen.item[i], names, s->listens_count);
 		conf_complain_option(r, "listen", err, "there is no [listen %s]%s%s%s", r->listen.item[i],
-		                     near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
+		                     near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+		                     near != NULL ? "\"?" : "");
 	}
 	free(names);
 }
@@ -324,17 +346,20 @@ static void check_words(const struct route_settings *r, struct err *err)
 		conf_complain_option(r, "path", err, "\"%s\" is no path; write /exact or /prefix/*", r->path);
 	for (size_t i = 0; i < r->host.count; i++) {
 		if (!host_valid(r->host.item[i]))
-			conf_complain_option(r, "host", err, "\"%s\" is no host name; write it without scheme, port and '*'",
+			conf_complain_option(r, "host", err,
+			                     "\"%s\" is no host name; write it without scheme, port and '*'",
 			                     r->host.item[i]);
 	}
 	for (size_t i = 0; i < r->origin.count; i++) {
 		if (!origin_entry_valid(r->origin.item[i]))
-			conf_complain_option(r, "origin", err, "\"%s\" is no origin; write scheme://host[:port], null or *",
+			conf_complain_option(r, "origin", err,
+			                     "\"%s\" is no origin; write scheme://host[:port], null or *",
 			                     r->origin.item[i]);
 	}
 	for (size_t i = 0; i < r->subprotocol.count; i++) {
 		if (!http_is_token(span_of(r->subprotocol.item[i])))
-			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows", r->subprotocol.item[i]);
+			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows",
+			                     r->subprotocol.item[i]);
 	}
 	if (r->require_subprotocol && r->subprotocol.count == 0)
 		conf_complain_option(r, "require_subprotocol", err, "there is no subprotocol to require");
@@ -346,8 +371,8 @@ static void check_quantities(const struct route_settings *r, struct err *err)
 		conf_complain_option(r, "high_water", err, "must be at most %dk", HIGH_WATER_MAX / 1024);
 	if (r->low_water >= r->high_water)
 		conf_complain_option(r, conf_given(r, "low_water") ? "low_water" : "high_water", err,
-		                     "low_water (%llu) must be less than high_water (%llu)", (unsigned long long)r->low_water,
-		                     (unsigned long long)r->high_water);
+		                     "low_water (%llu) must be less than high_water (%llu)",
+		                     (unsigned long long)r->low_water, (unsigned long long)r->high_water);
 	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
 	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
 	check_not_zero(r, "close_timeout", r->close_timeout, err);
@@ -388,8 +413,10 @@ static void check_ties(const struct settings *s, size_t i, struct err *err)
 	for (size_t k = 0; k < i; k++) {
 		const struct route_settings *other = s->routes[k];
 		if (routes_tie(other, r))
-			conf_complain(r, err, "takes the same requests as [route %s]; give one of them another path, host or listen",
-			              other->section.name);
+			conf_complain(
+			        r, err,
+			        "takes the same requests as [route %s]; give one of them another path, host or listen",
+			        other->section.name);
 	}
 }
 
@@ -427,7 +454,7 @@ static void check(const struct settings *s, const char *where, bool whole, struc
 		check_route(s, i, whole, err);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* Sections come as pointers to void; what they point to begins with a struct conf_section of that kind. */
 static const void *sections_of(const struct conf *conf, const char *kind, size_t *count)
@@ -508,7 +535,8 @@ struct settings *settings_read(const char *path, struct err *err)
 	return settings_new(conf, path, false, errors, err);
 }
 
-static void quick_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value, struct err *err)
+static void quick_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
+                      struct err *err)
 {
 	if (value != NULL)
 		conf_set(conf, kind, name, option, value, err);
@@ -536,8 +564,9 @@ struct settings *settings_quick(const struct quick_form *form, struct err *err)
 
 void settings_print_defaults(FILE *out)
 {
-	fputs("# Every option of sallyport with its default. A line that begins with ';' is an option left at its default, in a\n"
-	      "# section to copy and name; one with '#' is a comment. See sallyport.conf(5). Check with: sallyport -t -c FILE\n",
+	fputs("# Every option of sallyport with its default. A line that begins with ';' is an option left at its\n"
+	      "# default, in a section to copy and name; one with '#' is a comment. See sallyport.conf(5).\n"
+	      "# Check with: sallyport -t -c FILE\n",
 	      out);
 	conf_print_defaults(kinds, ARRAY_LEN(kinds), out);
 }

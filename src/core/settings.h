@@ -22,17 +22,17 @@ struct address_list {
 	size_t count;
 };
 
-#define CONF_log_level int            /* enum log_level */
-#define CONF_log_format int           /* enum log_format */
+#define CONF_log_level        int /* enum log_level */
+#define CONF_log_format       int /* enum log_format */
 #define CONF_listen_addresses struct address_list
-#define CONF_tls_mode int             /* enum tls_mode */
-#define CONF_mode uint32_t            /* octal permissions */
-#define CONF_tls_client int           /* enum tls_client_certificate */
-#define CONF_tls_version int          /* 0: 1.2, 1: 1.3 */
-#define CONF_target struct address    /* text == NULL: not set */
-#define CONF_message_kinds int        /* enum message_kinds */
-#define CONF_message_kind int         /* MESSAGES_BINARY or MESSAGES_TEXT */
-#define CONF_connect_error int        /* enum connect_error */
+#define CONF_tls_mode         int            /* enum tls_mode */
+#define CONF_mode             uint32_t       /* octal permissions */
+#define CONF_tls_client       int            /* enum tls_client_certificate */
+#define CONF_tls_version      int            /* 0: 1.2, 1: 1.3 */
+#define CONF_target           struct address /* text == NULL: not set */
+#define CONF_message_kinds    int            /* enum message_kinds */
+#define CONF_message_kind     int            /* MESSAGES_BINARY or MESSAGES_TEXT */
+#define CONF_connect_error    int            /* enum connect_error */
 
 #define OPT(name, type, def, flags, help) CONF_##type name;
 struct server_settings {
@@ -54,7 +54,7 @@ struct route_settings {
 #undef OPT
 
 struct settings {
-	struct conf *conf;                       /* owns everything below */
+	struct conf *conf; /* owns everything below */
 	const struct server_settings *server;
 	const struct listen_settings *const *listens;
 	size_t listens_count;
@@ -62,24 +62,24 @@ struct settings {
 	size_t tls_count;
 	const struct route_settings *const *routes;
 	size_t routes_count;
-	bool quick;                              /* from the command line alone */
+	bool quick; /* from the command line alone */
 };
 
 /* The quick form of the command line, as plain words. NULL or false: not given. */
 struct quick_form {
-	const char *listen, *target;             /* positional; target may be NULL with token_file or web */
+	const char *listen, *target; /* positional; target may be NULL with token_file or web */
 	const char *web, *cert, *key, *tls, *token_file, *workers, *log_level;
 	const char *const *origins;
 	size_t origins_count;
 };
 
-/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All complaints at
- * once; NULL on failure. Checked are: a listener and a route at least; an address for every listener, and no address twice;
- * a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities where client
- * certificates are asked for; exactly one of target, token_file and root in a route (the quick form's --web makes a route
- * of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols; low_water < high_water <=
- * 192k; durations that may not be 0; routes that tie (a listener, a host, the path and the kind of request in common);
- * options that can't matter where they stand. */
+/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All
+ * complaints at once; NULL on failure. Checked are: a listener and a route at least; an address for every listener, and
+ * no address twice; a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities
+ * where client certificates are asked for; exactly one of target, token_file and root in a route (the quick form's
+ * --web makes a route of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols;
+ * low_water < high_water <= 192k; durations that may not be 0; routes that tie (a listener, a host, the path and the
+ * kind of request in common); options that can't matter where they stand. */
 struct settings *settings_read(const char *path, struct err *err) must_check;
 struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
 void settings_free(struct settings *settings);
@@ -87,7 +87,7 @@ void settings_free(struct settings *settings);
 /* Every option with its default, in the form of a configuration file. */
 void settings_print_defaults(FILE *out);
 
-/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", all else is exact. */
+/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
 struct span settings_path_prefix(const char *path, bool *exact);
 
 /* A host name as it is compared: without brackets and final dot. */

@@ -11,6 +11,7 @@ import pytest
 
 SALLYPORT = os.environ["SALLYPORT"]
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+NO_TARGET = "a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:"
 GOOD = "[listen l]\naddress = 127.0.0.1:0\n[route r]\ntarget = localhost:5900\n"
 
 
@@ -44,8 +45,8 @@ def refused(done, *lines):
 def certificate(directory, name):
     """A self-signed certificate and its key, in two files."""
     cert, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                    "-subj", f"/CN={name}", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "30", "-subj", f"/CN={name}", "-keyout", key, "-out", cert], check=True, capture_output=True)
     return cert, key
 
 
@@ -61,7 +62,8 @@ def test_good_file_is_fine(tmp_path):
 def test_quick_form_is_checked_too(tmp_path):
     cert, key = certificate(tmp_path, "one")
     done = run("-t", "6080", "localhost:5900", "--web", tmp_path, "--cert", cert, "--key", key, "--tls", "auto",
-               "--origin", "https://a.example,https://b.example", "--origin=null", "--workers", 2, "--log-level", "debug")
+               "--origin", "https://a.example,https://b.example", "--origin=null", "--workers", 2,
+               "--log-level", "debug")
     assert (done.returncode, done.stdout, done.lines) == (0, "command line: configuration is fine\n", [])
 
 
@@ -111,7 +113,7 @@ BAD = {
     "bad duration": (GOOD + "idle_timeout = 5\n", [
         'FILE:5: [route r] idle_timeout: "5" is no duration; write a number with ms, s, m, h or d behind it: 30s']),
     "bad target": (GOOD + "[route b]\npath = /b\ntarget = localhost\n", [
-        'FILE:7: [route b] target: "localhost": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:']),
+        f'FILE:7: [route b] target: "localhost": {NO_TARGET}']),
     "given twice": (GOOD + "target = localhost:2\n", ["FILE:5: [route r] target: given already, in FILE:4"]),
     "indented": (GOOD + "host = a\n  b\n", [
         "FILE:6: the line is indented; sections and options begin in the first column"]),
@@ -204,7 +206,8 @@ def test_certificate_is_checked(check, tmp_path):
     names(check(with_tls(cert, missing)), "[tls t]", "key", missing, "no such file")
     names(check(with_tls(cert, tmp_path)), "[tls t]", "key", tmp_path, "is a directory")
     names(check(with_tls(cert, other)), "[tls t]", "key", other, "does not belong")
-    names(check(with_tls(cert, key, f"client_certificate = required\nclient_ca = {missing}\n")), "[tls t]", "client_ca", missing)
+    asked = with_tls(cert, key, f"client_certificate = required\nclient_ca = {missing}\n")
+    names(check(asked), "[tls t]", "client_ca", missing)
 
 
 def test_web_root_and_authorities_are_checked(check, tmp_path):
@@ -257,7 +260,7 @@ def test_quick_form_complaints():
             'command line: [server] log_level: "loud" is none of: error, warn, info, debug',
             'command line: [listen quick] address: "x": the port must be a number from 0 to 65535',
             'command line: [listen quick] tls: "maybe" is none of: off, on, auto',
-            'command line: [route quick] target: "y": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:',
+            f'command line: [route quick] target: "y": {NO_TARGET}',
             'command line: [route quick] origin: "example.com" is no origin; write scheme://host[:port], null or *')
     refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
     refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
@@ -270,7 +273,8 @@ def test_quick_form_names_missing_files(tmp_path):
 
 
 def test_information_goes_to_standard_output():
-    for option, words in (("--help", ["usage:", "--token-file"]), ("--version", ["sallyport ", "libevent 2.", "OpenSSL 3."]),
+    for option, words in (("--help", ["usage:", "--token-file"]),
+                          ("--version", ["sallyport ", "libevent 2.", "OpenSSL 3."]),
                           ("--defaults", ["[server]", ";[route NAME]", ";high_water = 128k"])):
         done = run(option)
         assert (done.returncode, done.stderr) == (0, "")

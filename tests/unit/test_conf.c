@@ -28,7 +28,10 @@ struct room {
 	struct str_list guests;
 };
 
-#define ROW(owner, name, type, def, flags) { #name, &conf_##type, offsetof(struct owner, name), def, flags, "help on " #name }
+#define ROW(owner, name, type, def, flags)                                                                             \
+	{                                                                                                              \
+#name, &conf_##type, offsetof(struct owner, name), def, flags, "help on " #name                        \
+	}
 
 static const struct conf_option house_options[] = {
 	ROW(house, lights, flag, "on", 0),
@@ -43,10 +46,12 @@ static const struct conf_option room_options[] = {
 	ROW(room, colour, text, "white", 0),
 	ROW(room, guests, texts, "", 0),
 };
-static const struct conf_kind house_kind = { "house", false, "The house.", sizeof(struct house), house_options,
-	                                     ARRAY_LEN(house_options) };
-static const struct conf_kind room_kind = { "room", true, "A room.", sizeof(struct room), room_options,
-	                                    ARRAY_LEN(room_options) };
+static const struct conf_kind house_kind = { "house",       false,
+	                                     "The house.",  sizeof(struct house),
+	                                     house_options, ARRAY_LEN(house_options) };
+static const struct conf_kind room_kind = { "room",       true,
+	                                    "A room.",    sizeof(struct room),
+	                                    room_options, ARRAY_LEN(room_options) };
 static const struct conf_kind *const kinds[] = { &house_kind, &room_kind };
 
 /* What one text was read to. */
@@ -114,7 +119,7 @@ static void expect_list(const struct str_list *list, const char *joined)
 	assert_string_equal(all, joined);
 }
 
-/* --- values ----------------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------------------------- */
 
 static void defaults_hold_without_a_file(void **state)
 {
@@ -136,10 +141,12 @@ static void defaults_hold_without_a_file(void **state)
 static void values_are_typed(void **state)
 {
 	(void)state;
-	struct reading *r = read_text("\xef\xbb\xbf; a comment\r\n[house]\r\nlights=off\r\ndoors =  7\t\r\n\r\ndelay=1500ms\r\n"
-	                              "  # another\ncellar = 2m\nowner = J. Doe; not a comment ; but this is\n[room red one]\n");
+	struct reading *r =
+	        read_text("\xef\xbb\xbf; a comment\r\n[house]\r\nlights=off\r\ndoors =  7\t\r\n\r\ndelay=1500ms\r\n"
+	                  "  # another\ncellar = 2m\nowner = J. Doe; not a comment ; but this is\n[room red one]\n");
 
-	assert_string_equal(r->err.text, "f:10: [room red one]: a name has at most 40 letters, digits, '.', '-' and '_'");
+	assert_string_equal(r->err.text,
+	                    "f:10: [room red one]: a name has at most 40 letters, digits, '.', '-' and '_'");
 	assert_false(house(r)->lights);
 	assert_int_equal(house(r)->doors, 7);
 	assert_int_equal(house(r)->delay, 1500);
@@ -169,7 +176,8 @@ static void sections_keep_their_order_and_place(void **state)
 static void lists_replace_the_default_then_grow(void **state)
 {
 	(void)state;
-	struct reading *r = read_text("[house]\npets = cow, pig\npets = hen\n[room a]\nguests = \"a, b; c\"\nguests = d\n");
+	struct reading *r =
+	        read_text("[house]\npets = cow, pig\npets = hen\n[room a]\nguests = \"a, b; c\"\nguests = d\n");
 	expect_fine(r);
 	expect_list(&house(r)->pets, "cow|pig|hen");
 	expect_list(&room(r, 0)->guests, "a, b; c|d");
@@ -198,7 +206,7 @@ static void quotes_keep_everything(void **state)
 	expect("[house]\npolicy = \"a\";b\n", "f:2: there is text behind the closing '\"'");
 }
 
-/* --- complaints ------------------------------------------------------------------------------------------------------- */
+/* --- complaints ------------------------------------------------------------------------------------------------- */
 
 static void bad_values_name_place_option_and_cure(void **state)
 {
@@ -234,14 +242,16 @@ static void sections_are_checked(void **state)
 	expect("[house\n", "f:1: ']' is missing");
 	expect("[house] doors = 1\n", "f:1: there is text behind ']'; options stand in lines of their own");
 	expect("[]\n", "f:1: unknown section []");
-	expect("doors = 1\nlights = on\n[house]\ndoors = 1\n", "f:1: option \"doors\" stands before the first [section]");
+	expect("doors = 1\nlights = on\n[house]\ndoors = 1\n",
+	       "f:1: option \"doors\" stands before the first [section]");
 }
 
 static void a_scalar_is_given_once(void **state)
 {
 	(void)state;
 	struct reading *r = read_text("[house]\ndoors = 1\ndoors = 2\n[house]\ndoors = 3\n");
-	assert_string_equal(r->err.text, "f:3: [house] doors: given already, in f:2\nf:5: [house] doors: given already, in f:2");
+	assert_string_equal(r->err.text,
+	                    "f:3: [house] doors: given already, in f:2\nf:5: [house] doors: given already, in f:2");
 	done(r);
 
 	r = read_text("[house]\ndoors = 1\npets = cow\n");
@@ -261,11 +271,13 @@ static void cf_ini_syntax(void **state)
 	expect("[house]\ndoors\ndoors: 3\n= 4\n", want);
 	snprintf(want, sizeof(want), "f:2: %s", form);
 	expect("[house]\nmy doors = 3\n", want);
-	expect("[house]\npets = cat\n  dog\n", "f:3: the line is indented; sections and options begin in the first column");
+	expect("[house]\npets = cat\n  dog\n",
+	       "f:3: the line is indented; sections and options begin in the first column");
 	expect(" [house]\n", "f:1: the line is indented; sections and options begin in the first column");
 	expect("[house]\nowner = me # him\n",
 	       "f:2: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
-	expect("[house]\nowner = me#him\ndoors = 3;4\n", "f:3: [house] doors: \"3;4\" is no number from 0 to 2147483647");
+	expect("[house]\nowner = me#him\ndoors = 3;4\n",
+	       "f:3: [house] doors: \"3;4\" is no number from 0 to 2147483647");
 	expect("[house]\ndoors = 3 ;4\nowner = ;nobody\n", "");
 	expect("[house]\nowner = a\x01z\n", "f:2: there is a control byte (0x01) in the line");
 	expect("[house]\ndoors = 3\rdelay = 1s\n", "f:2: there is a control byte (0x0d) in the line");
@@ -319,10 +331,11 @@ static void cf_long_name(void **state)
 	assert_string_equal(room(r, 0)->colour, "red");
 	done(r);
 	expect("[room n2345678901234567890123456789012345678901]\ncolour = 1\n",
-	       "f:1: [room n2345678901234567890123456789012345678901]: a name has at most 40 letters, digits, '.', '-' and '_'");
+	       "f:1: [room n2345678901234567890123456789012345678901]: a name has at most 40 letters, digits, '.', '-' "
+	       "and '_'");
 }
 
-/* --- files ------------------------------------------------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------------------------------------------ */
 
 static void files_are_read_or_named(void **state)
 {
@@ -370,7 +383,7 @@ static void files_are_read_or_named(void **state)
 	rmdir(directory);
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------------------------- */
 
 static void set_opens_and_replaces(void **state)
 {
@@ -399,8 +412,9 @@ static void complaints_have_a_place(void **state)
 	assert_int_equal(conf_complain_option(room(r, 0), "colour", &r->err, "is not %d", 7), -1);
 	assert_int_equal(conf_complain_option(room(r, 0), "guests", &r->err, "are few"), -1);
 	assert_int_equal(conf_complain_option(house(r), "doors", &r->err, "stuck"), -1);
-	assert_string_equal(r->err.text, "f:1: [room a] is odd\nf:3: [room a] colour: is not 7\nf:1: [room a] guests: are few\n"
-	                                 "[house] doors: stuck");
+	assert_string_equal(r->err.text,
+	                    "f:1: [room a] is odd\nf:3: [room a] colour: is not 7\nf:1: [room a] guests: are few\n"
+	                    "[house] doors: stuck");
 	conf_place(room(r, 0), "colour", place, sizeof(place));
 	assert_string_equal(place, "f:3: [room a]");
 	done(r);

@@ -65,17 +65,17 @@ static int build(struct table *t, const char *text)
 }
 
 /* The name of the route that a request gets, or in parentheses why it gets none. */
-static const char *match(const struct table *t, bool upgrade, const char *listen, const char *authority, const char *path)
+static const char *match(const struct table *t, bool upgrade, const char *listen, const char *authority,
+                         const char *path)
 {
 	static const char *const none[] = { "", "(none)", "(other host)", "(other kind)" };
 	const struct route *route = NULL;
-	enum route_result result =
-	        routes_match(&t->routes, upgrade, listen, span_of(authority), span_of(path), &route);
+	enum route_result result = routes_match(&t->routes, upgrade, listen, span_of(authority), span_of(path), &route);
 
 	return result == ROUTE_FOUND ? route->set->section.name : none[result];
 }
 
-#define UP true
+#define UP    true
 #define PLAIN false
 
 static void the_most_specific_wins(void **state)
@@ -87,7 +87,8 @@ static void the_most_specific_wins(void **state)
 	                          "[route deep]\npath = /vnc/deep/*\ntarget = x:1\n"
 	                          "[route exact]\npath = /vnc/deep/one\ntarget = x:1\n"
 	                          "[route host]\nhost = h.example\ntarget = x:1\n"
-	                          "[route hostpath]\nhost = h.example, [::1]\npath = /vnc/*\ntarget = x:1\n"), 0);
+	                          "[route hostpath]\nhost = h.example, [::1]\npath = /vnc/*\ntarget = x:1\n"),
+	                 0);
 	assert_string_equal(match(t, UP, "a", "o", "/"), "all");
 	assert_string_equal(match(t, UP, "a", "o", "/vnc"), "all");
 	assert_string_equal(match(t, UP, "a", "o", "/vncx/"), "all");
@@ -111,9 +112,11 @@ static void kinds_are_kept_apart(void **state)
 {
 	struct table *t = *state;
 
-	assert_int_equal(build(t, "[route ws]\npath = /websockify\ntarget = x:1\n[route token]\npath = /t\ntoken_file = /t\n"
-	                          "[route host]\npath = /h\nhost = h\ntarget = x:1\n"
-	                          "[route pages]\npath = /pages/*\nroot = $\n"), 0);
+	assert_int_equal(
+	        build(t, "[route ws]\npath = /websockify\ntarget = x:1\n[route token]\npath = /t\ntoken_file = /t\n"
+	                 "[route host]\npath = /h\nhost = h\ntarget = x:1\n"
+	                 "[route pages]\npath = /pages/*\nroot = $\n"),
+	        0);
 	assert_string_equal(match(t, PLAIN, "a", "h", "/h"), "(other kind)");
 	assert_string_equal(match(t, PLAIN, "a", "o", "/h"), "(none)");
 	assert_string_equal(match(t, UP, "a", "o", "/websockify"), "ws");
@@ -131,7 +134,8 @@ static void listeners_are_kept_apart(void **state)
 {
 	struct table *t = *state;
 
-	assert_int_equal(build(t, "[route a]\nlisten = a\ntarget = x:1\n[route b]\npath = /b\nlisten = b\ntarget = x:1\n"), 0);
+	assert_int_equal(
+	        build(t, "[route a]\nlisten = a\ntarget = x:1\n[route b]\npath = /b\nlisten = b\ntarget = x:1\n"), 0);
 	assert_string_equal(match(t, UP, "a", "o", "/b"), "a");
 	assert_string_equal(match(t, UP, "b", "o", "/b"), "b");
 	assert_string_equal(match(t, UP, "b", "o", "/"), "(none)");
@@ -141,7 +145,8 @@ static void foreign_hosts_are_told_apart(void **state)
 {
 	struct table *t = *state;
 
-	assert_int_equal(build(t, "[route r]\nhost = mine.example\ntarget = x:1\npath = /ws\n[route pages]\nroot = $\n"), 0);
+	assert_int_equal(
+	        build(t, "[route r]\nhost = mine.example\ntarget = x:1\npath = /ws\n[route pages]\nroot = $\n"), 0);
 	assert_string_equal(match(t, UP, "a", "mine.example:80", "/ws"), "r");
 	assert_string_equal(match(t, UP, "a", "rebound.example", "/ws"), "(other host)");
 	assert_string_equal(match(t, UP, "a", NULL, "/ws"), "(other host)");
@@ -173,7 +178,8 @@ static void what_cannot_be_opened_is_told(void **state)
 	char place[2][128];
 
 	assert_int_equal(build(t, "[route tls]\npath = /tls\ntarget = tls:x:1\ntarget_ca = $/missing.pem\n"
-	                          "[route pages]\nroot = $/missing\n"), -1);
+	                          "[route pages]\nroot = $/missing\n"),
+	                 -1);
 	snprintf(place[0], sizeof(place[0]), "%s:7: [route tls]", t->path);
 	snprintf(place[1], sizeof(place[1]), "%s:10: [route pages]", t->path);
 	assert_int_equal(t->err.count, 2);
@@ -187,12 +193,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(the_most_specific_wins),
-		TEST(kinds_are_kept_apart),
-		TEST(listeners_are_kept_apart),
-		TEST(foreign_hosts_are_told_apart),
-		TEST(targets_and_roots_are_opened),
-		TEST(what_cannot_be_opened_is_told),
+		TEST(the_most_specific_wins),       TEST(kinds_are_kept_apart),
+		TEST(listeners_are_kept_apart),     TEST(foreign_hosts_are_told_apart),
+		TEST(targets_and_roots_are_opened), TEST(what_cannot_be_opened_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

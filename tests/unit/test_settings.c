@@ -89,9 +89,9 @@ static void expect(struct place *p, const char *text, const char *want)
 }
 
 #define LISTEN "[listen l]\naddress = 6080\n"
-#define ROUTE "[route r]\ntarget = localhost:5900\n"
+#define ROUTE  "[route r]\ntarget = localhost:5900\n"
 
-/* --- values ----------------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------------------------- */
 
 static void the_least_configuration(void **state)
 {
@@ -125,12 +125,13 @@ static void the_least_configuration(void **state)
 
 static void words_become_values(void **state)
 {
-	struct settings *s = read_fine(*state, "[server]\nlog_level = debug\nlog_format = json\nlog = file:/var/log/x\n"
-	                               "[listen a]\naddress = [::1]:80, unix:/run/x\naddress = fd:web\ntls = auto\nunix_mode = 600\n"
-	                               "[tls t]\ncertificate = c.pem\nclient_certificate = required\nclient_ca = ca.pem\n"
-	                               "min_version = 1.3\ntickets = no\n"
-	                               "[route r]\npath = /x\ntarget = tls:h:1\naccept = text\nsend = text\nconnect_error = http\n"
-	                               "host = A.example., [::1]\norigin = https://a.example, null\nlow_water = 0\n");
+	struct settings *s = read_fine(
+	        *state, "[server]\nlog_level = debug\nlog_format = json\nlog = file:/var/log/x\n"
+	                "[listen a]\naddress = [::1]:80, unix:/run/x\naddress = fd:web\ntls = auto\nunix_mode = 600\n"
+	                "[tls t]\ncertificate = c.pem\nclient_certificate = required\nclient_ca = ca.pem\n"
+	                "min_version = 1.3\ntickets = no\n"
+	                "[route r]\npath = /x\ntarget = tls:h:1\naccept = text\nsend = text\nconnect_error = http\n"
+	                "host = A.example., [::1]\norigin = https://a.example, null\nlow_water = 0\n");
 
 	assert_int_equal(s->server->log_level, LEVEL_DEBUG);
 	assert_int_equal(s->server->log_format, LOG_JSON);
@@ -150,11 +151,14 @@ static void words_become_values(void **state)
 
 static void bad_words_are_refused(void **state)
 {
-	expect(*state, "[listen l]\naddress = 6080, 99999\nunix_mode = 0999\ntls = yes\n[route r]\ntarget = nowhere\nsend = both\n",
+	expect(*state,
+	       "[listen l]\naddress = 6080, 99999\nunix_mode = 0999\ntls = yes\n[route r]\ntarget = nowhere\nsend = "
+	       "both\n",
 	       "~2: [listen l] address: \"99999\": the port must be a number from 0 to 65535\n"
 	       "~3: [listen l] unix_mode: \"0999\" is no octal mode from 0000 to 0777\n"
 	       "~4: [listen l] tls: \"yes\" is none of: off, on, auto\n"
-	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
+	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or "
+	       "echo:\n"
 	       "~7: [route r] send: \"both\" is none of: binary, text\n"
 	       "~3: [listen l] unix_mode: can't matter: no address is unix:/path");
 	expect(*state, "[listen l]\naddress = unix:/x\nunix_mode = 1000\n" ROUTE,
@@ -255,12 +259,13 @@ static void defaults_round_trip(void **state)
 	free(text);
 }
 
-/* --- checks ----------------------------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------------------------- */
 
 static void something_must_listen_and_lead_somewhere(void **state)
 {
-	expect(*state, "", "~ nothing to listen on: there is no section [listen NAME]\n"
-	                   "~ every request would be refused: there is no section [route NAME]");
+	expect(*state, "",
+	       "~ nothing to listen on: there is no section [listen NAME]\n"
+	       "~ every request would be refused: there is no section [route NAME]");
 	expect(*state, "[listen l]\n[route r]\n",
 	       "~1: [listen l] has no address; write, for example, address = *:6080\n"
 	       "~2: [route r] leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
@@ -268,7 +273,8 @@ static void something_must_listen_and_lead_somewhere(void **state)
 	       "~3: [route r] has more than one of target, token_file and root; write a route for each");
 	/* What could not be read is not reported as missing on top. */
 	expect(*state, "[lisen l]\n[rout r]\n",
-	       "~1: unknown section [lisen]; did you mean \"listen\"?\n~2: unknown section [rout]; did you mean \"route\"?");
+	       "~1: unknown section [lisen]; did you mean \"listen\"?\n~2: unknown section [rout]; did you mean "
+	       "\"route\"?");
 }
 
 static void addresses_are_unique(void **state)
@@ -288,7 +294,8 @@ static void tls_needs_both_ends(void **state)
 	expect(*state, LISTEN "tls = on\n[tls t]\nclient_certificate = optional\n" ROUTE,
 	       "~4: [tls t] has no certificate; write certificate = FILE\n"
 	       "~5: [tls t] client_certificate: needs client_ca = FILE to check them against");
-	expect(*state, LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
+	expect(*state,
+	       LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
 	       "~6: [tls t] client_ca: can't matter without client_certificate = optional or required\n"
 	       "~8: [tls t] ciphers: can't matter with min_version = 1.3; write ciphersuites");
 }
@@ -302,15 +309,19 @@ static void names_of_listeners_exist(void **state)
 
 static void words_have_their_form(void **state)
 {
-	expect(*state, LISTEN ROUTE "path = vnc\nhost = https://x, a:80, *.example.com\norigin = example.com\nsubprotocol = a b\n",
+	expect(*state,
+	       LISTEN ROUTE
+	       "path = vnc\nhost = https://x, a:80, *.example.com\norigin = example.com\nsubprotocol = a b\n",
 	       "~5: [route r] path: \"vnc\" is no path; write /exact or /prefix/*\n"
 	       "~6: [route r] host: \"https://x\" is no host name; write it without scheme, port and '*'\n"
 	       "~6: [route r] host: \"a:80\" is no host name; write it without scheme, port and '*'\n"
 	       "~6: [route r] host: \"*.example.com\" is no host name; write it without scheme, port and '*'\n"
 	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], null or *\n"
 	       "~8: [route r] subprotocol: \"a b\" is no name that HTTP allows");
-	expect(*state, LISTEN "[route a]\npath = /a*\ntarget = a:1\n[route b]\npath = /*/b\ntarget = a:1\n[route c]\npath = /?q\n"
-	               "target = a:1\n[route d]\npath =\ntarget = a:1\n[server]\nlog = /var/log/x\n",
+	expect(*state,
+	       LISTEN
+	       "[route a]\npath = /a*\ntarget = a:1\n[route b]\npath = /*/b\ntarget = a:1\n[route c]\npath = /?q\n"
+	       "target = a:1\n[route d]\npath =\ntarget = a:1\n[server]\nlog = /var/log/x\n",
 	       "~16: [server] log: \"/var/log/x\" is none of: stderr, syslog, file:/path\n"
 	       "~4: [route a] path: \"/a*\" is no path; write /exact or /prefix/*\n"
 	       "~7: [route b] path: \"/*/b\" is no path; write /exact or /prefix/*\n"
@@ -325,8 +336,9 @@ static void quantities_have_bounds(void **state)
 	       "~5: [route r] low_water: low_water (131072) must be less than high_water (131072)");
 	expect(*state, LISTEN ROUTE "high_water = 32k\n",
 	       "~5: [route r] high_water: low_water (32768) must be less than high_water (32768)");
-	expect(*state, "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\n" ROUTE
-	               "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\nlinger_timeout = 0\n",
+	expect(*state,
+	       "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\n" ROUTE
+	       "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\nlinger_timeout = 0\n",
 	       "~2: [server] workers: must be at most 256\n"
 	       "~3: [server] resolver_threads: must be from 1 to 64\n"
 	       "~7: [listen l] handshake_timeout: must be more than 0\n"
@@ -335,12 +347,14 @@ static void quantities_have_bounds(void **state)
 	       "~11: [route r] pong_timeout: must be more than 0\n"
 	       "~12: [route r] close_timeout: must be more than 0\n"
 	       "~13: [route r] linger_timeout: must be more than 0");
-	settings_free(read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
+	settings_free(
+	        read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
 }
 
 static void options_matter_where_they_stand(void **state)
 {
-	expect(*state, LISTEN ROUTE "target_ca = ca.pem\nindex = a.html\n[route w]\nroot = /w\norigin = *\nmax_message = 1m\n",
+	expect(*state,
+	       LISTEN ROUTE "target_ca = ca.pem\nindex = a.html\n[route w]\nroot = /w\norigin = *\nmax_message = 1m\n",
 	       "~6: [route r] index: can't matter without root\n"
 	       "~5: [route r] target_ca: can't matter without a target of the form tls:HOST:PORT\n"
 	       "~9: [route w] origin: can't matter without target or token_file\n"
@@ -351,7 +365,8 @@ static void options_matter_where_they_stand(void **state)
 
 static void routes_that_tie_are_refused(void **state)
 {
-	static const char two[] = LISTEN "[listen m]\naddress = 81\n[route a]\ntarget = a:1\n%s[route b]\ntarget = b:2\n%s";
+	static const char two[] =
+	        LISTEN "[listen m]\naddress = 81\n[route a]\ntarget = a:1\n%s[route b]\ntarget = b:2\n%s";
 	static const struct {
 		const char *a, *b;
 		bool tie;
@@ -375,7 +390,8 @@ static void routes_that_tie_are_refused(void **state)
 		snprintf(text, sizeof(text), two, cases[i].a, cases[i].b);
 		struct settings *s = read_text(*state, text);
 		struct place *p = *state;
-		if ((s == NULL) != cases[i].tie || (s == NULL && strstr(p->err.text, "takes the same requests as [route a]") == NULL))
+		if ((s == NULL) != cases[i].tie ||
+		    (s == NULL && strstr(p->err.text, "takes the same requests as [route a]") == NULL))
 			fail_msg("case %zu: %s", i, p->err.text);
 		settings_free(s);
 	}
@@ -384,14 +400,16 @@ static void routes_that_tie_are_refused(void **state)
 
 static void everything_in_one_pass(void **state)
 {
-	expect(*state, "[server]\nworker = 2\nworkers = two\n[listen l]\naddress = 1\ntls = on\n[route r]\npath = x\nroot = /w\nroot = /v\n",
+	expect(*state,
+	       "[server]\nworker = 2\nworkers = two\n[listen l]\naddress = 1\ntls = on\n[route r]\npath = x\nroot = "
+	       "/w\nroot = /v\n",
 	       "~2: [server] unknown option \"worker\"; did you mean \"workers\"?\n"
 	       "~3: [server] workers: \"two\" is no number from 0 to 2147483647\n"
 	       "~10: [route r] root: given already, in ~9\n"
 	       "~8: [route r] path: \"x\" is no path; write /exact or /prefix/*");
 }
 
-/* --- files and the quick form ------------------------------------------------------------------------------------------ */
+/* --- files and the quick form ----------------------------------------------------------------------------------- */
 
 static void directory_is_read_in_order(void **state)
 {
@@ -414,8 +432,8 @@ static void directory_is_read_in_order(void **state)
 	write_file(p, "conf.d/40.conf", "[server]\nuser = y\n");
 	assert_null(read_text(p, LISTEN));
 	char *want = mem_printf("%s/30.conf:1: [route b] is there already, in %s/20-b.conf:1\n"
-	                        "%s/40.conf:2: [server] user: given already, in %s/30.conf:3", directory, directory, directory,
-	                        directory);
+	                        "%s/40.conf:2: [server] user: given already, in %s/30.conf:3",
+	                        directory, directory, directory, directory);
 	assert_string_equal(p->err.text, want);
 	free(want);
 	free(directory);
@@ -442,8 +460,14 @@ static void quick_form_makes_sections(void **state)
 {
 	static const char *const origins[] = { "https://a.example,https://b.example", "null" };
 	struct place *p = *state;
-	struct settings *s = quick(p, &(struct quick_form){ .listen = "6080", .target = "localhost:5900", .web = "/w", .cert = "c.pem",
-	                                                    .key = "k.pem", .workers = "3", .log_level = "warn", .origins = origins,
+	struct settings *s = quick(p, &(struct quick_form){ .listen = "6080",
+	                                                    .target = "localhost:5900",
+	                                                    .web = "/w",
+	                                                    .cert = "c.pem",
+	                                                    .key = "k.pem",
+	                                                    .workers = "3",
+	                                                    .log_level = "warn",
+	                                                    .origins = origins,
 	                                                    .origins_count = 2 });
 
 	assert_string_equal(p->err.text, "");
@@ -462,7 +486,8 @@ static void quick_form_makes_sections(void **state)
 	assert_string_equal(s->routes[1]->root, "/w");
 	settings_free(s);
 
-	s = quick(p, &(struct quick_form){ .listen = "localhost:1", .token_file = "/t", .cert = "c.pem", .tls = "auto" });
+	s = quick(p,
+	          &(struct quick_form){ .listen = "localhost:1", .token_file = "/t", .cert = "c.pem", .tls = "auto" });
 	assert_string_equal(s->routes[0]->token_file, "/t");
 	assert_int_equal(s->listens[0]->tls, TLS_MODE_AUTO);
 	settings_free(s);
@@ -477,10 +502,11 @@ static void quick_form_has_the_same_complaints(void **state)
 	struct place *p = *state;
 
 	assert_null(quick(p, &(struct quick_form){ .listen = "x", .target = "y", .workers = "many", .tls = "on" }));
-	assert_string_equal(p->err.text, "command line: [server] workers: \"many\" is no number from 0 to 2147483647\n"
-	                                 "command line: [listen quick] address: \"x\": the port must be a number from 0 to 65535\n"
-	                                 "command line: [route quick] target: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
-	                                 "tls:HOST:PORT or echo:");
+	assert_string_equal(p->err.text,
+	                    "command line: [server] workers: \"many\" is no number from 0 to 2147483647\n"
+	                    "command line: [listen quick] address: \"x\": the port must be a number from 0 to 65535\n"
+	                    "command line: [route quick] target: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
+	                    "tls:HOST:PORT or echo:");
 	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .tls = "on" }));
 	assert_string_equal(p->err.text, "command line: [listen quick] tls: needs a certificate: --cert FILE");
 	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .key = "k" }));
