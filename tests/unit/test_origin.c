@@ -217,8 +217,12 @@ static void a_star_is_any(void **state)
 /* No entry may do more than it says, even one that configuration should have refused. */
 static void bad_entries_allow_nothing(void **state)
 {
-	static const char *const bad[] = { "", "*.good.test", "good.test", "https://*.good.test", "https://good.test/", "https://" };
-	static const char *const origins[] = { "https://good.test", "https://x.good.test", "", "https://good.test/", "https://" };
+	static const char *const bad[] = {
+		"", "*.good.test", "good.test", "https://*.good.test", "https://good.test/", "https://",
+	};
+	static const char *const origins[] = {
+		"https://good.test", "https://x.good.test", "", "https://good.test/", "https://",
+	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(origins); i++)
 		check(&(struct row){ origins[i], "a.test", TLS, REFUSED }, bad, ARRAY_LEN(bad));
