@@ -87,8 +87,11 @@ class Session:
     def send(self, data, opcode=BINARY):
         self.client.send(frame(opcode, data))
 
-    def ended(self, reason, code, up=None, down=None):
-        """The one record of this session's end says so."""
+    def ended(self, reason, code, up=None, down=None, leave=True):
+        """The one record of this session's end says so. leave: we close first, so that nobody waits for our FIN."""
+        if leave:
+            self.client.close()
+            self.peer.close()
         record = self.gateway.wait_session_end(self.client)
         assert (record["reason"], record["code"]) == (reason, str(code)), record
         if up is not None:
@@ -209,7 +212,7 @@ def test_rl_half_close_client_silent(open_session):
     assert session.peer.read(13) == b"still talking"
     assert session.peer.read_to_end() == b""
     session.client.expect_end()
-    session.ended("backend_closed", 1000, up=13, down=10)
+    session.ended("backend_closed", 1000, up=13, down=10, leave=False)
 
 
 # --- rl_client_close --------------------------------------------------------------------------------------------------
@@ -237,7 +240,7 @@ def test_rl_client_close_backend_stays(open_session):
     assert session.peer.read_to_end() == b"data"
     session.client.expect_close(1000)
     session.client.close()
-    session.ended("client_closed", 1000, up=4)
+    session.ended("client_closed", 1000, up=4, leave=False)
     with pytest.raises(OSError):
         while True: # a closed connection answers what is sent by a reset, or by EPIPE
             session.peer.send(b"x" * 65536)
@@ -332,7 +335,7 @@ def test_rl_backend_rst_client_silent(open_tcp):
     session = open_tcp("-hasty")
     session.peer.reset()
     session.client.expect_close(1011)
-    session.ended("backend_reset", 1011)
+    session.ended("backend_reset", 1011, leave=False)
 
 
 @pytest.mark.parametrize("path, status, reason", [("/refused", 502, "backend_refused"), ("/timeout", 504, "backend_timeout")])
@@ -461,7 +464,7 @@ def test_rl_write_stall_client(open_session):
     """A client that takes nothing while data waits is ended, by a reset, and the backend is told."""
     session = open_session("-stall", rcvbuf=65536)
     fill(session.peer.sock, BLOB)
-    session.ended("client_stalled", 1006)
+    session.ended("client_stalled", 1006, leave=False)
     session.peer_sees_end()
     with pytest.raises(ConnectionResetError):
         while session.client.sock.recv(1 << 18):
@@ -475,7 +478,7 @@ def test_rl_write_stall_backend(opener, whole):
         close, _ = session.client.read_close()
         assert close.close_code == 1011
         session.client.close()
-        session.ended("backend_stalled", 1011)
+        session.ended("backend_stalled", 1011, leave=False)
 
 
 def test_rl_write_stall_slow_is_not_stalled(opener):
@@ -576,7 +579,7 @@ def test_rl_dead_peer_no_pong(open_session):
     """A client that answers no ping is dead."""
     session = open_session("-ping")
     assert session.client.read_frame().opcode == PING
-    session.ended("client_dead", 1006)
+    session.ended("client_dead", 1006, leave=False)
     session.peer_sees_end()
     with pytest.raises((ConnectionResetError, EndOfStream)):
         while True:
