@@ -23,7 +23,9 @@ static void closing_send_close(struct session *s)
 	size_t len = 0;
 	if (s->reason == REASON_CLIENT_CLOSED)
 		len = ws_control_frame(frame, WS_CLOSE, s->reply, s->reply_len);
-	else if (row->ws_code != 0)
+	else if (row->ws_code == 0)
+		s->code = 1006; /* RFC 6455 section 7.1.5: no Close was seen */
+	else
 		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
 	if (len > 0 && stream_write(&s->client, frame, len) == STREAM_FAILED)
 		s->client_done = true;

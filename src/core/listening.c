@@ -55,18 +55,30 @@ struct listening *listening_new(struct event_base *base, struct log *log, listen
 
 /* --- planning ------------------------------------------------------------------------------------------------------- */
 
-static struct door *listening_find(const struct listening *l, const char *address)
+/* Whether two places to listen are one. Port 0 is another port each time, so there the section has to be the same. */
+static bool same_place(const struct listener *listener, const struct listen_settings *its, const struct address *address,
+                       const struct listen_settings *set)
 {
-	for (size_t i = 0; i < l->doors.count; i++)
-		if (strcmp(listener_text(l->doors.item[i]->listener), address) == 0)
-			return l->doors.item[i];
+	bool any_port = address->kind == ADDRESS_TCP && address->port == 0;
+	return strcmp(listener_text(listener), address->text) == 0 &&
+	       (!any_port || strcmp(its->section.name, set->section.name) == 0);
+}
+
+static struct door *listening_find(const struct listening *l, const struct address *address,
+                                   const struct listen_settings *set)
+{
+	for (size_t i = 0; i < l->doors.count; i++) {
+		struct door *door = l->doors.item[i];
+		if (same_place(door->listener, door->set, address, set))
+			return door;
+	}
 	return NULL;
 }
 
-static bool plan_has(const struct listening_plan *plan, const char *address)
+static bool plan_has(const struct listening_plan *plan, const struct address *address, const struct listen_settings *set)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		if (strcmp(listener_text(plan->item[i].door->listener), address) == 0)
+		if (same_place(plan->item[i].door->listener, plan->item[i].set, address, set))
 			return true;
 	return false;
 }
@@ -87,10 +99,10 @@ static struct door *door_new(struct listening *l, const struct address *address,
 static int plan_add(struct listening *l, struct listening_plan *plan, const struct address *address,
                     const struct listen_settings *set, struct err *err)
 {
-	if (plan_has(plan, address->text))
+	if (plan_has(plan, address, set))
 		return conf_complain(set, err, "address: %s is listened on already", address->text);
 
-	struct door *door = listening_find(l, address->text);
+	struct door *door = listening_find(l, address, set);
 	bool kept = door != NULL;
 	if (!kept)
 		door = door_new(l, address, set, err);

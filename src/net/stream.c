@@ -66,9 +66,11 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
 	(void)fd;
-	(void)what;
-	if (st->hold == 0)
-		st->cb(st->owner, st, STREAM_READABLE);
+	if (st->hold != 0)
+		return;
+	if (what & EV_TIMEOUT)
+		event_add(&st->rd, NULL); /* a time-out takes the whole event off the base, persistent or not */
+	st->cb(st->owner, st, STREAM_READABLE);
 }
 
 /* --- TLS waiting for room to write ---------------------------------------------------------------------------------- */
@@ -78,11 +80,12 @@ static void stream_send_fin(struct stream *st);
 static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
+	(void)what;
 	event_free(st->wr);
 	st->wr = NULL;
 	if (st->finishing && !st->finished && stream_backlog(st) == 0)
 		stream_send_fin(st);
-	stream_on_readable(fd, what, st);
+	stream_on_readable(fd, EV_READ, st);
 }
 
 static void stream_wait_for_room(struct stream *st)
