@@ -345,13 +345,15 @@ def test_rl_backend_unreachable(gw, whole, path, status, reason):
         response = client.read_response()
         assert response.status == status
         client.expect_end()
-        record = gw.wait_session_end(client)
+    record = gw.wait_session_end(client)
     assert (record["reason"], record["code"]) == (reason, str(status))
     with whole.connect(gw) as client:
         client.send(request(path, origin=f"{whole.scheme}://gateway.test"))
         client.read_101()
-        client.expect_close(1014)
-        record = gw.wait_session_end(client)
+        client.expect_close(1014, then_end=False)
+        client.send(close_frame(1014))
+        client.expect_end()
+    record = gw.wait_session_end(client)
     assert (record["reason"], record["code"]) == (reason, "1014")
 
 
