@@ -62,7 +62,8 @@ class Record:
         first = self.FIELD.search(rest)
         self.event = (rest[:first.start()] if first else rest).strip()
         for name, value in self.FIELD.findall(rest):
-            self.fields[name] = value[1:-1].replace('\\"', '"').replace("\\\\", "\\") if value.startswith('"') else value
+            value = value[1:-1] if value.startswith('"') else value
+            self.fields[name] = re.sub(r"\\x([0-9a-f]{2})", lambda escape: chr(int(escape[1], 16)), value)
 
     def __getitem__(self, name):
         return self.fields[name]
@@ -84,6 +85,7 @@ class Gateway:
         self.changed = threading.Condition()
         self.eof = False
         self.judged = False
+        self.terminated = False
         self.since = 0 # where in the log wait_session_end() begins to look: ports come again
         environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_FDS")}
         for name, value in SANITIZER_ENV.items():
@@ -182,7 +184,10 @@ class Gateway:
         self.process.send_signal(number)
 
     def terminate(self):
-        self.signal(signal.SIGTERM)
+        """SIGTERM, once."""
+        if not self.terminated:
+            self.terminated = True
+            self.signal(signal.SIGTERM)
 
     def wait(self, timeout=4 * TIMEOUT):
         """Waits for the exit and for the last of the log; returns the status."""

@@ -397,7 +397,8 @@ def test_fr_tcp_close_first(gw, transport, recorder):
         peer.close()
         conn.expect_close(1000)
         for _ in range(20): # taken and dropped; a reset would fail the later sends
-            conn.sock.sendall(b"\0" * 1000)
+            conn.send(b"\0" * 1000)
+        assert conn.unsendable is None
         conn.close()
         assert gw.wait_session_end(conn)["reason"] == "client_closed"
 
@@ -539,8 +540,10 @@ def test_fr_text_sent(gw, transport, recorder):
             assert opcode == TEXT
             got += payload
         assert got == data
-        peer.send(b"\xff")
-        conn.expect_close(1011)
+        peer.send(b"\xff is no text")
+        conn.expect_close(1011, then_end=False)
+        conn.send(close_frame(1011))
+        conn.expect_end()
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -578,6 +581,7 @@ def test_fr_empty_rate(gw, whole, recorder):
         conn.send(frame(BINARY, b"first") + frame(BINARY, b"") * 5000)
         conn.expect_close(1008)
         assert peer.read_to_end() == b"first"
+        peer.close()
         conn.close()
         assert gw.wait_session_end(conn)["reason"] == "frame_rate"
 
@@ -660,6 +664,7 @@ def test_fr_eof_1006_reset(gw, whole, recorder):
             assert peer.read_to_end() == b""
         except ConnectionResetError:
             pass
+        peer.close()
         end = gw.wait_session_end(conn)
         assert end["code"] == "1006" and end["reason"] in ("client_reset", "client_gone")
 
@@ -699,7 +704,9 @@ def test_fr_our_codes_timers(gw, transport, recorder, target, reason):
 def test_fr_our_codes_no_backend(gw, transport):
     with transport.connect(gw) as conn:
         conn.upgrade("/refused", origin=f"{transport.scheme}://gateway.test")
-        conn.expect_close(1014)
+        conn.expect_close(1014, then_end=False)
+        conn.send(close_frame(1014))
+        conn.expect_end()
 
 
 def test_fr_our_codes_drain(start_gateway, transport, certificate, recorder):
