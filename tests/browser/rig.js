@@ -183,6 +183,6 @@ async function echoServer(suite) {
 }
 
 module.exports = {
-	artifacts, browser, certificate, configuredGateway, connects, directory, echoServer, foreignSite, freePort, gateway, listen,
-	newPage, quickGateway, reachable, start,
+	artifacts, browser, certificate, configuredGateway, directory, echoServer, foreignSite, freePort, listen, newPage,
+	quickGateway, reachable, start,
 };
