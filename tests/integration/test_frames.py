@@ -37,7 +37,8 @@ key = {certificate.key}
         + route("small", recorder.target, max_message=1000) + route("echo-small", "echo:", max_message=1000)
         + route("rate", recorder.target, max_frame_rate=200)
         + route("idle", recorder.target, idle_timeout="300ms") + route("lifetime", recorder.target, lifetime="300ms")
-        + route("refused", refusing.target))
+        + route("refused", refusing.target) + route("refused-hasty", refusing.target, close_timeout="300ms")
+        + route("hasty", recorder.target, close_timeout="300ms"))
 
 
 class Session:
@@ -707,6 +708,17 @@ def test_fr_our_codes_no_backend(gw, transport):
         conn.expect_close(1014, then_end=False)
         conn.send(close_frame(1014))
         conn.expect_end()
+
+
+@pytest.mark.parametrize("target", ["/hasty", "/refused-hasty"])
+def test_fr_our_codes_unanswered(gw, transport, recorder, target):
+    """Our Close is not answered: after close_timeout the end comes all the same, and a clean one."""
+    with transport.connect(gw) as conn:
+        recorder.drop_waiting()
+        conn.upgrade(target, origin=f"{transport.scheme}://gateway.test")
+        if target == "/hasty":
+            recorder.accept().close()
+        conn.expect_close(1000 if target == "/hasty" else 1014)
 
 
 def test_fr_our_codes_drain(start_gateway, transport, certificate, recorder):
