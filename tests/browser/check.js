@@ -5,6 +5,7 @@
 const path = require('node:path');
 
 const TIMEOUT = 60_000;
+const LINES = 25; /* of an error, at most */
 
 /* Rejects when a promise takes longer than ms; what names the thing that was waited for. */
 function within(ms, what, promise) {
@@ -43,6 +44,8 @@ class Suite {
 
 	async test(name, body, ms = TIMEOUT) {
 		const start = Date.now();
+		if (this.stopped)
+			return;
 		try {
 			await within(ms, 'the test', Promise.resolve().then(body));
 			this.passed++;
@@ -53,12 +56,17 @@ class Suite {
 	}
 
 	fail(name, error) {
+		if (this.stopped)
+			return;
 		this.failed++;
-		const text = error instanceof Error ? error.stack : String(error);
-		console.log(`FAILED  ${this.name}: ${name}\n        ${text.replaceAll('\n', '\n        ')}`);
+		const lines = (error instanceof Error ? error.stack : String(error)).split('\n').slice(0, LINES);
+		console.log([`FAILED  ${this.name}: ${name}`, ...lines].join('\n        '));
 	}
 
 	async finish() {
+		if (this.finishing)
+			return;
+		this.finishing = true;
 		for (const undo of this.undo.reverse())
 			await within(20_000, 'tidying up', Promise.resolve().then(undo)).catch((e) => this.fail('tidying up', e));
 		console.log(`${this.passed} passed, ${this.failed} failed`);
@@ -68,14 +76,17 @@ class Suite {
 
 /* body(suite) sets things up and calls suite.test(). The process ends when it is through. */
 function run(file, body) {
+	process.setMaxListeners(0);
 	const suite = new Suite(path.basename(file, '.js'));
 	const stop = (why) => {
-		suite.fail('the run as a whole', why);
+		if (!suite.stopped)
+			suite.fail('the run as a whole', why);
+		suite.stopped = true;
 		suite.finish();
 	};
 	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-		process.once(signal, () => stop(`stopped by ${signal}`));
-	process.once('uncaughtException', stop);
+		process.on(signal, () => stop(`stopped by ${signal}`));
+	process.on('uncaughtException', stop);
 	body(suite).catch((error) => suite.fail('setting up', error)).finally(() => suite.finish());
 }
 

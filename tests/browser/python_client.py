@@ -1,5 +1,5 @@
-"""What Python's websockets client sees of the gateway: python_client.py URL, where URL/echo leads to echo: and URL/bytes to a
-TCP echo. Exits with 0 when all is well; it must never report success without having checked."""
+"""What Python's websockets client sees of the gateway that clients.conf configures: python_client.py URL.
+Exits with 0 when all is well; it must never report success without having checked."""
 
 import asyncio
 import os
@@ -64,7 +64,8 @@ async def check_close(connect):
 
 
 async def check_refusals(connect):
-    for path, extra, status in (("/nothing", {}, 404), ("/nobody", {}, 502), ("/echo", {"origin": "http://evil.example"}, 403)):
+    foreign = {"origin": "http://evil.example"}
+    for path, extra, status in (("/nothing", {}, 404), ("/nobody", {}, 502), ("/echo", foreign, 403)):
         try:
             async with connect(path, **extra):
                 raise AssertionError(f"{path} was not refused")

@@ -71,6 +71,7 @@ function start(suite, command, args, options = {}) {
 		return end;
 	};
 	suite.defer(child.stop);
+	process.once('exit', () => child.over || child.kill('SIGKILL')); /* should the suite itself break down */
 	return child;
 }
 

@@ -60,7 +60,9 @@ async function checkKeyboard(page, desktop, line) {
 	const box = await handle.asElement().boundingBox();
 	await page.mouse.click(box.x + desktop.keyboard.x, box.y + desktop.keyboard.y);
 	await page.keyboard.type(`${line}\n`);
-	await until(`"${line}" arrives in the terminal, which has "${desktop.typed()}"`, () => desktop.typed().endsWith(`${line}\n`));
+	await until(`"${line}" arrives in the terminal`, () => desktop.typed().endsWith(`${line}\n`)).catch((error) => {
+		throw new Error(`${error.message}; it has ${JSON.stringify(desktop.typed().slice(-200))}`);
+	});
 }
 
 /* Closes a page that must have had nothing to complain about. */
@@ -75,8 +77,8 @@ async function checkPage(chromium, desktop, url, name, open) {
 	const page = await newPage(chromium, url);
 	if (open)
 		await open(page);
-	await page.waitForFunction(([w, h]) => [...document.querySelectorAll('canvas')].some((c) => c.width === w && c.height === h),
-		[desktop.size.width, desktop.size.height]);
+	await page.waitForFunction(({ width, height }) =>
+		[...document.querySelectorAll('canvas')].some((c) => c.width === width && c.height === height), desktop.size);
 	await checkPicture(page, desktop);
 	await checkKeyboard(page, desktop, `Typed by ${name}: aZ 09 ~!@#$%^&*()_+{}|:"<>?`);
 	await checkPicture(page, desktop);
@@ -137,7 +139,7 @@ run(__filename, async (suite) => {
 	];
 	for (const [name, url, open] of pages)
 		await suite.test(`picture and keyboard, ${name}`, () => checkPage(chromium, desktop, url, name, open));
-	await suite.test(`${CYCLES} sessions over ws`, () => checkCycles(chromium, desktop, `${own.http}/novnc.html?kit=npm`), 120_000);
-	await suite.test(`${CYCLES} sessions over wss`, () => checkCycles(chromium, desktop, `${ownTls.http}/novnc.html?kit=npm`),
-		120_000);
+	for (const [name, gateway] of [['ws', own], ['wss', ownTls]])
+		await suite.test(`${CYCLES} sessions over ${name}`,
+			() => checkCycles(chromium, desktop, `${gateway.http}/novnc.html?kit=npm`), 120_000);
 });
