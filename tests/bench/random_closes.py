@@ -34,8 +34,9 @@ from wsclient import xor  # noqa: E402
 
 ENDS = ("client_close", "client_fin", "client_rst", "backend_fin", "backend_close", "backend_rst")
 LINGER_NONE = b"\1\0\0\0\0\0\0\0"
-HANG = 90
+HANG = 60
 RECV = 1 << 18
+SLOW_BUFFER = 1 << 17   # less than two segments of the loopback would wait for the kernel's probes, not for us
 REQUEST = (b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 
@@ -202,6 +203,8 @@ class Client(Endpoint):
             return False
         payload = bytes(self.incoming[size:size + length])
         del self.incoming[:size + length]
+        if opcode == 0x89:
+            return False            # whoever is slow enough to be pinged has other troubles
         if opcode != 0x88:
             raise Failure(f"unexpected frame {opcode:#x}")
         self.close_code = int.from_bytes(payload[:2], "big")
@@ -342,7 +345,7 @@ class Site:
 def open_case(case, site, plain, secure, context, blob, rng):
     sock = socket.socket()
     if case.slow_client:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
     sock.settimeout(HANG)
     sock.connect(secure if case.tls else plain)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -365,7 +368,7 @@ def open_case(case, site, plain, secure, context, blob, rng):
     listener.settimeout(HANG)
     peer, _ = listener.accept()
     if case.slow_backend:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
     sock.setblocking(False)
     backend = Backend(case, peer, down, up, rng)
     client.incoming += head[head.index(b"\r\n\r\n") + 4:]
@@ -412,6 +415,8 @@ def judge(case, client, backend):
     if case.end == "backend_rst":
         # a client that goes on sending may meet the gateway's RST before it reads the Close
         excused = client.close_code is None and (case.slow_client or case.up > 1 << 20)
+        # a UNIX socket knows no reset: without unread bytes its end looks like any other
+        excused = excused or (case.unix and client.close_code == 1000)
         if client.close_code != 1011 and not excused:
             raise Failure(f"Close {client.close_code} instead of 1011, end {client.ended}")
 
@@ -505,6 +510,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the first case; the others count up from it")
     parser.add_argument("--max-size", type=int, default=64 << 20)
     parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--log", action="store_true", help="show the gateway's log at the end")
     args = parser.parse_args()
     multiprocessing.set_start_method("fork")
 
@@ -522,6 +528,8 @@ def main():
             gateway.stop()
         finally:
             gateway.kill()
+            if args.log:
+                print(gateway.log)
     print(f"{sum(tally.cases.values())} closes, {tally.moved / 2 ** 30:.2f} GiB, {time.monotonic() - began:.0f} s: "
           f"{dict(tally.cases)}; {len(tally.failures)} failed")
     return 1 if tally.failures else 0

@@ -485,7 +485,7 @@ def test_rl_write_stall_backend(opener, whole):
 
 def test_rl_write_stall_slow_is_not_stalled(opener):
     """Who takes a little now and then makes progress, however long it lasts."""
-    session = opener(Plain(), "tcp")("-stall", rcvbuf=32768)
+    session = opener(Plain(), "tcp")("-stall", rcvbuf=65536)
     data = BLOB[:3 * MIB]
     sender = threading.Thread(target=session.peer.send, args=(data,), daemon=True)
     sender.start()
@@ -617,6 +617,8 @@ TCP_USER_TIMEOUT = 18
 def test_rl_dead_peer_keepalive(gw, open_tcp):
     """The kernel looks after both connections too."""
     session = open_tcp()
+    session.send(b"open")
+    assert session.peer.read(4) == b"open"
     for end in (session.client.sock, session.peer.sock):
         with socket_of(gw.pid, end) as copy:
             assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
