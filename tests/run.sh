@@ -133,6 +133,7 @@ build() { # build NAME CC [configure's arguments]
 }
 
 build_counted() {
+	[ -x "$src/configure" ] || { not_ok "build $1: there is no configure"; return; }
 	check "build $1" logged "build-$1" build "$@"
 }
 
@@ -190,8 +191,10 @@ count_report() { # count_report NAME REPORT: of pytest, in JUnit's form
 		bad = list(dict.fromkeys(bad))
 		with open(results, "a") as file:
 		    file.write(f"{good} {len(bad)} {name}\n")
-		for case in bad:
+		for case in bad[:40]:
 		    print("FAILED ", name, case)
+		if len(bad) > 40:
+		    print("        and", len(bad) - 40, "more")
 	END
 }
 
@@ -199,6 +202,7 @@ run_pytest() { # run_pytest NAME BUILD [pytest's arguments]
 	local name=$1 binary=$work/$2/sallyport report=$ARTIFACTS/$1.xml
 	shift 2
 	rm -f "$report"
+	[ -x "$binary" ] || { not_ok "$name: there is no binary"; return; }
 	cd "$src" || return
 	SALLYPORT=$binary timeout --kill-after=10 "${PYTEST_LIMIT:-900}" ${steady[@]+"${steady[@]}"} "$PYTHON" -m pytest \
 		-p no:cacheprovider -q -o faulthandler_timeout=300 --junitxml="$report" -o junit_family=xunit1 \
@@ -218,8 +222,8 @@ run_pytest() { # run_pytest NAME BUILD [pytest's arguments]
 
 run_browser() {
 	local script=$src/tests/browser/run.sh log=$ARTIFACTS/browser.log status last
-	[ -f "$script" ] || { echo "no browser tests"; return; }
-	(cd "$src" && SALLYPORT=$work/asan/sallyport timeout --kill-after=10 600 bash "$script") >"$log" 2>&1
+	[ -x "$work/asan/sallyport" ] || { not_ok "browser tests: there is no binary"; return; }
+	(cd "$src" && SALLYPORT=$work/asan/sallyport timeout --kill-after=30 900 bash "$script") >"$log" 2>&1
 	status=$?
 	last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
 	if [ -n "$last" ]; then
