@@ -34,7 +34,7 @@ struct request {
 };
 
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
-enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', VERSION = 'V' };
+enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V' };
 enum { FILE_OPTION = 'c', ORIGIN = 'o', QUICK = 256 };
 #define QUICK_OPTION(name, field)                                                                                      \
 	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
@@ -44,7 +44,7 @@ static const struct option options[] = {
 	{ "test", no_argument, NULL, CHECK },
 	{ "help", no_argument, NULL, HELP },
 	{ "defaults", no_argument, NULL, DEFAULTS },
-	{ "version", no_argument, NULL, VERSION },
+	{ "version", no_argument, NULL, SHOW_VERSION },
 	{ "origin", required_argument, NULL, ORIGIN },
 	QUICK_OPTION("web", web),
 	QUICK_OPTION("cert", cert),
@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 		return run(&request);
 	if (request.action == HELP)
 		fputs(help_text, stdout);
-	else if (request.action == VERSION)
+	else if (request.action == SHOW_VERSION)
 		print_version();
 	else
 		settings_print_defaults(stdout);
