@@ -8,7 +8,9 @@
 
 static void identity_fill(struct tls_identity *identity, const struct tls_settings *set)
 {
-	identity->where = mem_printf("[tls %s]", set->section.name);
+	char place[256];
+	conf_place(set, "certificate", place, sizeof(place));
+	identity->where = mem_strdup(place);
 	identity->certificate = set->certificate;
 	identity->key = set->key != NULL && set->key[0] != '\0' ? set->key : NULL;
 	identity->client_ca = set->client_ca;

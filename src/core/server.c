@@ -233,6 +233,7 @@ static int server_catch_signals(struct server *srv, struct err *err)
 		      { SIGUSR1, server_on_usr1 } };
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
 		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
 		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
 			return err_add(err, "cannot watch signal %d", table[i].number);
