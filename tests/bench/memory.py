@@ -15,17 +15,18 @@ from rig import SERVERS, Rig
 KIB = 1024
 
 
-def warm_up(rig, server):
-    """Lets the server make what it makes once: its buffers, the library's tables, the heap's first growth."""
+def warm_server(rig, name):
+    """A new server that has made what it makes once: its buffers, the library's tables, the heap's first growth."""
+    server = rig.fresh_server(name)
     rig.load(server.load("echo", "echo", "-n", "20", "-s", "64", "-t", "1")).result()
     rig.load(server.load("up", "sink", "-n", "4", "-t", "1")).result()
     rig.load(server.load("down", "source", "-n", "4", "-t", "1")).result()
     server.process.settled_cpu()
+    return server
 
 
 def idle(rig, name, sessions):
-    server = rig.server(name)
-    warm_up(rig, server)
+    server = warm_server(rig, name)
     before = server.process.memory()
     run = rig.load(server.load("idle", "echo", "-n", str(sessions), "-t", "600"))
     run.wait_open()
@@ -39,13 +40,11 @@ def idle(rig, name, sessions):
 
 def stalled(rig, name, title, load, seconds):
     """Memory of each session, and CPU share, while nobody takes what is sent."""
-    server = rig.server(name)
-    warm_up(rig, server)
+    server = warm_server(rig, name)
     before = server.process.memory()
     run = rig.load(server.load(*load, "-n", "100", "-t", "600"))
     run.wait_open()
-    time.sleep(1)
-    cpu, began = server.process.cpu(), time.monotonic()
+    cpu, began = server.process.settled_cpu(), time.monotonic() # the kernel's buffers are full now
     time.sleep(seconds)
     share = (server.process.cpu() - cpu) / (time.monotonic() - began)
     each = (server.process.memory() - before) / 100
@@ -56,8 +55,7 @@ def stalled(rig, name, title, load, seconds):
 
 def flood(rig, name, title, load, seconds):
     """The most that the process grew while the load ran."""
-    server = rig.server(name)
-    warm_up(rig, server)
+    server = warm_server(rig, name)
     before = server.process.memory()
     run = rig.load(server.load(*load, "-t", str(seconds)))
     peak = before

@@ -257,5 +257,11 @@ class Rig:
             self.servers[key] = SERVERS[name](self, workers)
         return self.servers[key]
 
+    def fresh_server(self, name):
+        """A server of that name that has done nothing yet; the one before is stopped."""
+        if (name, 1) in self.servers:
+            self.servers.pop((name, 1)).process.stop()
+        return self.server(name)
+
     def load(self, arguments):
         return Load([self.file("tool_load"), *arguments])

@@ -129,9 +129,9 @@ static void conn_watch(struct load *load, struct conn *conn, uint32_t events)
 	conn->watched = events;
 }
 
-static uint32_t reading(const struct load *load)
+static uint32_t reading(const struct load *load, const struct conn *conn)
 {
-	return load->set.deaf ? EPOLLRDHUP : EPOLLIN;
+	return load->set.deaf && conn->phase == OPEN ? EPOLLRDHUP : EPOLLIN;
 }
 
 static void conn_start(struct load *load, struct conn *conn)
@@ -220,7 +220,7 @@ static void conn_send(struct load *load, struct conn *conn, const void *data, si
 		n = 0;
 	conn->out = (const uint8_t *)data + n;
 	conn->out_len = len - (size_t)n;
-	conn_watch(load, conn, conn->out_len > 0 ? EPOLLIN | EPOLLOUT : reading(load));
+	conn_watch(load, conn, conn->out_len > 0 ? EPOLLIN | EPOLLOUT : reading(load, conn));
 }
 
 /* The polite end: a Close frame, or a FIN without WebSocket; then the far end closes. */
@@ -247,7 +247,7 @@ static void conn_finish(struct load *load, struct conn *conn)
 static void conn_open(struct load *load, struct conn *conn)
 {
 	conn->phase = OPEN;
-	conn_watch(load, conn, reading(load));
+	conn_watch(load, conn, reading(load, conn));
 	if (++load->opened == load->set.sessions && !load->mode->repeats) {
 		printf("open %u\n", load->opened);
 		fflush(stdout);
@@ -349,7 +349,7 @@ static void conn_writable(struct load *load, struct conn *conn)
 	else if (conn->phase == OPEN && load->mode->on_writable != NULL)
 		load->mode->on_writable(load, conn);
 	else
-		conn_watch(load, conn, conn->phase == CLOSING ? EPOLLIN : reading(load));
+		conn_watch(load, conn, conn->phase == CLOSING ? EPOLLIN : reading(load, conn));
 }
 
 static void conn_ready(struct load *load, struct conn *conn, uint32_t events)
@@ -380,7 +380,7 @@ static void conn_ready(struct load *load, struct conn *conn, uint32_t events)
 
 static void up_on_open(struct load *load, struct conn *conn)
 {
-	conn_watch(load, conn, reading(load) | EPOLLOUT);
+	conn_watch(load, conn, reading(load, conn) | EPOLLOUT);
 }
 
 /* A stream ends at a frame's border, so that the Close behind it is understood. */
@@ -406,7 +406,7 @@ static void up_on_writable(struct load *load, struct conn *conn)
 	}
 	if (n == -1)
 		return;
-	conn_watch(load, conn, reading(load) | EPOLLOUT);
+	conn_watch(load, conn, reading(load, conn) | EPOLLOUT);
 	conn->sent += (uint64_t)n;
 	load->wire_out += (uint64_t)n;
 	if (conn->sent == conn->limit)

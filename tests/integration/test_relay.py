@@ -689,6 +689,11 @@ def test_rl_memory_stalled(start_gateway, backend):
     """Stalled in both directions, a session costs at most 256 KiB beside what the kernel holds."""
     source = backend(serve=lambda peer: send_until_error(peer, BLOB * 4))
     gateway = start_gateway(f"[server]\nworkers = 1\n[listen plain]\naddress = 127.0.0.1:0\n[route all]\ntarget = {source.target}\n")
+    with Plain().connect(gateway) as client: # it makes what it makes once
+        client.upgrade("/")
+        while len(client.buffer) < 4 * MIB:
+            client.buffer += client.recv()
+    wait_until_quiet(gateway.pid)
     resident = resident_of(gateway.pid)
     count = 40
     clients = [Plain().connect(gateway) for _ in range(count)]

@@ -326,7 +326,8 @@ def test_ev_key_update(gw, recorder):
             for turn in range(5):
                 tool.send(frame(BINARY, b"ask %d" % turn))
                 assert peer.read(5) == b"ask %d" % turn
-                tool.send(b"K\n")
+                tool.output.clear()
+                tool.send(b"K\n") # has to be a read of its own there
                 tool.read_until(b"KEYUPDATE")
                 peer.send(b"answer %d" % turn)
                 tool.read_until(b"answer %d" % turn)
@@ -397,7 +398,7 @@ def test_ev_fd_close_once_traced(start_gateway, certificate, recorder, tmp_path)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("strace cannot be used here")
     gateway = start_gateway(config_text(certificate, recorder.target),
-                            prefix=["strace", "-f", "-o", str(trace), "-e", "trace=close,epoll_ctl,shutdown"])
+                            prefix=["strace", "-D", "-f", "-o", str(trace), "-e", "trace=close,epoll_ctl,shutdown"])
     for turn in range(20):
         client = Connection(gateway.address("tls"), tls=certificate.client_context())
         client.upgrade("/back")
