@@ -1,40 +1,15 @@
-/* The option-table engine: reads INI text through inih into structs described by tables. It knows no option.
- *
- *     [kind]            a single section        [kind name]       one of a repeatable kind; names are unique in a kind
- *     key = value       Lists are repeated keys or commas; the first value given replaces the default's.
- *     key = "value"     kept as it stands between the quotes, with ';' and '#'; for a list it is one item
- *     ; comment         also # at the start of a line, and ; after a blank behind a value
- *
- * All complaints of one pass are gathered, each as `FILE:LINE: [route vnc] unknown option "prot"; did you mean
- * "port"?`: unknown section or option, scalar given twice, bad value, missing or needless section name, text outside a
- * section, indented line (inih would take it as a continuation), line over CONF_LINE_MAX that is no comment, unreadable
- * file. Debian's inih cuts section names at 49 characters and lines at 199 bytes in silence, so our own line reader
- * refuses both first. */
+/* The option-table engine: structs described by tables, filled from text, each value with the place it came from. It
+ * knows no option. How a file looks is told in base/conf_read.h, which reads it. */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
 
 #include "base/attr.h"
+#include "base/conf_types.h"
 #include "base/err.h"
-#include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-
-#define CONF_LINE_MAX 198
-#define CONF_NAME_MAX 40
-#define CONF_FILE_MAX (1024 * 1024)
-
-/* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or leaves it alone and adds to err
- * why, without place or option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list
- * type parse() is called once an item and appends; for any other also with "", which types that can be unset take for
- * that. clear() frees and leaves zeroes. Text and path are never NULL once read, only empty. */
-struct conf_type {
-	const char *name; /* as --defaults and the manual show it: "duration" */
-	bool is_list;
-	int (*parse)(const char *text, void *field, struct err *err);
-	void (*clear)(void *field); /* NULL when there is nothing to free */
-};
 
 enum conf_flags {
 	CONF_RESTART = 1 << 0, /* a reload can't change it: a new value is reported, and counts from the next start */
@@ -75,28 +50,10 @@ struct conf_sections {
 	size_t count;
 };
 
-/* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */
-#define CONF_text     char *
-#define CONF_texts    struct str_list
-#define CONF_path     char *
-#define CONF_flag     bool
-#define CONF_number   uint64_t
-#define CONF_size     uint64_t /* bytes */
-#define CONF_duration uint64_t /* milliseconds */
-extern const struct conf_type conf_text, conf_texts, conf_path, conf_flag, conf_number, conf_size, conf_duration;
-
-/* For types that choose a word: reads one of words into *(int *)field by its index, or complains with all of them. */
-must_check int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err);
-
-struct conf; /* a configuration being read */
+struct conf; /* a configuration: every section and value, owned */
 
 /* kinds: every section there can be. Single sections exist from the start, with their defaults. */
 struct conf *conf_new(const struct conf_kind *const *kinds, size_t count);
-
-/* Each returns -1 when it complained; reading goes on all the same, so that one pass tells everything. For text, name
- * stands where the name of a file would. */
-int conf_read_file(struct conf *conf, const char *path, struct err *err);
-int conf_read_text(struct conf *conf, const char *name, const char *text, struct err *err);
 
 /* The quick form: opens a section, or goes on with one of the same name, and sets one option of it, replacing (a list:
  * appending). */
@@ -119,8 +76,12 @@ int conf_complain(const void *section, struct err *err, const char *format, ...)
 int conf_complain_option(const void *section, const char *option, struct err *err, const char *format, ...)
         printf_like(4, 5);
 
-/* Prints every kind with every option at its default, in the form that conf_read_file reads; repeatable kinds and their
- * options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
+/* The end of a complaint about an unknown word: `; did you mean "x"?`, or nothing. Returns out. */
+#define CONF_HINT_MAX 80
+const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *const *known, size_t count);
+
+/* Prints every kind with every option at its default, in the form that base/conf_read.h reads; repeatable kinds and
+ * their options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
 /* Calls changed() with "[server] workers" for every CONF_RESTART option whose text differs between the two. */

@@ -2,6 +2,7 @@
  * It must never touch what a setting names (no file is opened, no address bound): building a generation does that. */
 #include "core/settings.h"
 
+#include "base/conf_read.h"
 #include "base/mem.h"
 #include "gate/origin.h"
 #include "net/tls.h"
@@ -326,16 +327,15 @@ static void check_idle_options(const struct route_settings *r, struct err *err)
 static void check_listen_names(const struct settings *s, const struct route_settings *r, struct err *err)
 {
 	const char **names = mem_resize(NULL, s->listens_count + 1, sizeof(*names));
+	char hint[CONF_HINT_MAX];
 
 	for (size_t i = 0; i < s->listens_count; i++)
 		names[i] = s->listens[i]->section.name;
 	for (size_t i = 0; i < r->listen.count; i++) {
 		if (listen_find(s, r->listen.item[i]) != NULL)
 			continue;
-		const char *near = str_nearest(r->listen.item[i], names, s->listens_count);
-		conf_complain_option(r, "listen", err, "there is no [listen %s]%s%s%s", r->listen.item[i],
-		                     near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-		                     near != NULL ? "\"?" : "");
+		conf_complain_option(r, "listen", err, "there is no [listen %s]%s", r->listen.item[i],
+		                     conf_hint(hint, r->listen.item[i], names, s->listens_count));
 	}
 	free(names);
 }

@@ -1,5 +1,6 @@
 /* The option-table engine on tables of its own: every rule of conf.h, as seen in values and complaints. */
 #include "base/conf.h"
+#include "base/conf_read.h"
 
 #include "base/mem.h"
 

@@ -1,0 +1,28 @@
+/* Reads INI text into a configuration.
+ *
+ *     [kind]            a single section        [kind name]       one of a repeatable kind; names are unique in a kind
+ *     key = value       Lists are repeated keys or commas; the first value given replaces the default's.
+ *     key = "value"     kept as it stands between the quotes, with ';' and '#'; for a list it is one item
+ *     ; comment         also # at the start of a line, and ; after a blank behind a value
+ *
+ * All complaints of one pass are gathered, each as `FILE:LINE: [route vnc] unknown option "prot"; did you mean
+ * "port"?`: unknown section or option, scalar given twice, bad value, missing or needless section name, text outside a
+ * section, indented line (inih would take it as a continuation), line over CONF_LINE_MAX that is no comment, unreadable
+ * file. Debian's inih cuts section names at 49 characters and lines at 199 bytes in silence, so our own line reader
+ * refuses both first. */
+#ifndef BASE_CONF_READ_H
+#define BASE_CONF_READ_H
+
+#include "base/conf.h"
+#include "base/err.h"
+
+#define CONF_LINE_MAX 198
+#define CONF_NAME_MAX 40 /* of a section */
+#define CONF_FILE_MAX (1024 * 1024)
+
+/* Each returns -1 when it complained; reading goes on all the same, so that one pass tells everything. For text, name
+ * stands where the name of a file would. */
+int conf_read_file(struct conf *conf, const char *path, struct err *err);
+int conf_read_text(struct conf *conf, const char *name, const char *text, struct err *err);
+
+#endif

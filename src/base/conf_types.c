@@ -1,0 +1,101 @@
+/* conf_types.c owns how the text of an option becomes a value, for the types that every program needs.
+ * It must never know which option it reads, nor where that stands: conf.c puts place and name before a complaint. */
+#include "base/conf_types.h"
+
+#include "base/mem.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int text_parse(const char *text, void *field, struct err *err)
+{
+	(void)err;
+	*(char **)field = mem_strdup(text);
+	return 0;
+}
+
+static void text_clear(void *field)
+{
+	free(*(char **)field);
+	*(char **)field = NULL;
+}
+
+static int texts_parse(const char *text, void *field, struct err *err)
+{
+	(void)err;
+	str_list_add(field, span_of(text));
+	return 0;
+}
+
+static void texts_clear(void *field)
+{
+	str_list_clear(field);
+}
+
+static int flag_parse(const char *text, void *field, struct err *err)
+{
+	static const char *const words[] = { "no", "yes", "off", "on", "false", "true" };
+	int word;
+
+	if (conf_choose(text, words, ARRAY_LEN(words), &word, err) != 0)
+		return -1;
+	*(bool *)field = word % 2 == 1;
+	return 0;
+}
+
+static int number_parse(const char *text, void *field, struct err *err)
+{
+	uint64_t value;
+
+	if (str_to_number(text, 0, INT_MAX, &value) != 0)
+		return err_add(err, "\"%s\" is no number from 0 to %d", text, INT_MAX);
+	*(uint64_t *)field = value;
+	return 0;
+}
+
+static int size_parse(const char *text, void *field, struct err *err)
+{
+	uint64_t value;
+
+	if (str_to_size(text, &value) != 0)
+		return err_add(err, "\"%s\" is no size; write a number of bytes, or one with k, m or g behind it: 64k",
+		               text);
+	*(uint64_t *)field = value;
+	return 0;
+}
+
+static int duration_parse(const char *text, void *field, struct err *err)
+{
+	uint64_t value;
+
+	if (str_to_duration(text, &value) != 0)
+		return err_add(err, "\"%s\" is no duration; write a number with ms, s, m, h or d behind it: 30s", text);
+	*(uint64_t *)field = value;
+	return 0;
+}
+
+const struct conf_type conf_text = { "text", false, text_parse, text_clear };
+const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear };
+const struct conf_type conf_path = { "path", false, text_parse, text_clear };
+const struct conf_type conf_flag = { "flag", false, flag_parse, NULL };
+const struct conf_type conf_number = { "number", false, number_parse, NULL };
+const struct conf_type conf_size = { "size", false, size_parse, NULL };
+const struct conf_type conf_duration = { "duration", false, duration_parse, NULL };
+
+int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err)
+{
+	char all[256] = "";
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*field = (int)i;
+			return 0;
+		}
+		size_t len = strlen(all);
+		snprintf(all + len, sizeof(all) - len, "%s%s", len > 0 ? ", " : "", words[i]);
+	}
+	return err_add(err, "\"%s\" is none of: %s", text, all);
+}

@@ -1,0 +1,36 @@
+/* The types of option values: what a type is, and those that every program needs. */
+#ifndef BASE_CONF_TYPES_H
+#define BASE_CONF_TYPES_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or leaves it alone and adds to err
+ * why, without place or option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list
+ * type parse() is called once an item and appends; for any other also with "", which types that can be unset take for
+ * that. clear() frees and leaves zeroes. Text and path are never NULL once read, only empty. */
+struct conf_type {
+	const char *name; /* as --defaults and the manual show it: "duration" */
+	bool is_list;
+	int (*parse)(const char *text, void *field, struct err *err);
+	void (*clear)(void *field); /* NULL when there is nothing to free */
+};
+
+/* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */
+#define CONF_text     char *
+#define CONF_texts    struct str_list
+#define CONF_path     char *
+#define CONF_flag     bool
+#define CONF_number   uint64_t
+#define CONF_size     uint64_t /* bytes */
+#define CONF_duration uint64_t /* milliseconds */
+extern const struct conf_type conf_text, conf_texts, conf_path, conf_flag, conf_number, conf_size, conf_duration;
+
+/* For types that choose a word: reads one of words into *(int *)field by its index, or complains with all of them. */
+must_check int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err);
+
+#endif
