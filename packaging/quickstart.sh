@@ -151,6 +151,7 @@ start_gateway() {
 		[ -f "$web/vnc.html" ] && break
 	done
 	[ -f "$web/vnc.html" ] || die "noVNC's vnc.html is not there"
+	: >"$work/gateway.log"
 	"$gateway" --web "$web" "127.0.0.1:$port" "unix:$work/desktop.sock" 2>"$work/gateway.log" &
 	started+=($!)
 	wait_until "the gateway" gateway_listens
