@@ -1,0 +1,314 @@
+/* settings_check.c owns the sense that the settings make together, told in complaints with the line at fault.
+ * It must never change a setting, nor touch what one names: a missing file is found by building a generation. */
+#include "core/settings_check.h"
+
+#include "base/mem.h"
+#include "gate/origin.h"
+#include "net/tls.h"
+#include "proto/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HIGH_WATER_MAX (192 * 1024) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
+
+/* --- checks of listeners and certificates ----------------------------------------------------------------------- */
+
+/* A duration of which 0 would be a dead gateway rather than "never". */
+static void check_not_zero(const void *section, const char *option, uint64_t value, struct err *err)
+{
+	if (value == 0)
+		conf_complain_option(section, option, err, "must be more than 0");
+}
+
+static void check_unique_address(const struct settings *s, size_t i, size_t k, struct err *err)
+{
+	const struct address *address = &s->listens[i]->address.item[k];
+
+	if (address->kind == ADDRESS_TCP && address->port == 0)
+		return; /* the kernel will choose another port for each */
+	for (size_t j = 0; j <= i; j++) {
+		const struct address_list *list = &s->listens[j]->address;
+		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
+			if (strcmp(list->item[n].text, address->text) != 0)
+				continue;
+			conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already",
+			                     address->text, s->listens[j]->section.name);
+			return;
+		}
+	}
+}
+
+static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
+{
+	const struct listen_settings *l = s->listens[i];
+	bool unix_path = false;
+
+	if (!conf_given(l, "address"))
+		conf_complain(l, err, "has no address; write, for example, address = *:6080");
+	for (size_t k = 0; k < l->address.count; k++) {
+		check_unique_address(s, i, k, err);
+		unix_path = unix_path || (l->address.item[k].kind == ADDRESS_UNIX && l->address.item[k].name[0] == '/');
+	}
+	if (conf_given(l, "unix_mode") && !unix_path)
+		conf_complain_option(l, "unix_mode", err, "can't matter: no address is unix:/path");
+	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
+		conf_complain_option(l, "tls", err, "needs a certificate: %s",
+		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
+	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
+	if (l->backlog < 1 || l->backlog > 65535)
+		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
+}
+
+static void check_tls(const struct tls_settings *t, bool used, struct err *err)
+{
+	if (!used)
+		conf_complain(t, err, "would never be used: no listener has tls = on or tls = auto");
+	if (!conf_given(t, "certificate"))
+		conf_complain(t, err, "has no certificate; write certificate = FILE");
+	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, "client_ca"))
+		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
+	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))
+		conf_complain_option(t, "client_ca", err,
+		                     "can't matter without client_certificate = optional or required");
+	if (t->min_version == 1 && conf_given(t, "ciphers"))
+		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
+}
+
+static void check_server(const struct server_settings *server, struct err *err)
+{
+	const char *log = server->log;
+
+	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
+		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
+	if (server->workers > 256)
+		conf_complain_option(server, "workers", err, "must be at most 256");
+	if (server->resolver_threads < 1 || server->resolver_threads > 64)
+		conf_complain_option(server, "resolver_threads", err, "must be from 1 to 64");
+}
+
+/* --- checks of routes ------------------------------------------------------------------------------------------- */
+
+static bool route_is_root(const struct route_settings *r)
+{
+	return conf_given(r, "root");
+}
+
+static bool check_purpose(const struct route_settings *r, struct err *err)
+{
+	int given = conf_given(r, "target") + conf_given(r, "token_file") + conf_given(r, "root");
+
+	if (given == 0)
+		conf_complain(r, err,
+		              "leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
+	if (given > 1)
+		conf_complain(r, err, "has more than one of target, token_file and root; write a route for each");
+	return given == 1;
+}
+
+/* Options that mean something for one kind of route only. */
+static void check_idle_options(const struct route_settings *r, struct err *err)
+{
+	enum { FOR_ROOT, FOR_TARGETS, FOR_TLS };
+	static const char *const wants[] = { "root", "target or token_file", "a target of the form tls:HOST:PORT" };
+	static const struct {
+		const char *name;
+		int wants;
+	} options[] = {
+		{ "index", FOR_ROOT },
+		{ "cache_control", FOR_ROOT },
+		{ "content_security_policy", FOR_ROOT },
+		{ "origin", FOR_TARGETS },
+		{ "accept", FOR_TARGETS },
+		{ "send", FOR_TARGETS },
+		{ "subprotocol", FOR_TARGETS },
+		{ "require_subprotocol", FOR_TARGETS },
+		{ "connect_error", FOR_TARGETS },
+		{ "connect_timeout", FOR_TARGETS },
+		{ "ping_interval", FOR_TARGETS },
+		{ "pong_timeout", FOR_TARGETS },
+		{ "max_message", FOR_TARGETS },
+		{ "max_frame_rate", FOR_TARGETS },
+		{ "target_ca", FOR_TLS },
+		{ "target_name", FOR_TLS },
+		{ "target_verify", FOR_TLS },
+	};
+	bool tls = r->target.tls ||
+	           (conf_given(r, "target") && r->target.text == NULL); /* a bad target: benefit of doubt */
+	const bool has[] = { route_is_root(r), !route_is_root(r), tls };
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (conf_given(r, options[i].name) && !has[options[i].wants])
+			conf_complain_option(r, options[i].name, err, "can't matter without %s",
+			                     wants[options[i].wants]);
+	}
+}
+
+static const struct listen_settings *listen_find(const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->listens_count; i++) {
+		if (strcmp(s->listens[i]->section.name, name) == 0)
+			return s->listens[i];
+	}
+	return NULL;
+}
+
+static void check_listen_names(const struct settings *s, const struct route_settings *r, struct err *err)
+{
+	const char **names = mem_resize(NULL, s->listens_count + 1, sizeof(*names));
+	char hint[CONF_HINT_MAX];
+
+	for (size_t i = 0; i < s->listens_count; i++)
+		names[i] = s->listens[i]->section.name;
+	for (size_t i = 0; i < r->listen.count; i++) {
+		if (listen_find(s, r->listen.item[i]) != NULL)
+			continue;
+		conf_complain_option(r, "listen", err, "there is no [listen %s]%s", r->listen.item[i],
+		                     conf_hint(hint, r->listen.item[i], names, s->listens_count));
+	}
+	free(names);
+}
+
+static bool made_of(struct span s, const char *set)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
+			return false;
+	}
+	return s.n > 0;
+}
+
+static bool host_valid(const char *text)
+{
+	struct span host = settings_host(span_of(text));
+	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
+
+	if (in6)
+		return made_of(host, "0123456789abcdefABCDEF:.");
+	return made_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+}
+
+static bool path_valid(const char *path)
+{
+	bool exact;
+	struct span fixed = settings_path_prefix(path, &exact);
+
+	for (size_t i = 0; i < fixed.n; i++) {
+		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
+			return false;
+	}
+	return path[0] == '/';
+}
+
+static void check_words(const struct route_settings *r, struct err *err)
+{
+	if (!path_valid(r->path))
+		conf_complain_option(r, "path", err, "\"%s\" is no path; write /exact or /prefix/*", r->path);
+	for (size_t i = 0; i < r->host.count; i++) {
+		if (!host_valid(r->host.item[i]))
+			conf_complain_option(r, "host", err,
+			                     "\"%s\" is no host name; write it without scheme, port and '*'",
+			                     r->host.item[i]);
+	}
+	for (size_t i = 0; i < r->origin.count; i++) {
+		if (!origin_entry_valid(r->origin.item[i]))
+			conf_complain_option(r, "origin", err,
+			                     "\"%s\" is no origin; write scheme://host[:port], null or *",
+			                     r->origin.item[i]);
+	}
+	for (size_t i = 0; i < r->subprotocol.count; i++) {
+		if (!http_is_token(span_of(r->subprotocol.item[i])))
+			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows",
+			                     r->subprotocol.item[i]);
+	}
+	if (r->require_subprotocol && r->subprotocol.count == 0)
+		conf_complain_option(r, "require_subprotocol", err, "there is no subprotocol to require");
+}
+
+static void check_quantities(const struct route_settings *r, struct err *err)
+{
+	if (r->high_water > HIGH_WATER_MAX)
+		conf_complain_option(r, "high_water", err, "must be at most %dk", HIGH_WATER_MAX / 1024);
+	if (r->low_water >= r->high_water)
+		conf_complain_option(r, conf_given(r, "low_water") ? "low_water" : "high_water", err,
+		                     "low_water (%llu) must be less than high_water (%llu)",
+		                     (unsigned long long)r->low_water, (unsigned long long)r->high_water);
+	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
+	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
+	check_not_zero(r, "close_timeout", r->close_timeout, err);
+	check_not_zero(r, "linger_timeout", r->linger_timeout, err);
+}
+
+/* Empty means all. */
+static bool lists_meet(const struct str_list *a, const struct str_list *b, struct span (*key)(struct span))
+{
+	if (a->count == 0 || b->count == 0)
+		return true;
+	for (size_t i = 0; i < a->count; i++) {
+		for (size_t k = 0; k < b->count; k++) {
+			if (span_eq_nocase(key(span_of(a->item[i])), key(span_of(b->item[k]))))
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct span as_it_is(struct span s)
+{
+	return s;
+}
+
+static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
+{
+	bool hosts = (a->host.count == 0) == (b->host.count == 0) && lists_meet(&a->host, &b->host, settings_host);
+
+	return route_is_root(a) == route_is_root(b) && strcmp(a->path, b->path) == 0 && hosts &&
+	       lists_meet(&a->listen, &b->listen, as_it_is);
+}
+
+static void check_ties(const struct settings *s, size_t i, struct err *err)
+{
+	const struct route_settings *r = s->routes[i];
+
+	for (size_t k = 0; k < i; k++) {
+		const struct route_settings *other = s->routes[k];
+		if (routes_tie(other, r))
+			conf_complain(r, err, "takes the same requests as [route %s]; give one of them another path, "
+			                      "host or listen", other->section.name);
+	}
+}
+
+static void check_route(const struct settings *s, size_t i, bool whole, struct err *err)
+{
+	const struct route_settings *r = s->routes[i];
+
+	if (check_purpose(r, err)) {
+		check_idle_options(r, err);
+		check_ties(s, i, err);
+	}
+	if (whole)
+		check_listen_names(s, r, err);
+	check_words(r, err);
+	check_quantities(r, err);
+}
+
+/* --- all --------------------------------------------------------------------------------------------------------- */
+
+void settings_check(const struct settings *s, const char *where, bool whole, struct err *err)
+{
+	bool tls_used = !whole;
+
+	check_server(s->server, err);
+	if (s->listens_count == 0 && whole)
+		err_add(err, "%s: nothing to listen on: there is no section [listen NAME]", where);
+	for (size_t i = 0; i < s->listens_count; i++) {
+		check_listen(s, i, whole, err);
+		tls_used = tls_used || s->listens[i]->tls != TLS_MODE_OFF;
+	}
+	for (size_t i = 0; i < s->tls_count; i++)
+		check_tls(s->tls[i], tls_used, err);
+	if (s->routes_count == 0 && whole)
+		err_add(err, "%s: every request would be refused: there is no section [route NAME]", where);
+	for (size_t i = 0; i < s->routes_count; i++)
+		check_route(s, i, whole, err);
+}
