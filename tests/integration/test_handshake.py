@@ -773,6 +773,7 @@ def test_hs_backend_down_early_frames(gw, transport):
 OVERLOAD = """
     [server]
     max_sessions = 2
+    workers = 1
     [listen plain]
     address = 127.0.0.1:0
     [listen tls]
@@ -813,9 +814,9 @@ def test_hs_overload_drain(start_gateway, certificate, whole):
     """A request that is under way when the gateway begins to stop is told so."""
     gw = start_gateway(OVERLOAD.format(cert=certificate.cert, key=certificate.key))
     with whole.connect(gw) as opened, whole.connect(gw) as half:
-        opened.upgrade() # accepted later than, or with, the other: so both are in
+        opened.upgrade()
         half.send(request(end=b""))
-        opened.expect_echo()
+        opened.expect_echo() # by the one worker, which has seen the half before
         gw.terminate()
         opened.expect_close(1012, then_end=False)
         opened.send(close_frame(1012))
