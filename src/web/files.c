@@ -3,6 +3,8 @@
 #include "web/files.h"
 
 #include "base/mem.h"
+#include "web/conditional.h"
+#include "web/mime.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,15 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PATH_ROOM  (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
-#define DATE_ROOM  32
-#define ETAG_ROOM  64
 #define OPEN_TRIES 8
 
 struct files {
@@ -42,18 +41,17 @@ struct result {
 	bool bare;            /* the prefix itself, without the slash that makes it a directory */
 	struct found found;
 	time_t now;
-	char etag[ETAG_ROOM], modified[DATE_ROOM];
-	uint64_t offset, length;
+	struct validators validators;
+	struct file_part part;
 };
 
-/* --- the tree ------------------------------------------------------------------------------------------------------
- */
+/* --- the tree ----------------------------------------------------------------------------------------------------- */
 
 static int open_beneath(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {
-	        .flags = flags | O_CLOEXEC,
-	        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+		.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	for (int tries = 1;; tries++) {
 		long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
@@ -135,8 +133,7 @@ static int look_up(const struct files *files, const char *path, struct found *fo
 	return status;
 }
 
-/* --- from the request's path to a path in the tree ------------------------------------------------------------------
- */
+/* --- from the request's path to a path in the tree ---------------------------------------------------------------- */
 
 static bool segment_allowed(const char *segment, size_t len)
 {
@@ -153,7 +150,7 @@ static int decode_segments(struct span rest, char *out)
 {
 	while (rest.n > 0) {
 		const char *slash = memchr(rest.p, '/', rest.n);
-		struct span segment = {rest.p, slash == NULL ? rest.n : (size_t)(slash - rest.p)};
+		struct span segment = { rest.p, slash == NULL ? rest.n : (size_t)(slash - rest.p) };
 		long n = http_percent_decode(out, segment, false);
 		if (n < 0)
 			return 400;
@@ -213,8 +210,7 @@ static int find(const struct files *files, struct result *result)
 	return look_up(files, result->path, &result->found);
 }
 
-/* --- gzip ----------------------------------------------------------------------------------------------------------
- */
+/* --- gzip --------------------------------------------------------------------------------------------------------- */
 
 /* `;q=0`, `; q=0.000` and so on: the one weight that means "not at all". */
 static bool weight_is_zero(struct span parameters)
@@ -233,7 +229,7 @@ static bool weight_is_zero(struct span parameters)
 
 static bool accepts_gzip(const struct http_head *request)
 {
-	struct http_list cursor = {0};
+	struct http_list cursor = { 0 };
 	struct span element, coding;
 	bool any = false;
 	while (http_list_next(request, "Accept-Encoding", &cursor, &element)) {
@@ -273,131 +269,6 @@ static void prefer_gzip(const struct files *files, struct result *result)
 	result->found.gzip = true;
 }
 
-/* --- conditions and ranges ------------------------------------------------------------------------------------------
- */
-
-static void write_date(char out[DATE_ROOM], time_t when)
-{
-	struct tm tm;
-	out[0] = '\0';
-	if (gmtime_r(&when, &tm) != NULL && strftime(out, DATE_ROOM, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
-		out[0] = '\0';
-}
-
-/* The three forms of RFC 9110 section 5.6.7. */
-static bool read_date(struct span text, time_t *when)
-{
-	static const char *const forms[] = {
-	        "%a, %d %b %Y %H:%M:%S GMT",
-	        "%A, %d-%b-%y %H:%M:%S GMT",
-	        "%a %b %d %H:%M:%S %Y",
-	};
-	char copy[48];
-	if (text.n >= sizeof(copy))
-		return false;
-	memcpy(copy, text.p, text.n);
-	copy[text.n] = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		struct tm tm = {0};
-		const char *end = strptime(copy, forms[i], &tm);
-		if (end != NULL && *end == '\0') {
-			*when = timegm(&tm);
-			return true;
-		}
-	}
-	return false;
-}
-
-static void describe(struct result *result)
-{
-	const struct stat *st = &result->found.st;
-	snprintf(result->etag, sizeof(result->etag), "\"%" PRIx64 "-%" PRIx64 "-%lx%s\"", (uint64_t)st->st_size,
-	         (uint64_t)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec, result->found.gzip ? "-gz" : "");
-	write_date(result->modified, st->st_mtim.tv_sec < result->now ? st->st_mtim.tv_sec : result->now);
-	result->length = (uint64_t)st->st_size;
-}
-
-static bool none_match_has(const struct result *result)
-{
-	struct http_list cursor = {0};
-	struct span tag;
-	while (http_list_next(result->request, "If-None-Match", &cursor, &tag)) {
-		if (span_starts(tag, SPAN("W/")))
-			tag = span_skip(tag, 2);
-		if (span_eq(tag, span_of(result->etag)) || span_eq(tag, SPAN("*")))
-			return true;
-	}
-	return false;
-}
-
-static bool not_modified(const struct result *result)
-{
-	if (http_field(result->request, "If-None-Match") != NULL)
-		return none_match_has(result);
-	const struct http_field *since = http_field(result->request, "If-Modified-Since");
-	time_t when;
-	return since != NULL && read_date(since->value, &when) && result->found.st.st_mtim.tv_sec <= when;
-}
-
-/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range through.
- */
-static bool range_wanted(const struct result *result)
-{
-	const struct http_field *condition = http_field(result->request, "If-Range");
-	if (!span_eq(result->request->method, SPAN("GET")) || http_field_count(result->request, "Range") != 1)
-		return false;
-	if (result->length == 0)
-		return false; /* no range of nothing can be told in a Content-Range */
-	return condition == NULL || span_eq(condition->value, span_of(result->etag)) ||
-	       span_eq(condition->value, span_of(result->modified));
-}
-
-/* Digits off the front of *s; a number too large to be told stands for the largest. False when there is none. */
-static bool take_number(struct span *s, uint64_t *value)
-{
-	size_t digits = 0;
-	for (*value = 0; digits < s->n && s->p[digits] >= '0' && s->p[digits] <= '9'; digits++) {
-		uint64_t digit = (uint64_t)(s->p[digits] - '0');
-		*value = *value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *value * 10 + digit;
-	}
-	*s = span_skip(*s, digits);
-	return digits > 0;
-}
-
-/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that
- * form. */
-static bool read_range(struct span text, uint64_t size, uint64_t *first, uint64_t *last)
-{
-	if (text.n < 6 || !span_eq_nocase((struct span){text.p, 6}, SPAN("bytes=")))
-		return false;
-	text = span_trim(span_skip(text, 6));
-	bool has_first = take_number(&text, first);
-	if (text.n == 0 || text.p[0] != '-')
-		return false;
-	text = span_skip(text, 1);
-	bool has_last = take_number(&text, last);
-	if (text.n != 0 || (!has_first && !has_last) || (has_first && has_last && *last < *first))
-		return false;
-
-	if (!has_first)
-		*first = *last == 0 ? size : *last < size ? size - *last : 0;
-	if (!has_first || !has_last || *last >= size)
-		*last = size - 1;
-	return true;
-}
-
-static int apply_range(struct result *result)
-{
-	uint64_t first, last, size = result->length;
-	if (!range_wanted(result) || !read_range(http_field(result->request, "Range")->value, size, &first, &last))
-		return 200;
-	if (first >= size)
-		return 416;
-	result->offset = first;
-	result->length = last - first + 1;
-	return 206;
-}
-
 static int choose(const struct files *files, struct span prefix, struct result *result)
 {
 	const struct http_head *request = result->request;
@@ -409,64 +280,11 @@ static int choose(const struct files *files, struct span prefix, struct result *
 	if (status != 200)
 		return status;
 	prefer_gzip(files, result);
-	describe(result);
-	return not_modified(result) ? 304 : apply_range(result);
+	validators_init(&result->validators, &result->found.st, result->found.gzip, result->now);
+	return conditional_status(request, &result->validators, &result->part);
 }
 
-/* --- the answer ----------------------------------------------------------------------------------------------------
- */
-
-static const char *type_of(const char *path)
-{
-	static const struct {
-		const char *suffix, *type;
-	} types[] = {
-	        {"html", "text/html; charset=utf-8"},
-	        {"htm", "text/html; charset=utf-8"},
-	        {"js", "text/javascript; charset=utf-8"},
-	        {"mjs", "text/javascript; charset=utf-8"},
-	        {"css", "text/css; charset=utf-8"},
-	        {"txt", "text/plain; charset=utf-8"},
-	        {"md", "text/markdown; charset=utf-8"},
-	        {"csv", "text/csv; charset=utf-8"},
-	        {"json", "application/json"},
-	        {"map", "application/json"},
-	        {"webmanifest", "application/manifest+json"},
-	        {"wasm", "application/wasm"},
-	        {"xml", "application/xml"},
-	        {"xhtml", "application/xhtml+xml"},
-	        {"pdf", "application/pdf"},
-	        {"gz", "application/gzip"},
-	        {"zip", "application/zip"},
-	        {"svg", "image/svg+xml"},
-	        {"png", "image/png"},
-	        {"jpg", "image/jpeg"},
-	        {"jpeg", "image/jpeg"},
-	        {"gif", "image/gif"},
-	        {"webp", "image/webp"},
-	        {"avif", "image/avif"},
-	        {"bmp", "image/bmp"},
-	        {"ico", "image/vnd.microsoft.icon"},
-	        {"cur", "image/vnd.microsoft.icon"},
-	        {"woff", "font/woff"},
-	        {"woff2", "font/woff2"},
-	        {"ttf", "font/ttf"},
-	        {"otf", "font/otf"},
-	        {"mp3", "audio/mpeg"},
-	        {"oga", "audio/ogg"},
-	        {"ogg", "audio/ogg"},
-	        {"wav", "audio/wav"},
-	        {"mp4", "video/mp4"},
-	        {"webm", "video/webm"},
-	        {"ogv", "video/ogg"},
-	};
-	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
-	if (dot != NULL && (slash == NULL || dot > slash))
-		for (size_t i = 0; i < ARRAY_LEN(types); i++)
-			if (strcasecmp(dot + 1, types[i].suffix) == 0)
-				return types[i].type;
-	return "application/octet-stream";
-}
+/* --- the answer --------------------------------------------------------------------------------------------------- */
 
 /* What stands in the body of an answer that is no file. */
 static const char *text_of(int status)
@@ -475,13 +293,13 @@ static const char *text_of(int status)
 		int status;
 		const char *text;
 	} texts[] = {
-	        {301, "The address of this directory ends with a slash.\n"},
-	        {400, "The address of this page is malformed.\n"},
-	        {404, "There is no such page here.\n"},
-	        {405, "Only GET and HEAD can be used here.\n"},
-	        {416, "The file has no such range.\n"},
-	        {500, "The file can't be read.\n"},
-	        {503, "The gateway is too busy to open the file; try again.\n"},
+		{ 301, "The address of this directory ends with a slash.\n" },
+		{ 400, "The address of this page is malformed.\n" },
+		{ 404, "There is no such page here.\n" },
+		{ 405, "Only GET and HEAD can be used here.\n" },
+		{ 416, "The file has no such range.\n" },
+		{ 500, "The file can't be read.\n" },
+		{ 503, "The gateway is too busy to open the file; try again.\n" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].status == status)
@@ -500,8 +318,8 @@ static void put_file_fields(struct http_out *out, const struct files_options *op
 {
 	put_option(out, "Cache-Control", options->cache_control);
 	put_option(out, "Content-Security-Policy", options->content_security_policy);
-	http_out_field(out, "ETag", "%s", result->etag);
-	put_option(out, "Last-Modified", result->modified);
+	http_out_field(out, "ETag", "%s", result->validators.etag);
+	put_option(out, "Last-Modified", result->validators.modified);
 	if (result->found.gzip)
 		http_out_field(out, "Vary", "Accept-Encoding");
 	if (status == 304)
@@ -510,10 +328,10 @@ static void put_file_fields(struct http_out *out, const struct files_options *op
 	if (result->found.gzip)
 		http_out_field(out, "Content-Encoding", "gzip");
 	if (status == 206)
-		http_out_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->offset,
-		               result->offset + result->length - 1, (uint64_t)result->found.st.st_size);
-	http_out_field(out, "Content-Type", "%s", type_of(result->path));
-	http_out_field(out, "Content-Length", "%" PRIu64, result->length);
+		http_out_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->part.offset,
+		               result->part.offset + result->part.length - 1, result->validators.size);
+	http_out_field(out, "Content-Type", "%s", mime_type(result->path));
+	http_out_field(out, "Content-Length", "%" PRIu64, result->part.length);
 }
 
 static void put_text_fields(struct http_out *out, int status, const struct result *result, size_t body_len)
@@ -525,7 +343,7 @@ static void put_text_fields(struct http_out *out, int status, const struct resul
 	if (status == 405)
 		http_out_field(out, "Allow", "GET, HEAD");
 	if (status == 416)
-		http_out_field(out, "Content-Range", "bytes */%" PRIu64, (uint64_t)result->found.st.st_size);
+		http_out_field(out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
 	if (status == 503)
 		http_out_field(out, "Retry-After", "1");
 	http_out_field(out, "Cache-Control", "no-store");
@@ -536,9 +354,9 @@ static void put_text_fields(struct http_out *out, int status, const struct resul
 static void write_head(const struct files *files, const struct result *result, struct files_answer *answer)
 {
 	struct http_out out;
-	char date[DATE_ROOM];
+	char date[CONDITIONAL_DATE_MAX];
 
-	write_date(date, result->now);
+	conditional_date(date, result->now);
 	http_out_start(&out, answer->head, sizeof(answer->head), answer->status);
 	put_option(&out, "Date", date);
 	if (answer->body == NULL)
@@ -555,7 +373,7 @@ static void write_head(const struct files *files, const struct result *result, s
 void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
                   struct files_answer *answer)
 {
-	struct result result = {.request = request, .now = time(NULL), .found = {.fd = -1}};
+	struct result result = { .request = request, .now = time(NULL), .found = { .fd = -1 } };
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;
@@ -563,7 +381,7 @@ void files_answer(const struct files *files, struct span prefix, const struct ht
 	answer->body = text_of(status);
 	answer->body_len = answer->body != NULL ? strlen(answer->body) : 0;
 	answer->fd = -1;
-	answer->offset = result.offset;
+	answer->offset = result.part.offset;
 	answer->length = 0;
 	write_head(files, &result, answer);
 
@@ -571,7 +389,7 @@ void files_answer(const struct files *files, struct span prefix, const struct ht
 		answer->body = NULL;
 		answer->body_len = 0;
 	} else if (status == 200 || status == 206) {
-		answer->length = result.length;
+		answer->length = result.part.length;
 		answer->fd = result.found.fd;
 		result.found.fd = -1;
 	}

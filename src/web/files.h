@@ -36,14 +36,14 @@ void files_close(struct files *files); /* NULL is allowed */
 #define FILES_HEAD_MAX 4096 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
 
 struct files_answer {
-	int status;                 /* 200, 206, 301, 304, 400, 404, 405, 416, 500, 503 */
-	char head[FILES_HEAD_MAX];  /* a complete response head, Content-Length and Connection included */
+	int status;                /* 200, 206, 301, 304, 400, 404, 405, 416, 500, 503 */
+	char head[FILES_HEAD_MAX]; /* a complete response head, Content-Length and Connection included */
 	size_t head_len;
-	int fd;                     /* the file, now the receiver's; -1: no body from a file (HEAD, 304, errors) */
-	uint64_t offset, length;    /* what to send of it */
-	const char *body;           /* a short static text body, NULL if none; with its length in body_len */
+	int fd;                  /* the file, now the receiver's; -1: no body from a file (HEAD, 304, errors) */
+	uint64_t offset, length; /* what to send of it */
+	const char *body;        /* a short static text body, NULL if none; with its length in body_len */
 	size_t body_len;
-	bool keep_alive;            /* what the head said: false when the client wants it so, and for 400, 500 and 503 */
+	bool keep_alive; /* what the head said: false when the client wants it so, and for 400, 500 and 503 */
 };
 
 /* prefix is what the route's path has in front of the tree: for `/vnc/<anything>` it is "/vnc", for exact paths

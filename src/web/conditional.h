@@ -1,0 +1,37 @@
+/* Which part of a file a request is to get: the validators, conditions and ranges of RFC 9110 (sections 8.8, 13, 14).
+ * Pure: what it knows of the file is what stat told. */
+#ifndef WEB_CONDITIONAL_H
+#define WEB_CONDITIONAL_H
+
+#include "proto/http.h"
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define CONDITIONAL_DATE_MAX 32
+#define CONDITIONAL_ETAG_MAX 64
+
+/* What tells one state of a file from another. */
+struct validators {
+	time_t changed;
+	uint64_t size;
+	char etag[CONDITIONAL_ETAG_MAX];     /* strong: of size and mtime with nanoseconds, and of the coding */
+	char modified[CONDITIONAL_DATE_MAX]; /* never later than now; "" when the year is beyond dates */
+};
+
+void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now);
+
+struct file_part {
+	uint64_t offset, length;
+};
+
+/* Returns 304: not modified; 416: the file has no such range; 206: one range, in *part; else 200, with all of it in
+ * *part. If-None-Match goes before If-Modified-Since. A range counts if it is a single one, of a GET, and If-Range
+ * allows it. */
+int conditional_status(const struct http_head *request, const struct validators *file, struct file_part *part);
+
+/* IMF-fixdate, as in `Date`; "" when the year is beyond that. */
+void conditional_date(char out[CONDITIONAL_DATE_MAX], time_t when);
+
+#endif
