@@ -34,7 +34,6 @@ static void closing_send_close(struct session *s)
 static void closing_send_status(struct session *s, int status)
 {
 	const char *text = reason_row[s->reason].text;
-	bool head_only = s->request->head_len > 0 && span_eq(s->request->head.method, SPAN("HEAD"));
 	char buf[512];
 	struct http_out out;
 
@@ -52,7 +51,7 @@ static void closing_send_status(struct session *s, int status)
 		http_out_field(&out, "Retry-After", "5");
 	http_out_end(&out);
 	int body = snprintf(out.buf + out.len, out.cap - out.len, "%s\n", text);
-	size_t len = out.len + (head_only || body < 0 ? 0 : (size_t)body);
+	size_t len = out.len + (s->head_only || body < 0 ? 0 : (size_t)body);
 
 	s->code = (uint16_t)status;
 	if (stream_write(&s->client, out.buf, len) == STREAM_FAILED)
@@ -61,7 +60,7 @@ static void closing_send_status(struct session *s, int status)
 
 static bool closing_prefers_close(const struct session *s)
 {
-	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->request->key.p == NULL)
+	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->key.p == NULL)
 		return false;
 	int how = s->route->set->connect_error;
 	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->browser);
@@ -75,7 +74,7 @@ static void closing_refuse_by_close(struct session *s)
 		return;
 	}
 	closing_send_close(s);
-	size_t early = opening_take_early(s);
+	size_t early = opening_take_input(s);
 	if (early > 0 && relay_feed(s, s->worker->scratch, early) != REASON_NONE)
 		s->client_done = true;
 }
@@ -84,13 +83,12 @@ static void closing_refuse_by_close(struct session *s)
 static void closing_refuse(struct session *s)
 {
 	int status = reason_row[s->reason].http;
-	bool asked = s->request != NULL && s->request->len > 0;
 	if (closing_prefers_close(s)) {
 		closing_refuse_by_close(s);
 		return;
 	}
 	s->client_done = true;
-	if (status != 0 && asked)
+	if (status != 0 && s->asked)
 		closing_send_status(s, status);
 }
 

@@ -9,11 +9,10 @@
 
 #include <unistd.h>
 
-static void file_log(const struct session *s)
+static void file_log(const struct session *s, const struct http_head *head)
 {
 	if (!s->generation->settings->server->access_log)
 		return;
-	const struct http_head *head = &s->request->head;
 	char peer[ADDR_TEXT_MAX];
 	peer_format(&s->peer, peer);
 	const struct log_field fields[] = {
@@ -56,10 +55,10 @@ static enum reason file_pump(struct session *s)
 	return REASON_NONE;
 }
 
-enum reason file_start(struct session *s)
+enum reason file_start(struct session *s, const struct http_head *head)
 {
 	struct files_answer answer;
-	files_answer(s->route->files, s->route->prefix, &s->request->head, &answer);
+	files_answer(s->route->files, s->route->prefix, head, &answer);
 
 	session_enter(s, STATE_FILE);
 	stream_hold(&s->client, HOLD_STATE);
@@ -69,7 +68,7 @@ enum reason file_start(struct session *s)
 	s->file_keep_alive = answer.keep_alive;
 	s->code = (uint16_t)answer.status;
 	s->client_stall.since = 0;
-	file_log(s);
+	file_log(s, head);
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;

@@ -4,8 +4,8 @@
 
 #include "core/session.h"
 
-/* Answers the parsed request of a session whose route has a root. */
-enum reason file_start(struct session *session);
+/* Answers a request of a session whose route has a root. */
+enum reason file_start(struct session *session, const struct http_head *head);
 
 enum reason file_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason file_on_timer(struct session *session);

@@ -11,6 +11,7 @@
 #include "proto/upgrade.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -93,9 +94,8 @@ static enum reason opening_on_tls(struct session *s, enum stream_event event)
 
 enum reason opening_answer(struct session *s)
 {
-	struct request *request = s->request;
 	char response[UPGRADE_RESPONSE_MAX];
-	size_t len = upgrade_response(response, sizeof(response), request->key, request->subprotocol);
+	size_t len = upgrade_response(response, sizeof(response), s->key, s->subprotocol);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)
@@ -105,12 +105,11 @@ enum reason opening_answer(struct session *s)
 	return REASON_NONE;
 }
 
-/* What came in the same packet as the request belongs to the WebSocket stream; OPEN owns no request, so it moves. */
-size_t opening_take_early(struct session *s)
+size_t opening_take_input(struct session *s)
 {
-	const struct request *request = s->request;
-	size_t early = request->len - request->head_len;
-	memcpy(s->worker->scratch, request->buf + request->head_len, early);
+	size_t early = s->input.len;
+	if (early > 0)
+		memcpy(s->worker->scratch, s->input.buf, early);
 	return early;
 }
 
@@ -119,7 +118,7 @@ static enum reason opening_established(struct session *s)
 	enum reason reason = opening_answer(s);
 	if (reason != REASON_NONE)
 		return reason;
-	size_t early = opening_take_early(s);
+	size_t early = opening_take_input(s);
 	session_enter(s, STATE_OPEN);
 	return relay_start(s, early);
 }
@@ -176,14 +175,14 @@ static enum reason opening_on_dial(struct session *s, const struct stream *strea
 
 /* --- REQUEST -------------------------------------------------------------------------------------------------------- */
 
-static enum reason opening_find_target(struct session *s)
+static enum reason opening_find_target(struct session *s, const struct http_head *head)
 {
 	const struct route_settings *set = s->route->set;
-	if (set->token_file == NULL || set->token_file[0] == '\0') {
+	if (set->token_file[0] == '\0') {
 		s->target = &set->target;
 		return REASON_NONE;
 	}
-	switch (token_lookup(set->token_file, s->request->head.query, &s->token_target)) {
+	switch (token_lookup(set->token_file, head->query, &s->token_target)) {
 	case TOKEN_FOUND:
 		s->target = &s->token_target;
 		return REASON_NONE;
@@ -195,9 +194,8 @@ static enum reason opening_find_target(struct session *s)
 	}
 }
 
-static enum reason opening_check_origin(struct session *s)
+static enum reason opening_check_origin(struct session *s, const struct http_head *head)
 {
-	const struct http_head *head = &s->request->head;
 	size_t count = http_field_count(head, "Origin");
 	struct span origin = { NULL, 0 };
 	if (count > 0)
@@ -208,17 +206,16 @@ static enum reason opening_check_origin(struct session *s)
 	               : REASON_FORBIDDEN_ORIGIN;
 }
 
-static enum reason opening_choose_subprotocol(struct session *s)
+static enum reason opening_choose_subprotocol(struct session *s, const struct http_head *head)
 {
-	s->request->subprotocol = upgrade_subprotocol(&s->request->head, &s->route->set->subprotocol);
-	if (s->request->subprotocol.p == NULL && s->route->set->require_subprotocol)
+	s->subprotocol = upgrade_subprotocol(head, &s->route->set->subprotocol);
+	if (s->subprotocol.p == NULL && s->route->set->require_subprotocol)
 		return REASON_SUBPROTOCOL_REQUIRED;
 	return REASON_NONE;
 }
 
-static enum reason opening_match(struct session *s, bool upgrade)
+static enum reason opening_match(struct session *s, const struct http_head *head, bool upgrade)
 {
-	const struct http_head *head = &s->request->head;
 	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
 	                     &s->route)) {
 	case ROUTE_FOUND:
@@ -232,73 +229,107 @@ static enum reason opening_match(struct session *s, bool upgrade)
 	}
 }
 
-static enum reason opening_upgrade(struct session *s)
+static enum reason opening_upgrade(struct session *s, const struct http_head *head)
 {
 	enum reason reason;
-	int status = upgrade_check(&s->request->head, &s->request->key);
+	struct span key;
+	int status = upgrade_check(head, &key);
 	if (status != 0)
 		return reason_from_http(status);
-	if ((reason = opening_match(s, true)) != REASON_NONE || (reason = opening_check_origin(s)) != REASON_NONE ||
-	    (reason = opening_choose_subprotocol(s)) != REASON_NONE || (reason = opening_find_target(s)) != REASON_NONE)
+	memcpy(s->key_text, key.p, sizeof(s->key_text));
+	s->key = (struct span){ s->key_text, sizeof(s->key_text) };
+	if ((reason = opening_match(s, head, true)) != REASON_NONE ||
+	    (reason = opening_check_origin(s, head)) != REASON_NONE ||
+	    (reason = opening_choose_subprotocol(s, head)) != REASON_NONE ||
+	    (reason = opening_find_target(s, head)) != REASON_NONE)
 		return reason;
 
 	s->echo = s->target->kind == ADDRESS_ECHO;
 	return s->echo ? opening_established(s) : opening_dial(s);
 }
 
-static enum reason opening_plain(struct session *s)
+static enum reason opening_plain(struct session *s, const struct http_head *head)
 {
-	const struct http_head *head = &s->request->head;
-	if (!span_eq(head->method, SPAN("GET")) && !span_eq(head->method, SPAN("HEAD")))
+	s->head_only = span_eq(head->method, SPAN("HEAD"));
+	if (!s->head_only && !span_eq(head->method, SPAN("GET")))
 		return REASON_METHOD_NOT_ALLOWED;
-	enum reason reason = opening_match(s, false);
-	return reason != REASON_NONE ? reason : file_start(s);
+	enum reason reason = opening_match(s, head, false);
+	return reason != REASON_NONE ? reason : file_start(s, head);
 }
 
-/* A complete head, or the news that it never will be one. */
-static enum reason opening_parse(struct session *s)
+/* Keeps bytes for later, in a buffer that a whole head fits into. They may stand in that buffer already. */
+static int opening_keep(struct session *s, const char *bytes, size_t len)
 {
-	struct request *request = s->request;
-	int length = http_head_length(request->buf, request->len, &request->scanned);
-	if (length == 0)
-		return REASON_NONE;
-	if (length < 0)
-		return reason_from_http(-length);
+	if (len > 0 && s->input.buf == NULL && (s->input.buf = malloc(HTTP_HEAD_MAX)) == NULL)
+		return -1;
+	if (len > 0)
+		memmove(s->input.buf, bytes, len);
+	s->input.len = len;
+	return 0;
+}
 
-	int status = http_parse_head(&request->head, request->buf, (size_t)length);
+/* A complete head, which stands in the scratch buffer with rest bytes behind it. */
+static enum reason opening_request(struct session *s, size_t length, size_t rest)
+{
+	struct http_head *head = &s->worker->head;
+	const char *text = (const char *)s->worker->scratch;
+	s->input.scanned = 0;
+	if (opening_keep(s, text + length, rest) != 0)
+		return REASON_OUT_OF_MEMORY;
+
+	int status = http_parse_head(head, text, length);
 	if (status != 0)
 		return reason_from_http(status);
-	request->head_len = (size_t)length;
 	if (s->over_capacity)
 		return REASON_OVERLOAD;
-	return upgrade_requested(&request->head) ? opening_upgrade(s) : opening_plain(s);
+	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
+}
+
+/* len bytes of input stand in the scratch buffer: a complete head, a part, or the news that it never will be one. */
+static enum reason opening_input(struct session *s, size_t len)
+{
+	const char *text = (const char *)s->worker->scratch;
+	int length = http_head_length(text, len, &s->input.scanned);
+	s->asked = true;
+	if (length > 0)
+		return opening_request(s, (size_t)length, len - (size_t)length);
+	if (length < 0)
+		return reason_from_http(-length);
+	return opening_keep(s, text, len) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
 }
 
 static enum reason opening_read(struct session *s)
 {
-	struct request *request = s->request;
-	ssize_t n = stream_read(&s->client, request->buf + request->len, sizeof(request->buf) - request->len);
+	size_t had = opening_take_input(s);
+	if (s->input.unseen) {
+		s->input.unseen = false;
+		return opening_input(s, had);
+	}
+	ssize_t n = stream_read(&s->client, s->worker->scratch + had, HTTP_HEAD_MAX - had);
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
-	if (n == STREAM_EOF && request->len == 0)
+	if (n == STREAM_EOF && !s->asked)
 		return REASON_HTTP_DONE; /* it came, or stayed, for nothing */
 	if (n < 0)
 		return n == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
-	request->len += (size_t)n;
-	return opening_parse(s);
+	return opening_input(s, had + (size_t)n);
 }
 
+/* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
 enum reason opening_next_request(struct session *s)
 {
-	struct request *request = s->request;
-	request->len -= request->head_len;
-	memmove(request->buf, request->buf + request->head_len, request->len);
-	request->scanned = request->head_len = 0;
 	s->route = NULL;
-
+	s->asked = s->head_only = false;
+	s->input.unseen = s->input.len > 0;
+	if (!s->input.unseen) {
+		free(s->input.buf);
+		s->input.buf = NULL;
+	}
 	opening_set_deadline(s);
 	opening_enter_request(s);
-	return request->len > 0 ? opening_parse(s) : REASON_NONE;
+	if (s->input.unseen)
+		stream_wake(&s->client);
+	return REASON_NONE;
 }
 
 static enum reason opening_on_request(struct session *s, enum stream_event event)
@@ -331,7 +362,7 @@ enum reason opening_on_timer(struct session *s)
 {
 	if (s->state == STATE_DIAL)
 		return REASON_BACKEND_TIMEOUT;
-	if (s->state == STATE_REQUEST && s->request->len == 0)
+	if (s->state == STATE_REQUEST && !s->asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	return s->state == STATE_TLS ? REASON_TLS_FAILED : REASON_REQUEST_TIMEOUT;
 }

@@ -13,10 +13,10 @@ enum reason opening_start(struct session *session, int fd);
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
 
-/* Writes the 101 and makes the decoder ready; and moves what came behind the request into the worker's scratch buffer,
+/* Writes the 101 and makes the decoder ready; and copies the input that is kept into the worker's scratch buffer,
  * returning its length. Also for closing.c, which tells a browser by 101 and Close why there will be no session. */
 enum reason opening_answer(struct session *session);
-size_t opening_take_early(struct session *session);
+size_t opening_take_input(struct session *session);
 
 enum reason opening_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason opening_on_timer(struct session *session);

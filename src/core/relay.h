@@ -11,7 +11,7 @@
 
 /* Bytes of backlog a stream never exceeds. Below 256 KiB by more than an evbuffer's own header, so that the allocation
  * is not rounded up to the next power of two. */
-#define RELAY_BACKLOG_MAX ((size_t)240 * 1024)
+#define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
 
 /* A session looks after itself at least so often, ms. */
 #define RELAY_TIMER_MAX ((uint64_t)3600 * 1000)

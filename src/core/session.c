@@ -68,8 +68,8 @@ static void session_clear_step(struct session *s, enum session_state next)
 		s->file = -1;
 	}
 	if (next == STATE_OPEN || next == STATE_DEAD) {
-		free(s->request);
-		s->request = NULL;
+		free(s->input.buf);
+		s->input = (struct input){ .buf = NULL };
 	}
 }
 
@@ -116,11 +116,6 @@ static struct session *session_new(struct worker *worker, const struct arrival *
 	struct session *s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return NULL;
-	s->request = calloc(1, sizeof(*s->request));
-	if (s->request == NULL) {
-		free(s);
-		return NULL;
-	}
 	s->worker = worker;
 	s->generation = arrival->generation;
 	s->listen = arrival->listen;

@@ -18,6 +18,7 @@
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
+#include "proto/upgrade.h"
 #include "proto/ws.h"
 
 #include <event2/event_struct.h>
@@ -33,15 +34,13 @@ enum session_state {
 	STATE_COUNT
 };
 
-/* The request head while it is read and answered. What follows the head in buf belongs to the WebSocket stream or to the
- * next request. */
-struct request {
-	size_t len, scanned;
-	size_t head_len;       /* 0 until the head is complete */
-	struct http_head head;
-	struct span key;       /* Sec-WebSocket-Key */
-	struct span subprotocol;
-	char buf[HTTP_HEAD_MAX];
+/* Bytes that came and are not used yet: the beginning of a request head, or what followed one. It exists only then, so a
+ * connection that waits owns no buffer. */
+struct input {
+	char *buf;      /* NULL: nothing is kept */
+	size_t len;
+	size_t scanned; /* see http_head_length() */
+	bool unseen;    /* the next request's, and not looked at yet */
 };
 
 /* When a stream last made progress while it had something to deliver. */
@@ -65,6 +64,8 @@ struct session {
 	enum reason reason;           /* REASON_NONE until session_end() */
 	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
 	bool over_capacity;           /* to be told 503 as soon as it asked */
+	bool asked;                   /* a byte of the current request has come */
+	bool head_only;               /* the current request is a HEAD */
 	bool browser;                 /* sent an Origin */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
@@ -74,7 +75,10 @@ struct session {
 
 	struct stream client, backend;
 	struct event timer;
-	struct request *request;      /* TLS to DIAL, and FILE */
+	struct input input;           /* until OPEN */
+	struct span key;              /* Sec-WebSocket-Key, in key_text; absent until an upgrade was asked for */
+	char key_text[UPGRADE_KEY_LEN];
+	struct span subprotocol;      /* that was agreed to; one of the route's, or absent */
 	struct dial *dial;            /* DIAL, until it answered */
 	int file;                     /* FILE: descriptor of what is being sent, or -1 */
 	uint64_t file_offset, file_left;

@@ -53,6 +53,12 @@ void stream_hold(struct stream *st, enum stream_hold why)
 	st->hold |= (uint8_t)why;
 }
 
+void stream_wake(struct stream *st)
+{
+	if (st->hold == 0)
+		event_add(&st->rd, &at_once);
+}
+
 void stream_release(struct stream *st, enum stream_hold why)
 {
 	if (st->hold == 0)

@@ -113,6 +113,9 @@ void stream_set_user_timeout(struct stream *stream, uint64_t ms);
 void stream_hold(struct stream *stream, enum stream_hold why);
 void stream_release(struct stream *stream, enum stream_hold why);
 
+/* Tells STREAM_READABLE on the next turn of the loop, whether or not something came, unless the stream is held by then. */
+void stream_wake(struct stream *stream);
+
 /* Ends our direction once the backlog is out: close_notify if TLS, then FIN. Reading goes on. */
 void stream_finish(struct stream *stream);
 

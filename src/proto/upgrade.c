@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define SUBPROTOCOLS_MAX 64 /* bounds the work of looking for repeats */
-#define KEY_LEN          24
 
 enum { BAD_REQUEST = 400, NOT_ALLOWED = 405, UPGRADE_REQUIRED = 426, VERSION_UNKNOWN = 505 };
 
@@ -27,7 +26,7 @@ static bool is_base64(char c)
 /* Sixteen bytes are 21 characters and two bits; in canonical form the other four bits of the 22nd are zero. */
 static bool key_valid(struct span key)
 {
-	if (key.n != KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
+	if (key.n != UPGRADE_KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
 		return false;
 	for (size_t i = 0; i < 21; i++)
 		if (!is_base64(key.p[i]))
@@ -49,7 +48,7 @@ static bool subprotocols_valid(const struct http_head *head)
 				return false;
 		seen[count++] = element;
 	}
-	return count > 0 || !upgrade_offers_subprotocol(head);
+	return count > 0 || http_field(head, "Sec-WebSocket-Protocol") == NULL;
 }
 
 /* The only field of that name, NULL when there are none or several. */
@@ -91,25 +90,20 @@ static struct span find_offered(const struct http_head *head, struct span wanted
 struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours)
 {
 	for (size_t i = 0; i < ours->count; i++) {
-		struct span offered = find_offered(head, span_of(ours->item[i]));
-		if (offered.p != NULL)
-			return offered;
+		struct span own = span_of(ours->item[i]);
+		if (find_offered(head, own).p != NULL)
+			return own;
 	}
 	return (struct span){ NULL, 0 };
 }
 
-bool upgrade_offers_subprotocol(const struct http_head *head)
-{
-	return http_field(head, "Sec-WebSocket-Protocol") != NULL;
-}
-
 bool upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1])
 {
-	unsigned char text[KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];
+	unsigned char text[UPGRADE_KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];
 
-	assert(key.n == KEY_LEN);
-	memcpy(text, key.p, KEY_LEN);
-	memcpy(text + KEY_LEN, guid, sizeof(guid) - 1);
+	assert(key.n == UPGRADE_KEY_LEN);
+	memcpy(text, key.p, UPGRADE_KEY_LEN);
+	memcpy(text + UPGRADE_KEY_LEN, guid, sizeof(guid) - 1);
 	if (SHA1(text, sizeof(text), digest) == NULL)
 		return false;
 	return EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest)) == UPGRADE_ACCEPT_LEN;

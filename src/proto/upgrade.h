@@ -12,15 +12,16 @@
  * request is never served a file. */
 bool upgrade_requested(const struct http_head *head);
 
+#define UPGRADE_KEY_LEN 24
+
 /* Checks section 4.2.1 item by item. Returns 0 and the key (a span into the head), or the status to refuse with:
  * 405 not GET, 505 not HTTP/1.1, 426 version not 13, 400 anything else (Upgrade, Connection, Key: exactly one, canonical
  * base64 of 16 bytes; a Sec-WebSocket-Protocol list that is malformed, has an element twice, or has more than 64). */
 int upgrade_check(const struct http_head *head, struct span *key);
 
 /* Chooses the subprotocol of section 4.2.2 /subprotocol/: the first of the server's list that the client offered
- * (case-sensitive). An absent span when none fits. */
+ * (case-sensitive), as a span of that list. An absent span when none fits. */
 struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours);
-bool upgrade_offers_subprotocol(const struct http_head *head);
 
 #define UPGRADE_ACCEPT_LEN 28
 /* Sec-WebSocket-Accept for a checked key; NUL-terminated. Returns false when libcrypto has no memory for SHA-1. */
