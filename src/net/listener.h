@@ -17,12 +17,12 @@ struct listener;
 
 struct listener_options {
 	int backlog;
-	mode_t unix_mode;      /* of a UNIX socket that is created, from its first moment on */
+	mode_t unix_mode; /* of a UNIX socket that is created, from its first moment on */
 };
 
 enum listener_trouble {
-	LISTENER_PAUSED,       /* accept failed for want of descriptors or memory (errno in error); a pause of 100 to
-	                          500 ms begins. Told at most once a second. */
+	LISTENER_PAUSED, /* accept failed for want of descriptors or memory (errno in error); a pause of 100 to
+	                    500 ms begins. Told at most once a second. */
 };
 
 struct listener_ops {
@@ -32,23 +32,8 @@ struct listener_ops {
 	void (*trouble)(void *arg, struct listener *listener, enum listener_trouble trouble, int error);
 };
 
-/* Binds and listens, without accepting yet. A name that resolves to several addresses, and `*`, yield one listener
- * that covers them all (`*` is one dual-stack socket, or IPv4 alone where the host has no IPv6; `[::]` and every
- * other IPv6 address is IPv6 alone, so that 0.0.0.0 and [::] can be listened on side by side). Of a name's addresses
- * those that this host does not have are passed over, as long as one remains. TCP: SO_REUSEADDR and the options of
- * net/tcp.h are set here, once, because accepted sockets inherit them. May block on a look-up.
- *
- * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a
- * regular file, a symbolic link) is refused. The file is removed again by listener_free, unless another one has taken
- * its place. The umask belongs to the whole process: call this on the main thread only, and nowhere else create files
- * at the same time.
- *
- * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
- * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. The listener has
- * duplicates: the originals stay open (close-on-exec) and the variables stay set, so that a later listener finds them
- * again.
- *
- * NULL and a complaint that names the address and the cause on failure. */
+/* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. The
+ * main thread only, because of the umask. NULL and a complaint that names the address and the cause on failure. */
 struct listener *listener_new(const struct address *address, const struct listener_options *options,
                               struct err *err) must_check;
 
@@ -56,8 +41,8 @@ struct listener *listener_new(const struct address *address, const struct listen
 must_check int listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops,
                               void *arg);
 
-void listener_stop(struct listener *listener);  /* stops accepting, on base's thread; what waits in the backlog stays */
-void listener_free(struct listener *listener);  /* stops, closes, removes the socket file; NULL is allowed */
+void listener_stop(struct listener *listener); /* stops accepting, on base's thread; what waits in the backlog stays */
+void listener_free(struct listener *listener); /* stops, closes, removes the socket file; NULL is allowed */
 
 const char *listener_text(const struct listener *listener); /* the address's canonical text */
 

@@ -1,0 +1,344 @@
+/* bind.c owns how listening sockets come to be, and which socket file is ours to remove.
+ * It must never accept a connection, nor remove a file that it did not make. */
+#include "net/bind.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
+
+/* What is being built, as it was asked for, and where to complain. */
+struct build {
+	struct bound *bound;
+	const struct address *address;
+	int backlog;
+	mode_t unix_mode;
+	struct err *err;
+};
+
+/* --- complaints --------------------------------------------------------------------------------------------------- */
+
+static const char *hint_of(int error, uint16_t port)
+{
+	if (error == EACCES && port != 0 && port < 1024)
+		return " (ports under 1024 need root or CAP_NET_BIND_SERVICE)";
+	if (error == EADDRNOTAVAIL)
+		return " (this host does not have that address)";
+	return "";
+}
+
+static int complain(const struct build *b, int error)
+{
+	return err_add(b->err, "cannot listen on %s: %s", b->address->text, strerror(error));
+}
+
+static int complain_tcp(const struct build *b, const struct addrinfo *at, int error)
+{
+	char text[ADDR_TEXT_MAX];
+	const struct sockaddr_in *in = (const void *)at->ai_addr; /* sin6_port is at the same place */
+	const char *hint = hint_of(error, ntohs(in->sin_port));
+
+	addr_format(at->ai_addr, at->ai_addrlen, text);
+	if (strcmp(text, b->address->text) == 0 || b->address->text[0] == '*')
+		return err_add(b->err, "cannot listen on %s: %s%s", b->address->text, strerror(error), hint);
+	return err_add(b->err, "cannot listen on %s (%s): %s%s", b->address->text, text, strerror(error), hint);
+}
+
+/* --- sockets in general ------------------------------------------------------------------------------------------- */
+
+static void adopt(struct bound *bound, int fd)
+{
+	bound->fd = mem_resize(bound->fd, bound->count + 1, sizeof(*bound->fd));
+	bound->fd[bound->count++] = fd;
+}
+
+static int set_flag(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* --- TCP ---------------------------------------------------------------------------------------------------------- */
+
+static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, int backlog)
+{
+	if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+		return -1;
+	if (at->ai_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
+		return -1;
+	if (tcp_set_options(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
+		return -1;
+	return listen(fd, backlog);
+}
+
+/* Returns 0 or the errno. */
+static int open_tcp(const struct build *b, const struct addrinfo *at, bool dual_stack)
+{
+	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	if (bind_tcp(fd, at, dual_stack, b->backlog) != 0) {
+		int error = errno;
+		close(fd);
+		return error;
+	}
+	adopt(b->bound, fd);
+	return 0;
+}
+
+/* What a host without the address family, or without an address of it, answers. */
+static bool is_missing_family(int error)
+{
+	return error == EAFNOSUPPORT || error == EADDRNOTAVAIL || error == EPROTONOSUPPORT;
+}
+
+static int open_any(const struct build *b, uint16_t port)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) }; /* INADDR_ANY is 0 */
+	struct addrinfo v6 = { .ai_family = AF_INET6, .ai_addr = (void *)&in6, .ai_addrlen = sizeof(in6) };
+	struct addrinfo v4 = { .ai_family = AF_INET, .ai_addr = (void *)&in, .ai_addrlen = sizeof(in) };
+
+	int error = open_tcp(b, &v6, true);
+	if (is_missing_family(error))
+		error = open_tcp(b, &v4, false);
+	return error == 0 ? 0 : complain_tcp(b, &v4, error);
+}
+
+/* The hosts file may name one address twice. */
+static bool seen_before(const struct addrinfo *first, const struct addrinfo *at)
+{
+	for (; first != at; first = first->ai_next)
+		if (first->ai_addrlen == at->ai_addrlen && memcmp(first->ai_addr, at->ai_addr, at->ai_addrlen) == 0)
+			return true;
+	return false;
+}
+
+static int open_all(const struct build *b, const struct addrinfo *all)
+{
+	const struct addrinfo *missing = NULL;
+	int missing_error = 0;
+
+	for (const struct addrinfo *at = all; at != NULL; at = at->ai_next) {
+		int error = seen_before(all, at) ? 0 : open_tcp(b, at, false);
+		if (error == 0)
+			continue;
+		if (!is_missing_family(error))
+			return complain_tcp(b, at, error);
+		missing = at;
+		missing_error = error;
+	}
+	/* "localhost" has two addresses even where the host has but one of them. */
+	return b->bound->count > 0 ? 0 : complain_tcp(b, missing, missing_error);
+}
+
+static int open_host(const struct build *b)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo *all;
+	char port[8];
+
+	if (b->address->host == NULL)
+		return open_any(b, b->address->port);
+	snprintf(port, sizeof(port), "%u", b->address->port);
+	int failure = getaddrinfo(b->address->host, port, &hints, &all);
+	if (failure == EAI_SYSTEM)
+		return complain(b, errno);
+	if (failure != 0)
+		return err_add(b->err, "cannot listen on %s: %s", b->address->text, gai_strerror(failure));
+	int result = open_all(b, all);
+	freeaddrinfo(all);
+	return result;
+}
+
+/* --- UNIX --------------------------------------------------------------------------------------------------------- */
+
+/* Returns 0 when nobody listens on the socket file any more, else the errno that says why it must stay. */
+static int test_stale(const struct sockaddr_un *sa, socklen_t len)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	int error = connect(fd, (const void *)sa, len) == 0 ? EADDRINUSE : errno;
+	close(fd);
+	if (error == ECONNREFUSED)
+		return 0;
+	return error == EAGAIN ? EADDRINUSE : error; /* a full backlog is somebody's */
+}
+
+static int make_room(const struct build *b, const struct sockaddr_un *sa, socklen_t len)
+{
+	struct stat st;
+
+	if (lstat(sa->sun_path, &st) != 0)
+		return errno == ENOENT ? 0 : complain(b, errno);
+	if (!S_ISSOCK(st.st_mode))
+		return err_add(b->err, "cannot listen on %s: the file exists and is not a socket", b->address->text);
+	int error = test_stale(sa, len);
+	if (error != 0)
+		return complain(b, error);
+	return unlink(sa->sun_path) == 0 || errno == ENOENT ? 0 : complain(b, errno);
+}
+
+/* The mode must be right from the first moment on; fchmod() on a socket does not reach its file. */
+static int bind_with_mode(int fd, const struct sockaddr_un *sa, socklen_t len, mode_t mode)
+{
+	mode_t before = umask(~mode & 0777);
+	int result = bind(fd, (const void *)sa, len);
+	int error = errno;
+
+	umask(before);
+	errno = error;
+	return result;
+}
+
+/* From the moment of the bind on the file is ours, and goes with the socket. */
+static int own_file(struct bound *bound, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0)
+		return -1;
+	bound->path = mem_strdup(path);
+	bound->dev = st.st_dev;
+	bound->ino = st.st_ino;
+	return 0;
+}
+
+static int open_unix(const struct build *b)
+{
+	struct sockaddr_un sa;
+	socklen_t len = address_unix_sockaddr(b->address, &sa);
+	bool is_file = sa.sun_path[0] != '\0';
+
+	if (is_file && make_room(b, &sa, len) != 0)
+		return -1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return complain(b, errno);
+	adopt(b->bound, fd);
+	if (bind_with_mode(fd, &sa, len, b->unix_mode) != 0)
+		return complain(b, errno);
+	if (is_file && own_file(b->bound, sa.sun_path) != 0)
+		return complain(b, errno);
+	return listen(fd, b->backlog) == 0 ? 0 : complain(b, errno);
+}
+
+/* --- inherited ---------------------------------------------------------------------------------------------------- */
+
+static int int_option(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+}
+
+/* The original stays open, so that a later reload finds it again whatever becomes of this one. */
+static int inherit_one(const struct build *b, int inherited)
+{
+	if (int_option(inherited, SO_TYPE) != SOCK_STREAM || int_option(inherited, SO_ACCEPTCONN) != 1)
+		return err_add(b->err, "cannot listen on %s: descriptor %d is not a listening stream socket",
+		               b->address->text, inherited);
+
+	int fd = fcntl(inherited, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
+	if (fd < 0)
+		return complain(b, errno);
+	adopt(b->bound, fd);
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0)
+		return complain(b, errno);
+	if (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_options(fd) != 0)
+		return complain(b, errno);
+	return 0;
+}
+
+static uint64_t number_from_environment(const char *name, uint64_t max)
+{
+	const char *text = getenv(name);
+	uint64_t value;
+
+	return text != NULL && str_to_number(text, 0, max, &value) == 0 ? value : 0;
+}
+
+static int open_inherited(const struct build *b)
+{
+	uint64_t count = number_from_environment("LISTEN_FDS", INT32_MAX - LISTEN_FDS_START);
+	const char *names = getenv("LISTEN_FDNAMES");
+	struct span rest = span_of(names), name;
+
+	if (count == 0 || number_from_environment("LISTEN_PID", INT32_MAX) != (uint64_t)getpid())
+		return err_add(b->err,
+		               "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
+		               b->address->text);
+	for (int i = 0; i < (int)count; i++) {
+		if (names == NULL || !span_next(&rest, ':', &name))
+			name = SPAN("unknown"); /* what sd_listen_fds_with_names(3) calls them */
+		if (span_eq(name, span_of(b->address->name)) && inherit_one(b, LISTEN_FDS_START + i) != 0)
+			return -1;
+	}
+	if (b->bound->count > 0)
+		return 0;
+	return err_add(b->err, "cannot listen on %s: no socket of that name was passed (LISTEN_FDNAMES is \"%s\")",
+	               b->address->text, names == NULL ? "" : names);
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
+
+static int open_address(const struct build *b)
+{
+	switch (b->address->kind) {
+	case ADDRESS_TCP:
+		return open_host(b);
+	case ADDRESS_UNIX:
+		return open_unix(b);
+	case ADDRESS_FD:
+		return open_inherited(b);
+	case ADDRESS_ECHO:
+		break;
+	}
+	return err_add(b->err, "cannot listen on %s", b->address->text);
+}
+
+int bind_open(struct bound *bound, const struct address *address, int backlog, mode_t unix_mode, struct err *err)
+{
+	struct build b = { bound, address, backlog, unix_mode, err };
+
+	*bound = (struct bound){ .fd = NULL };
+	if (open_address(&b) == 0)
+		return 0;
+	bind_close(bound);
+	return -1;
+}
+
+static void remove_own_file(const struct bound *bound)
+{
+	struct stat st;
+
+	if (bound->path == NULL || lstat(bound->path, &st) != 0)
+		return;
+	if (st.st_dev == bound->dev && st.st_ino == bound->ino)
+		unlink(bound->path); /* may fail once privileges are gone; the next start finds it stale */
+}
+
+void bind_close(struct bound *bound)
+{
+	remove_own_file(bound);
+	for (size_t i = 0; i < bound->count; i++)
+		close(bound->fd[i]);
+	free(bound->fd);
+	free(bound->path);
+	*bound = (struct bound){ .fd = NULL };
+}

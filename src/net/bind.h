@@ -1,0 +1,45 @@
+/* Makes the listening sockets of one address: bound, or inherited from the service manager. */
+#ifndef NET_BIND_H
+#define NET_BIND_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "net/addr.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Listening, non-blocking, close-on-exec. */
+struct bound {
+	int *fd;
+	size_t count;
+
+	/* The socket file we made, NULL if there is none. Another one may stand in its place by the time we go. */
+	char *path;
+	dev_t dev;
+	ino_t ino;
+};
+
+/* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns
+ * -1, having opened nothing. unix_mode is that of a UNIX socket file that is created, from its first moment on.
+ *
+ * A name that resolves to several addresses, and `*`, yield sockets that cover them all (`*` is one dual-stack socket,
+ * or IPv4 alone where the host has no IPv6; `[::]` and every other IPv6 address is IPv6 alone, so that 0.0.0.0 and
+ * [::] can be listened on side by side). Of a name's addresses those that this host does not have are passed over, as
+ * long as one remains. TCP: SO_REUSEADDR and the options of net/tcp.h are set here, once, because accepted sockets
+ * inherit them. May block on a look-up.
+ *
+ * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular
+ * file, a symbolic link) is refused. The umask belongs to the whole process: call this on the main thread only, and
+ * nowhere else create files at the same time.
+ *
+ * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
+ * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. These are duplicates: the
+ * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
+must_check int bind_open(struct bound *bound, const struct address *address, int backlog, mode_t unix_mode,
+                         struct err *err);
+
+/* Closes them, and removes the socket file unless another one has taken its place. */
+void bind_close(struct bound *bound);
+
+#endif
