@@ -1,24 +1,19 @@
-/* tls.c owns the TLS contexts: what they load, what they allow, which one a server name gets, and failures in words.
- * It must never touch a descriptor or an event, and never ask anybody for a passphrase. */
+/* tls.c owns the TLS contexts: what an identity loads, which one a server name gets, and what a backend must prove.
+ * It must never touch a descriptor or an event, and never build a context around tls_context_new(). */
 #include "net/tls.h"
 
 #include "base/mem.h"
+#include "net/tls_context.h"
+#include "net/tls_reason.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-
-#define AEAD_SUITES "ECDHE+AESGCM:ECDHE+CHACHA20"
-#define OPTIONS                                                                                                        \
-	(SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
-#define MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
 struct tls_server {
 	SSL_CTX **ctx; /* one an identity; each carries the whole policy of it */
@@ -29,156 +24,6 @@ struct tls_client {
 	SSL_CTX *ctx;
 	char *server_name; /* for SNI; NULL when the backend is named by its IP address */
 };
-
-/* --- failures in words -------------------------------------------------------------------------------------------- */
-
-static const struct {
-	int lib;
-	int reason;
-	const char *words;
-} causes[] = {
-	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, "nothing of that kind in PEM form in it" },
-	{ ERR_LIB_PEM, PEM_R_BAD_BASE64_DECODE, "damaged PEM block" },
-	{ ERR_LIB_PEM, PEM_R_BAD_END_LINE, "damaged PEM block" },
-	{ ERR_LIB_PEM, PEM_R_SHORT_HEADER, "damaged PEM block" },
-	{ ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND, "nothing of that kind in PEM form in it" },
-	{ ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, "the certificate's key is too short to be secure" },
-	{ ERR_LIB_SSL, SSL_R_CA_KEY_TOO_SMALL, "a key in the chain is too short to be secure" },
-	{ ERR_LIB_SSL, SSL_R_CA_MD_TOO_WEAK, "a signature in the chain is too weak" },
-	{ ERR_LIB_SSL, SSL_R_NO_CIPHER_MATCH, "no such cipher suite" },
-	{ ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING, "peer ended the connection without close_notify" },
-	{ ERR_LIB_SSL, SSL_R_HTTP_REQUEST, "peer speaks plain HTTP instead of TLS" },
-	{ ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER, "peer does not speak TLS" },
-	{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL, "peer's TLS version is not allowed" },
-	{ ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER, "no cipher suite in common" },
-	{ ERR_LIB_SSL, SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "client sent no certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, "peer found no parameters in common" },
-	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, "peer does not allow our TLS version" },
-	{ ERR_LIB_SSL, SSL_R_TLSV1_ALERT_UNKNOWN_CA, "peer does not trust our certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, "peer refused our certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN, "peer refused our certificate" },
-	{ ERR_LIB_SSL, SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, "peer found our certificate expired" },
-	{ ERR_LIB_SSL, SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, "peer requires a client certificate" },
-};
-
-static const char *cause_words(unsigned long error)
-{
-	for (size_t i = 0; i < ARRAY_LEN(causes); i++)
-		if (ERR_GET_LIB(error) == causes[i].lib && ERR_GET_REASON(error) == causes[i].reason)
-			return causes[i].words;
-	if (ERR_SYSTEM_ERROR(error))
-		return strerror(ERR_GET_REASON(error));
-	return ERR_reason_error_string(error);
-}
-
-/* The oldest entry is where it began; later ones only say who called whom. Empties the queue. */
-static const char *queued_cause(const char *otherwise)
-{
-	unsigned long error = ERR_get_error();
-	const char *words = error != 0 ? cause_words(error) : NULL;
-
-	ERR_clear_error();
-	return words != NULL ? words : otherwise;
-}
-
-void tls_reason(const SSL *ssl, char *out, size_t cap)
-{
-	long verify = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
-	bool notified = ssl != NULL && (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
-	unsigned long error = ERR_peek_error();
-	bool unverified = ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED;
-	const char *words = queued_cause(notified ? "peer ended TLS" : "connection lost");
-
-	if (unverified && verify != X509_V_OK)
-		snprintf(out, cap, "peer's certificate: %s", X509_verify_cert_error_string(verify));
-	else
-		snprintf(out, cap, "%s", words);
-}
-
-static int complain(const char *where, const char *option, const char *file, const char *cause, struct err *err)
-{
-	return err_add(err, "%s %s %s: %s", where, option, file, cause);
-}
-
-static const char *errno_words(void)
-{
-	return errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : strerror(errno);
-}
-
-/* OpenSSL's own words for a file it can't open would name neither the file nor the option. */
-static FILE *open_pem(const char *where, const char *option, const char *path, struct err *err)
-{
-	struct stat st;
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL) {
-		complain(where, option, path, errno_words(), err);
-		return NULL;
-	}
-	if (fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode)) {
-		complain(where, option, path, "is a directory", err);
-		fclose(file);
-		return NULL;
-	}
-	return file;
-}
-
-static int check_pem(const char *where, const char *option, const char *path, struct err *err)
-{
-	FILE *file = open_pem(where, option, path, err);
-
-	if (file == NULL)
-		return -1;
-	fclose(file);
-	return 0;
-}
-
-/* --- what every context has --------------------------------------------------------------------------------------- */
-
-/* A daemon has nobody to ask. asked, when given, remembers that a passphrase would have been needed. */
-static int refuse_passphrase(char *buf, int size, int writing, void *asked)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	if (asked != NULL)
-		*(bool *)asked = true;
-	return -1;
-}
-
-static SSL_CTX *context_new(const SSL_METHOD *method, const char *where, struct err *err)
-{
-	ERR_clear_error();
-	SSL_CTX *ctx = SSL_CTX_new(method);
-	if (ctx == NULL) {
-		err_add(err, "%s: %s", where, queued_cause("out of memory"));
-		return NULL;
-	}
-	SSL_CTX_set_options(ctx, OPTIONS);
-	SSL_CTX_set_mode(ctx, MODES);
-	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_max_proto_version(ctx, 0);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_max_early_data(ctx, 0);
-	SSL_CTX_set_default_passwd_cb(ctx, refuse_passphrase);
-	if (SSL_CTX_set_cipher_list(ctx, AEAD_SUITES) != 1) {
-		err_add(err, "%s: %s", where, queued_cause("no cipher suites"));
-		SSL_CTX_free(ctx);
-		return NULL;
-	}
-	return ctx;
-}
-
-/* Whoever trusts a certificate by naming its file means that one, not only the root above it. */
-static int trust_file(SSL_CTX *ctx, const char *where, const char *option, const char *path, struct err *err)
-{
-	if (check_pem(where, option, path, err) != 0)
-		return -1;
-	if (SSL_CTX_load_verify_file(ctx, path) != 1)
-		return complain(where, option, path, queued_cause("not a PEM file of certificates"), err);
-	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
-	return 0;
-}
 
 /* --- one identity ------------------------------------------------------------------------------------------------- */
 
@@ -205,10 +50,11 @@ static void warn_dates(const X509 *leaf, const struct tls_identity *id, struct e
 
 static int load_certificate(SSL_CTX *ctx, const struct tls_identity *id, struct err *err, struct err *warnings)
 {
-	if (check_pem(id->where, "certificate", id->certificate, err) != 0)
+	if (tls_pem_check(id->where, "certificate", id->certificate, err) != 0)
 		return -1;
 	if (SSL_CTX_use_certificate_chain_file(ctx, id->certificate) != 1)
-		return complain(id->where, "certificate", id->certificate, queued_cause("not a PEM certificate"), err);
+		return tls_complain(id->where, "certificate", id->certificate,
+		                    tls_queued_cause("not a PEM certificate"), err);
 	warn_dates(SSL_CTX_get0_certificate(ctx), id, warnings);
 	return 0;
 }
@@ -216,17 +62,20 @@ static int load_certificate(SSL_CTX *ctx, const struct tls_identity *id, struct 
 static EVP_PKEY *read_key(const struct tls_identity *id, const char *path, struct err *err)
 {
 	bool asked = false;
-	FILE *file = open_pem(id->where, "key", path, err);
+	FILE *file = tls_pem_open(id->where, "key", path, err);
 
 	if (file == NULL)
 		return NULL;
-	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, refuse_passphrase, &asked);
+	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, tls_refuse_passphrase, &asked);
 	fclose(file);
 	if (key == NULL && asked)
-		complain(id->where, "key", path, "is protected by a passphrase, and there is nobody to ask; store it without", err);
+		tls_complain(id->where, "key", path,
+		             "is protected by a passphrase, and there is nobody to ask; store it without", err);
 	else if (key == NULL)
-		complain(id->where, "key", path, given(id->key) ? "no private key in PEM form in it"
-		         : "no private key in PEM form in it; is it in a file of its own?", err);
+		tls_complain(id->where, "key", path,
+		             given(id->key) ? "no private key in PEM form in it"
+		                            : "no private key in PEM form in it; is it in a file of its own?",
+		             err);
 	ERR_clear_error();
 	return key;
 }
@@ -240,9 +89,9 @@ static int load_key(SSL_CTX *ctx, const struct tls_identity *id, struct err *err
 	if (key == NULL)
 		return -1;
 	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
-		result = complain(id->where, "key", path, "key does not belong to the certificate", err);
+		result = tls_complain(id->where, "key", path, "key does not belong to the certificate", err);
 	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
-		result = complain(id->where, "key", path, queued_cause("unusable"), err);
+		result = tls_complain(id->where, "key", path, tls_queued_cause("unusable"), err);
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return result;
@@ -261,11 +110,12 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 		return 0;
 	if (!given(id->client_ca))
 		return err_add(err, "%s client_ca: needed to check client certificates", id->where);
-	if (trust_file(ctx, id->where, "client_ca", id->client_ca, err) != 0)
+	if (tls_context_trust(ctx, id->where, "client_ca", id->client_ca, err) != 0)
 		return -1;
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(id->client_ca);
 	if (names == NULL)
-		return complain(id->where, "client_ca", id->client_ca, queued_cause("not a PEM file of certificates"), err);
+		return tls_complain(id->where, "client_ca", id->client_ca,
+		                    tls_queued_cause("not a PEM file of certificates"), err);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	return 0;
 }
@@ -303,17 +153,17 @@ static int load_ciphers(SSL_CTX *ctx, const struct tls_identity *id, struct err 
 	int result = 0;
 
 	if (given(id->ciphersuites) && SSL_CTX_set_ciphersuites(ctx, id->ciphersuites) != 1)
-		result = complain(id->where, "ciphersuites", id->ciphersuites, queued_cause(unknown), err);
+		result = tls_complain(id->where, "ciphersuites", id->ciphersuites, tls_queued_cause(unknown), err);
 	if (!given(id->ciphers))
 		return result;
 	if (SSL_CTX_set_cipher_list(ctx, id->ciphers) != 1)
-		return complain(id->where, "ciphers", id->ciphers, queued_cause(unknown), err);
+		return tls_complain(id->where, "ciphers", id->ciphers, tls_queued_cause(unknown), err);
 	return keep_aead(ctx, id, err, warnings) != 0 ? -1 : result;
 }
 
 /* Offering h2 alone is no reason to refuse: such a client may well speak HTTP/1.1 when nothing was chosen. */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
-                   unsigned inlen, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen,
+                   void *arg)
 {
 	static const char wanted[] = "http/1.1";
 
@@ -332,7 +182,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
 /* index becomes the session id context: a ticket of one identity is nothing to another, which may ask for more. */
 static SSL_CTX *identity_new(const struct tls_identity *id, size_t index, struct err *err, struct err *warnings)
 {
-	SSL_CTX *ctx = context_new(TLS_server_method(), id->where, err);
+	SSL_CTX *ctx = tls_context_new(TLS_server_method(), id->where, err);
 	if (ctx == NULL)
 		return NULL;
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
@@ -389,7 +239,8 @@ static SSL_CTX *context_for(const struct tls_server *server, struct span name)
 
 	for (size_t pass = 0; pass < ARRAY_LEN(flags); pass++)
 		for (size_t i = 0; i < server->count; i++)
-			if (X509_check_host(SSL_CTX_get0_certificate(server->ctx[i]), name.p, name.n, flags[pass], NULL) == 1)
+			if (X509_check_host(SSL_CTX_get0_certificate(server->ctx[i]), name.p, name.n, flags[pass],
+			                    NULL) == 1)
 				return server->ctx[i];
 	return server->ctx[0];
 }
@@ -476,16 +327,17 @@ static bool is_ip(const char *name)
 static int client_verify(SSL_CTX *ctx, const char *where, const char *ca, const char *name, struct err *err)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
-	int named = is_ip(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
+	int named =
+	        is_ip(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
 
 	if (name[0] == '\0' || named != 1)
 		return err_add(err, "%s: \"%s\" is no name that a certificate could be checked against", where, name);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (given(ca))
-		return trust_file(ctx, where, "target_ca", ca, err);
+		return tls_context_trust(ctx, where, "target_ca", ca, err);
 	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return err_add(err, "%s: the system's certificates: %s", where, queued_cause("can't be loaded"));
+		return err_add(err, "%s: the system's certificates: %s", where, tls_queued_cause("can't be loaded"));
 	return 0;
 }
 
@@ -497,7 +349,7 @@ struct tls_client *tls_client_new(const char *where, const char *ca, const char 
 
 	if (bare[0] != '\0' && !is_ip(bare))
 		client->server_name = mem_strdup(bare);
-	client->ctx = context_new(TLS_client_method(), where, err);
+	client->ctx = tls_context_new(TLS_client_method(), where, err);
 	if (client->ctx == NULL || (verify && client_verify(client->ctx, where, ca, bare, err) != 0)) {
 		tls_client_free(client);
 		client = NULL;

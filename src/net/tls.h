@@ -17,15 +17,15 @@ enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS
 
 /* One certificate and the policy for the names it is for. */
 struct tls_identity {
-	const char *where;            /* for complaints: `[tls example]` */
-	const char *certificate;      /* PEM, leaf first, then the chain */
-	const char *key;              /* PEM; NULL: in the certificate's file */
-	const char *client_ca;        /* PEM; needed unless client_certificate is off */
+	const char *where;       /* for complaints: `[tls example]` */
+	const char *certificate; /* PEM, leaf first, then the chain */
+	const char *key;         /* PEM; NULL: in the certificate's file */
+	const char *client_ca;   /* PEM; needed unless client_certificate is off */
 	enum tls_client_certificate client_certificate;
 	bool tls13_only;
-	const char *ciphers;          /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
-	const char *ciphersuites;     /* TLS 1.3, NULL or "": the library's */
-	bool tickets;                 /* stateless session resumption */
+	const char *ciphers;      /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
+	const char *ciphersuites; /* TLS 1.3, NULL or "": the library's */
+	bool tickets;             /* stateless session resumption */
 };
 
 struct tls_server; /* immutable; shared by all threads */
@@ -38,20 +38,18 @@ struct tls_server; /* immutable; shared by all threads */
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
                                   struct err *warnings) must_check;
 void tls_server_free(struct tls_server *server); /* every SSL made from it must be gone; NULL is allowed */
-SSL *tls_server_ssl(const struct tls_server *server) must_check; /* a new connection's SSL, accept state set; NULL: out of memory */
+
+/* A new connection's SSL, accept state set; NULL: out of memory. */
+SSL *tls_server_ssl(const struct tls_server *server) must_check;
 
 struct tls_client; /* for backends */
 
-/* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root. name:
- * what the certificate must be for and what SNI asks for (a number is checked as an IP address and sends no SNI).
+/* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root.
+ * name: what the certificate must be for and what SNI asks for (a number is checked as an IP address and sends no SNI).
  * verify = false skips the check of chain and name. */
 struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify,
                                   struct err *err) must_check;
 void tls_client_free(struct tls_client *client);
 SSL *tls_client_ssl(const struct tls_client *client) must_check; /* connect state set */
-
-/* Why a handshake or a connection failed, in a few words, from this thread's error queue (emptied by it) and the SSL's
- * verify result; never empty. */
-void tls_reason(const SSL *ssl, char *out, size_t cap);
 
 #endif

@@ -1,6 +1,7 @@
 /* TLS contexts as a peer meets them: each test does handshakes through memory against clients and servers made here.
  * The certificates are made anew for every run. */
 #include "net/tls.h"
+#include "net/tls_reason.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -192,6 +193,13 @@ struct meeting {
 	bool ok;                 /* both are through, and a byte came across in each direction */
 };
 
+/* By the oldest error of the queue; the rest only says who called whom. */
+static void explain(const SSL *ssl, char *why, size_t cap)
+{
+	tls_reason(ssl, ERR_get_error(), why, cap);
+	ERR_clear_error();
+}
+
 static bool step(SSL *ssl, char *why, size_t cap)
 {
 	ERR_clear_error();
@@ -199,7 +207,7 @@ static bool step(SSL *ssl, char *why, size_t cap)
 	int error = SSL_get_error(ssl, n);
 	if (n == 1 || error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return true;
-	tls_reason(ssl, why, cap);
+	explain(ssl, why, cap);
 	return false;
 }
 
@@ -210,7 +218,7 @@ static bool crosses(SSL *from, SSL *to, char *why, size_t cap)
 	ERR_clear_error();
 	if (SSL_write(from, &byte, 1) == 1 && SSL_read(to, &byte, 1) == 1)
 		return true;
-	tls_reason(to, why, cap);
+	explain(to, why, cap);
 	return false;
 }
 
@@ -925,15 +933,15 @@ static void reasons_are_never_empty(void **state)
 	char why[16];
 	(void)state;
 
-	tls_reason(NULL, why, sizeof(why));
+	explain(NULL, why, sizeof(why));
 	assert_string_equal(why, "connection lost");
 	ERR_raise(ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER);
 	ERR_raise(ERR_LIB_SSL, ERR_R_INTERNAL_ERROR);
-	tls_reason(NULL, why, sizeof(why));
+	explain(NULL, why, sizeof(why));
 	assert_string_equal(why, "no cipher suite");
 	assert_int_equal(ERR_peek_error(), 0);
 	ERR_raise_data(ERR_LIB_SYS, ECONNRESET, "write");
-	tls_reason(NULL, why, sizeof(why));
+	explain(NULL, why, sizeof(why));
 	assert_memory_equal(why, "Connection rese", 15);
 }
 

@@ -1,0 +1,16 @@
+/* Why TLS failed, in a few words instead of OpenSSL's. */
+#ifndef NET_TLS_REASON_H
+#define NET_TLS_REASON_H
+
+#include <openssl/ssl.h>
+#include <stddef.h>
+
+/* Why a handshake or a connection failed: error is OpenSSL's code (the oldest one says where it began), 0 when there is
+ * none; ssl adds what the check of the peer's certificate found, and may be NULL. Never empty; cut to fit. */
+void tls_reason(const SSL *ssl, unsigned long error, char *out, size_t cap);
+
+/* The cause of a failed call, from this thread's error queue, which it empties; otherwise when that tells nothing. The
+ * text is static, or good until the next call. */
+const char *tls_queued_cause(const char *otherwise);
+
+#endif
