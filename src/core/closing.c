@@ -153,8 +153,8 @@ void closing_start(struct session *s)
 	if ((flags & END_CLIENT) || s->client.eof)
 		s->client_done = true;
 	closing_open_streams(s);
-	if (flags & END_BACKEND_RESET)
-		stream_close(&s->backend, true);
+	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
+		stream_close(&s->backend, flags & END_BACKEND_RESET);
 	if ((flags & END_RESET) || before == STATE_TLS) {
 		closing_abort(s);
 		return;
