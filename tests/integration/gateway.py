@@ -93,7 +93,7 @@ class Gateway:
         environment.update(env or {})
         self.process = subprocess.Popen([*prefix, binary_path or binary(), *arguments], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
-                                        preexec_fn=preexec)
+                                        preexec_fn=preexec, start_new_session=True)
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
 
@@ -225,6 +225,10 @@ class Gateway:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        try:
+            os.killpg(self.pid, signal.SIGKILL) # what a prefix such as strace has left behind
+        except ProcessLookupError:
+            pass
         self.reader.join(TIMEOUT)
 
 
