@@ -40,6 +40,7 @@ struct result {
 	char path[PATH_ROOM]; /* below the root, decoded; "" or with '/' at its end: a directory */
 	bool bare;            /* the prefix itself, without the slash that makes it a directory */
 	struct found found;
+	bool varies;          /* another coding of it stands beside it */
 	time_t now;
 	struct validators validators;
 	struct file_part part;
@@ -250,17 +251,18 @@ static bool is_older(const struct stat *a, const struct stat *b)
 	return a->st_mtim.tv_nsec < b->st_mtim.tv_nsec;
 }
 
-/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. */
+/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. Where there is a
+ * good one both answers vary, so that a cache does not give the one to who asked for the other. */
 static void prefer_gzip(const struct files *files, struct result *result)
 {
 	char path[PATH_ROOM + 4];
 	struct found sibling;
 
 	memcpy(path, result->path, strlen(result->path) + 1);
-	if (!accepts_gzip(result->request) || !append(path, sizeof(path), ".gz") ||
-	    look_up(files, path, &sibling) != 200)
+	if (!append(path, sizeof(path), ".gz") || look_up(files, path, &sibling) != 200)
 		return;
-	if (is_older(&sibling.st, &result->found.st)) {
+	result->varies = !is_older(&sibling.st, &result->found.st);
+	if (!result->varies || !accepts_gzip(result->request)) {
 		close(sibling.fd);
 		return;
 	}
@@ -320,7 +322,7 @@ static void put_file_fields(struct http_out *out, const struct files_options *op
 	put_option(out, "Content-Security-Policy", options->content_security_policy);
 	http_out_field(out, "ETag", "%s", result->validators.etag);
 	put_option(out, "Last-Modified", result->validators.modified);
-	if (result->found.gzip)
+	if (result->varies)
 		http_out_field(out, "Vary", "Accept-Encoding");
 	if (status == 304)
 		return;
