@@ -54,8 +54,8 @@ struct files_answer {
  * dot-files), and those with a '/', '\\' or control byte once decoded are 404: `/a%2fb` must not get round a route
  * for `/a/<anything>`. A directory without a slash at its end is 301 to the same path with it, query kept (path
  * only, never `//host`); with one it is its index, else 404: there is no listing. Only regular files are sent;
- * whatever else there is, or may not be read, is 404. If the request accepts gzip and a `name.gz` no older than
- * the file stands beside it, that is sent with Content-Encoding and Vary.
+ * whatever else there is, or may not be read, is 404. If a `name.gz` no older than the file stands beside it, the
+ * answer has Vary, and a request that accepts gzip gets that one, with Content-Encoding.
  *
  * What of it: If-None-Match before If-Modified-Since; one byte range, if If-Range allows it (several: the whole
  * file). Sent with Date, ETag (size, mtime with nanoseconds), Last-Modified, the options' texts,

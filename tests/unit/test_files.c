@@ -890,7 +890,7 @@ static void test_gzip_accepted(void **state)
 		if ((field(f, "Content-Encoding") != NULL) != rows[i].gzip)
 			print_error("%s", rows[i].fields);
 		check_field(f, "Content-Encoding", rows[i].gzip ? "gzip" : NULL);
-		check_field(f, "Vary", rows[i].gzip ? "Accept-Encoding" : NULL);
+		check_field(f, "Vary", "Accept-Encoding"); /* whichever was sent */
 		check_field(f, "Content-Type", "text/javascript; charset=utf-8");
 		check_body(f, rows[i].gzip ? "gzipped" : "0123456789");
 	}
