@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define DISCARD_MAX ((uint64_t)1 << 20) /* bytes a client may still send after both Closes, or after a refusal */
-#define LINGER_UNROUTED ((uint64_t)2000)
 #define LOOKS       4                   /* how often a limit is looked at before it runs out */
 
 /* --- telling the client --------------------------------------------------------------------------------------------- */
@@ -207,14 +206,24 @@ enum reason closing_on_stream(struct session *s, struct stream *stream, enum str
 /* How long nothing may move, given what is still awaited. */
 static uint64_t closing_limit(const struct session *s)
 {
-	const struct route_settings *set = s->route != NULL ? s->route->set : NULL;
-	if (set == NULL)
-		return LINGER_UNROUTED;
+	if (s->route == NULL)
+		return s->listen->linger_timeout;
+	const struct route_settings *set = s->route->set;
 	if (stream_unsent(&s->client) > 0 || stream_unsent(&s->backend) > 0)
 		return set->stall_timeout > 0 ? set->stall_timeout : set->close_timeout;
 	if (s->client_done && stream_done(&s->backend))
-		return set->linger_timeout;
+		return s->listen->linger_timeout;
 	return set->close_timeout;
+}
+
+/* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
+ * the shortest limit wants. */
+static void closing_arm(struct session *s, uint64_t limit)
+{
+	uint64_t shortest = s->listen->linger_timeout;
+	if (s->route != NULL && s->route->set->close_timeout < shortest)
+		shortest = s->route->set->close_timeout;
+	session_arm(s, (limit < shortest ? limit : shortest) / LOOKS + 1);
 }
 
 static bool closing_moved(struct session *s)
@@ -242,6 +251,6 @@ enum reason closing_on_timer(struct session *s)
 		if (s->state != STATE_CLOSING)
 			return REASON_NONE;
 	}
-	session_arm(s, limit / LOOKS + 1);
+	closing_arm(s, limit);
 	return REASON_NONE;
 }

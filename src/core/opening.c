@@ -250,7 +250,6 @@ static enum reason opening_upgrade(struct session *s, const struct http_head *he
 
 static enum reason opening_plain(struct session *s, const struct http_head *head)
 {
-	s->head_only = span_eq(head->method, SPAN("HEAD"));
 	if (!s->head_only && !span_eq(head->method, SPAN("GET")))
 		return REASON_METHOD_NOT_ALLOWED;
 	enum reason reason = opening_match(s, head, false);
@@ -280,6 +279,7 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	int status = http_parse_head(head, text, length);
 	if (status != 0)
 		return reason_from_http(status);
+	s->head_only = span_eq(head->method, SPAN("HEAD"));
 	if (s->over_capacity)
 		return REASON_OVERLOAD;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);

@@ -56,6 +56,7 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 		conf_complain_option(l, "tls", err, "needs a certificate: %s",
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
 	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
+	check_not_zero(l, "linger_timeout", l->linger_timeout, err);
 	if (l->backlog < 1 || l->backlog > 65535)
 		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
 }
@@ -236,7 +237,6 @@ static void check_quantities(const struct route_settings *r, struct err *err)
 	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
 	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
 	check_not_zero(r, "close_timeout", r->close_timeout, err);
-	check_not_zero(r, "linger_timeout", r->linger_timeout, err);
 }
 
 /* Empty means all. */

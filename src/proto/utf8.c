@@ -77,17 +77,13 @@ bool utf8_valid(const uint8_t *bytes, size_t len)
 	return utf8_feed(&utf8, bytes, len) && utf8_complete(&utf8);
 }
 
-static size_t character_length(uint8_t lead)
-{
-	return lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
 size_t utf8_incomplete_tail(const uint8_t *bytes, size_t len)
 {
 	for (size_t back = 1; back <= 3 && back <= len; back++) {
-		uint8_t byte = bytes[len - back];
-		if ((byte & 0xc0) != 0x80)
-			return character_length(byte) > back ? back : 0;
+		const uint8_t *start = bytes + len - back;
+		struct utf8 utf8 = { BETWEEN };
+		if ((*start & 0xc0) != 0x80)
+			return utf8_feed(&utf8, start, back) && !utf8_complete(&utf8) ? back : 0;
 	}
 	return 0;
 }

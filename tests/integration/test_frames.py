@@ -15,7 +15,7 @@ from wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, EndOfStream,
 def shared(share_gateway, certificate, recorder, refusing):
     def route(name, target, **options):
         lines = [f"[route {name}]", f"path = /{name}", f"target = {target}"]
-        patient = {"close_timeout": "60s", "linger_timeout": "60s", "ping_interval": "0"}
+        patient = {"close_timeout": "60s", "ping_interval": "0"}
         return "\n".join(lines + [f"{key} = {value}" for key, value in {**patient, **options}.items()]) + "\n"
 
     return share_gateway(f"""
@@ -24,8 +24,10 @@ workers = 2
 drain_timeout = 5s
 [listen plain]
 address = 127.0.0.1:0
+linger_timeout = 60s
 [listen tls]
 address = 127.0.0.1:0
+linger_timeout = 60s
 tls = on
 [tls default]
 certificate = {certificate.cert}

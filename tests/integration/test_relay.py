@@ -39,7 +39,7 @@ def unix_recorder(tmp_path_factory):
 
 ROUTES = {
     "": "",
-    "-hasty": "close_timeout = 300ms\nlinger_timeout = 300ms",
+    "-hasty": "close_timeout = 300ms",
     "-stall": "stall_timeout = 400ms",
     "-ping": "ping_interval = 100ms\npong_timeout = 300ms",
     "-idle": "idle_timeout = 400ms\nping_interval = 50ms",
@@ -51,7 +51,8 @@ ROUTES = {
 @pytest.fixture(scope="module")
 def shared(share_gateway, certificate, recorder, unix_recorder, refusing, unanswering):
     routes = "".join(f"[route {kind}{suffix}]\npath = /{kind}{suffix}\ntarget = {one.target}\n{options}\n"
-                     for kind, one in (("tcp", recorder), ("unix", unix_recorder)) for suffix, options in ROUTES.items())
+                     for kind, one in (("tcp", recorder), ("unix", unix_recorder))
+                     for suffix, options in ROUTES.items())
     return share_gateway(f"""
 [server]
 workers = 1
@@ -203,7 +204,7 @@ def test_rl_backend_fin_at_once(open_session):
 
 
 def test_rl_half_close_client_silent(open_session):
-    """A client that does not answer the Close is waited for, but not for ever; what it sends meanwhile still arrives."""
+    """A client that does not answer the Close is waited for, but not for ever; what it still sends arrives."""
     session = open_session("-hasty")
     session.peer.send(b"last words")
     session.peer.end_sending()
@@ -338,7 +339,8 @@ def test_rl_backend_rst_client_silent(open_tcp):
     session.ended("backend_reset", 1011, leave=False)
 
 
-@pytest.mark.parametrize("path, status, reason", [("/refused", 502, "backend_refused"), ("/timeout", 504, "backend_timeout")])
+@pytest.mark.parametrize("path, status, reason", [("/refused", 502, "backend_refused"),
+                                                  ("/timeout", 504, "backend_timeout")])
 def test_rl_backend_unreachable(gw, whole, path, status, reason):
     with whole.connect(gw) as client:
         client.send(request(path))
@@ -360,7 +362,7 @@ def test_rl_backend_unreachable(gw, whole, path, status, reason):
 # --- rl_last_byte -----------------------------------------------------------------------------------------------------
 
 def test_rl_last_byte_while_client_talks(open_session):
-    """The client is still sending when the backend has ended: a close() on its unread bytes would reset the tail away."""
+    """The client is still sending when the backend has ended: close() on unread bytes would reset the tail away."""
     for turn in range(25):
         session = open_session()
         talk = session.client.send_aside(frame(BINARY, BLOB[:300_000]))
@@ -500,7 +502,7 @@ def test_rl_write_stall_slow_is_not_stalled(opener):
 # --- rl_fairness ------------------------------------------------------------------------------------------------------
 
 def test_rl_fairness(gw, opener, whole):
-    """One worker: a session that floods both ways leaves room for small exchanges, which would take minutes otherwise."""
+    """One worker: a session that floods both ways leaves room for small exchanges."""
     flood = opener(whole, "tcp")()
     over = threading.Event()
     flood.client.sock.settimeout(60)
@@ -508,8 +510,8 @@ def test_rl_fairness(gw, opener, whole):
     def pour():
         while not over.is_set():
             flood.client.send(frame(BINARY, BLOB[:MIB]))
-    threads = [threading.Thread(target=pour, daemon=True), threading.Thread(target=backends.serve_sink, args=(flood.peer,),
-                                                                           daemon=True)]
+    threads = [threading.Thread(target=pour, daemon=True),
+               threading.Thread(target=backends.serve_sink, args=(flood.peer,), daemon=True)]
     for thread in threads:
         thread.start()
     with whole.connect(gw) as client:
@@ -688,7 +690,8 @@ def test_rl_pings_unread(opener):
 def test_rl_memory_stalled(start_gateway, backend):
     """Stalled in both directions, a session costs at most 256 KiB beside what the kernel holds."""
     source = backend(serve=lambda peer: send_until_error(peer, BLOB * 4))
-    gateway = start_gateway(f"[server]\nworkers = 1\n[listen plain]\naddress = 127.0.0.1:0\n[route all]\ntarget = {source.target}\n")
+    gateway = start_gateway("[server]\nworkers = 1\n[listen plain]\naddress = 127.0.0.1:0\n"
+                            f"[route all]\ntarget = {source.target}\n")
     with Plain().connect(gateway) as client: # it makes what it makes once
         client.upgrade("/")
         while len(client.buffer) < 4 * MIB:
@@ -743,8 +746,8 @@ def test_rl_cloexec(gw, open_tcp):
 def test_rl_reason(gw):
     """All that this module has ended so far: one record a session, with one of the named reasons."""
     known = {"bad_request", "backend_refused", "backend_timeout", "backend_closed", "backend_reset", "backend_stalled",
-             "client_closed", "client_gone", "client_reset", "client_dead", "client_stalled", "protocol_error", "idle", "lifetime",
-             "http_done", "tls_failed"}
+             "client_closed", "client_gone", "client_reset", "client_dead", "client_stalled", "protocol_error", "idle",
+             "lifetime", "http_done", "tls_failed"}
     records = gw.find("session end")
     ids = [record["id"] for record in records]
     assert len(ids) == len(set(ids))

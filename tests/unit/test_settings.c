@@ -337,16 +337,16 @@ static void quantities_have_bounds(void **state)
 	expect(*state, LISTEN ROUTE "high_water = 32k\n",
 	       "~5: [route r] high_water: low_water (32768) must be less than high_water (32768)");
 	expect(*state,
-	       "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\n" ROUTE
-	       "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\nlinger_timeout = 0\n",
+	       "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\nlinger_timeout = 0\n" ROUTE
+	       "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\n",
 	       "~2: [server] workers: must be at most 256\n"
 	       "~3: [server] resolver_threads: must be from 1 to 64\n"
 	       "~7: [listen l] handshake_timeout: must be more than 0\n"
+	       "~8: [listen l] linger_timeout: must be more than 0\n"
 	       "~6: [listen l] backlog: must be from 1 to 65535\n"
-	       "~10: [route r] connect_timeout: must be more than 0\n"
-	       "~11: [route r] pong_timeout: must be more than 0\n"
-	       "~12: [route r] close_timeout: must be more than 0\n"
-	       "~13: [route r] linger_timeout: must be more than 0");
+	       "~11: [route r] connect_timeout: must be more than 0\n"
+	       "~12: [route r] pong_timeout: must be more than 0\n"
+	       "~13: [route r] close_timeout: must be more than 0");
 	settings_free(
 	        read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
 }
