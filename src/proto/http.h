@@ -1,5 +1,5 @@
-/* A strict parser for the head of an HTTP/1 request (RFC 9112 sections 2 to 6) and a writer for the head of a response.
- * Pure: works on the caller's bytes, gives spans into them, and keeps nothing.
+/* A strict parser for the head of an HTTP/1 request (RFC 9112 sections 2 to 6). Pure: works on the caller's bytes,
+ * gives spans into them, and keeps nothing.
  *
  * Everything that parsers are known to disagree about is an error: bare CR or LF, NUL, white space before a colon,
  * folded lines, names that are not tokens, none or several Host fields, a body. */
@@ -7,13 +7,14 @@
 #define PROTO_HTTP_H
 
 #include "base/str.h"
+#include "proto/http_out.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_HEAD_MAX 8192  /* bytes of a head, else 431 */
-#define HTTP_FIELDS_MAX 100 /* else 431 */
+#define HTTP_HEAD_MAX   8192 /* bytes of a head, else 431 */
+#define HTTP_FIELDS_MAX 100  /* else 431 */
 #define HTTP_TARGET_MAX 2048 /* else 414 */
 
 /* Looks for the blank line that ends a head in buf[0..len). *scanned (0 at first) remembers how far earlier calls came,
@@ -28,12 +29,12 @@ struct http_field {
 
 struct http_head {
 	struct span method;
-	struct span target;      /* as it came */
-	int minor;               /* HTTP/1.minor: 0 or 1 */
-	struct span authority;   /* host[:port] of the absolute-form target if there was one, else of Host */
-	struct span path;        /* begins with '/', without query; as it came, not percent-decoded */
-	struct span query;       /* without '?'; absent when there was none */
-	bool keep_alive;         /* the client allows another request after this one (RFC 9112 section 9.3) */
+	struct span target;    /* as it came */
+	int minor;             /* HTTP/1.minor: 0 or 1 */
+	struct span authority; /* host[:port] of the absolute-form target if there was one, else of Host */
+	struct span path;      /* begins with '/', without query; as it came, not percent-decoded */
+	struct span query;     /* without '?'; absent when there was none */
+	bool keep_alive;       /* the client allows another request after this one (RFC 9112 section 9.3) */
 	size_t fields_count;
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
@@ -65,8 +66,9 @@ bool http_list_has(const struct http_head *head, const char *name, struct span t
 bool http_is_token(struct span s);
 
 /* Splits host[:port] ("[::1]:80" included; the host keeps no brackets, the port is absent when not given or empty).
- * Returns false when it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). A name is made of letters,
- * digits and "-._~" only: what else the RFC allows is in no real host's name, and a comma there is two Hosts joined. */
+ * Returns false when it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). A name is made of
+ * letters, digits and "-._~" only: what else the RFC allows is in no real host's name, and a comma there is two Hosts
+ * joined. */
 bool http_split_authority(struct span authority, struct span *host, struct span *port);
 
 /* Percent-decodes src into out, which has room for src.n + 1 bytes. Returns the length, or -1 for a malformed escape or
@@ -75,19 +77,5 @@ long http_percent_decode(char *out, struct span src, bool plus_is_space);
 
 /* The raw (still encoded) value of the first parameter of that name in a query; absent span when there is none. */
 struct span http_query_param(struct span query, struct span name);
-
-const char *http_status_text(int status); /* "Not Found"; "Unknown" for what we never send */
-
-/* A response head under construction in the caller's buffer; what does not fit is dropped whole and remembered. */
-struct http_out {
-	char *buf;
-	size_t cap, len;
-	bool overflow;
-};
-
-/* A field whose value holds a control byte is dropped as well: it would end the line. */
-void http_out_start(struct http_out *out, char *buf, size_t cap, int status);
-void http_out_field(struct http_out *out, const char *name, const char *format, ...) printf_like(3, 4);
-void http_out_end(struct http_out *out); /* the blank line; check overflow afterwards */
 
 #endif

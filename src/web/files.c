@@ -3,6 +3,7 @@
 #include "web/files.h"
 
 #include "base/mem.h"
+#include "proto/http_out.h"
 #include "web/conditional.h"
 #include "web/mime.h"
 
