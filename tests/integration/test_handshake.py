@@ -5,6 +5,7 @@ Every refusal is checked whole: the exact status, `Connection: close`, no answer
 of the connection although the client stays silent, and a log line that names the same status.
 """
 
+import contextlib
 import os
 
 import pytest
@@ -888,6 +889,7 @@ def test_hs_garbage(gw, whole):
         with whole.connect(gw) as conn:
             conn.send(junk)
             if b"\n" not in junk[:-1] and b"\0" not in junk:
-                conn.end_sending()
+                with contextlib.suppress(OSError):      # the gateway may have seen enough already
+                    conn.end_sending()
             answer = until_end(conn)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 ", b"HTTP/1.1 408 ")), answer
