@@ -21,7 +21,8 @@ uint64_t parse_number(const char *text);                    /* with an optional 
 void endpoint_parse(struct endpoint *endpoint, const char *text);
 void endpoint_print(int fd, char *out, size_t cap);         /* where a listening socket really is */
 int endpoint_listen(const struct endpoint *endpoint);       /* non-blocking */
-int endpoint_connect(const struct endpoint *endpoint, uint32_t source); /* non-blocking; source > 0: bind to 127.0.0.0/8 + source */
+/* Non-blocking. source > 0: from 127.0.0.0 + source. */
+int endpoint_connect(const struct endpoint *endpoint, uint32_t source);
 void raise_descriptor_limit(void);
 
 #endif

@@ -3,9 +3,9 @@
 
     SALLYPORT=./sallyport tests/bench/compare.py [-n PAIRS] [-t SECONDS] [P1 P2 ...]
 
-The server under test has processor 0, the load generator and the backend share processor 1. What counts is the server's own
-user and system time for each unit of work, so that the speed of the load generator does not matter. Absolute times mean
-little on a shared machine; the ratio of a pair measured back to back does.
+The server under test has processor 0, the load generator and the backend share processor 1. What counts is the server's
+own user and system time for each unit of work, so that the speed of the load generator does not matter. Absolute times
+mean little on a shared machine; the ratio of a pair measured back to back does.
 """
 
 import argparse
@@ -102,8 +102,8 @@ def main():
                 case = case._replace(ours=case.ours._replace(server=args.stand_in))
             ours, theirs, ratios = compare(rig, case, args.pairs, args.seconds)
             verdict = "met" if median(ratios) <= case.bar else "missed"
-            print(f"| {case.goal} | {case.title} | {case.unit} | {describe(case.ours)} | {spread(ours)} | {spread(ratios)} | "
-                  f"{case.bar:.2f} | {verdict} |")
+            print(f"| {case.goal} | {case.title} | {case.unit} | {describe(case.ours)} | {spread(ours)} | "
+                  f"{spread(ratios)} | {case.bar:.2f} | {verdict} |")
             print(f"| | | | {describe(case.theirs)} | {spread(theirs)} | | | |", flush=True)
 
 

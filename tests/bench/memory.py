@@ -13,6 +13,12 @@ import time
 from rig import SERVERS, Rig
 
 KIB = 1024
+FLOODS = (
+    ("one frame of 1 TiB", "up sink -x -d 1t", 1),
+    ("a million frames of one byte", "up sink -s 1 -c 1000000", 4),
+    ("a message of a million fragments", "up sink -x -F -s 1 -c 1000000", 4),
+    ("a million pings, no pong read", "up sink -x -q -o 9 -s 125 -c 1000000", 4),
+)
 
 
 def warm_server(rig, name):
@@ -66,7 +72,7 @@ def flood(rig, name, title, load, seconds):
     server.process.settled_cpu()
     done = f"{got['frames']} frames" if got["frames"] else f"{got['bytes_out'] / KIB ** 3:.2f} GiB"
     return (f"| {name} | {title} | {(peak - before) / KIB:.0f} KiB at most | "
-            f"{(server.process.memory() - before) / KIB:.0f} KiB left afterwards | {done} taken in {got['seconds']:.1f} s |")
+            f"{(server.process.memory() - before) / KIB:.0f} KiB left afterwards | {done} in {got['seconds']:.1f} s |")
 
 
 def rows(rig, args):
@@ -75,13 +81,8 @@ def rows(rig, args):
     for name in ("sallyport", "sallyport-tls", *args.peer):
         yield stalled(rig, name, "100 clients that never read", ("down", "source", "-q", "-x"), args.seconds)
         yield stalled(rig, name, "100 backends that never read", ("up", "stall", "-x"), args.seconds)
-    seconds = args.seconds * 4
-    for name in ("sallyport",):
-        yield flood(rig, name, "one frame of 1 TiB", ("up", "sink", "-d", "1t", "-x"), args.seconds)
-        yield flood(rig, name, "a million frames of one byte", ("up", "sink", "-s", "1", "-c", "1000000"), seconds)
-        yield flood(rig, name, "a message of a million fragments", ("up", "sink", "-s", "1", "-F", "-c", "1000000", "-x"), seconds)
-        yield flood(rig, name, "a million pings, no pong read", ("up", "sink", "-o", "9", "-s", "125", "-q", "-c", "1000000", "-x"),
-                    seconds)
+    for title, load, times in FLOODS:
+        yield flood(rig, "sallyport", title, load.split(), args.seconds * times)
 
 
 def main():

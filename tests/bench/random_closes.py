@@ -3,12 +3,12 @@
 
     SALLYPORT=/path/to/sallyport tests/bench/random_closes.py [-n CASES] [--seed N] [--max-size BYTES] [--jobs N]
 
-Each case draws who ends (client or backend) and how (Close, FIN, RST), how much flows either way (1 B to 64 MiB, log-uniform),
-frame sizes, plain or TLS, TCP or UNIX, and who reads slowly. What is promised then:
+Each case draws who ends (client or backend) and how (Close, FIN, RST), how much flows either way (1 B to 64 MiB,
+log-uniform), frame sizes, plain or TLS, TCP or UNIX, and who reads slowly. What is promised then:
 
     client Close, client FIN     all that the client sent before reaches the backend, and then a FIN
-    backend FIN                  all that the backend sent reaches the client, then Close 1000; and the client's bytes still reach
-                                 the backend until the client's own Close
+    backend FIN                  all that the backend sent reaches the client, then Close 1000; and the client's bytes
+                                 still reach the backend until the client's own Close
     RST of either                what the other end got is a prefix of what was sent; a client is told by Close 1011
 
 Both ends of a case run in one thread on non-blocking sockets, so a case is reproduced by its seed alone.
@@ -338,7 +338,8 @@ class Site:
 
     def routes(self):
         timers = "close_timeout = 60s\n"
-        return (f"[route tcp{self.index}]\npath = /tcp{self.index}\ntarget = 127.0.0.1:{self.tcp.getsockname()[1]}\n{timers}"
+        port = self.tcp.getsockname()[1]
+        return (f"[route tcp{self.index}]\npath = /tcp{self.index}\ntarget = 127.0.0.1:{port}\n{timers}"
                 f"[route unix{self.index}]\npath = /unix{self.index}\ntarget = unix:{self.path}\n{timers}")
 
 
@@ -463,8 +464,9 @@ def config_text(certificate, sites):
 
 def make_certificate(directory):
     path = os.path.join(directory, "own.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                    "/CN=localhost", "-days", "2", "-keyout", path, "-out", path + ".crt"], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=localhost", "-days", "2", "-keyout", path, "-out", path + ".crt"],
+                   check=True, capture_output=True)
     with open(path + ".crt", encoding="ascii") as crt, open(path, "a", encoding="ascii") as pem:
         pem.write(crt.read())
     return path

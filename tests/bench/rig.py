@@ -1,4 +1,4 @@
-"""What every measurement needs: the tools built, the servers under test started and pinned, their CPU time and memory."""
+"""What every measurement needs: tools built, servers under test started and pinned, their CPU time and memory."""
 
 import json
 import os
@@ -128,7 +128,8 @@ class Haproxy(Server):
                  "timeout client 1h", "timeout server 1h"]
         ssl = f" ssl crt {self.rig.certificate()}" if self.tls else ""
         for kind in BACKENDS:
-            lines += [f"listen {kind}", f"bind 127.0.0.1:{self.ports[kind]}{ssl}", f"server s {self.rig.backends[kind]}"]
+            lines += [f"listen {kind}", f"bind 127.0.0.1:{self.ports[kind]}{ssl}",
+                      f"server s {self.rig.backends[kind]}"]
         return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,5 @@
 /* tool_load.c owns the near end of a measurement: many WebSocket clients, or raw TCP ones, in one thread.
- * It must never spend more than it has to: frames are made once, and what comes back is looked at only where it must be. */
+ * It must never spend more than it has to: frames are made once, and what comes is looked at only if needed. */
 #include "benchnet.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ struct load {
 	uint8_t buffer[CHUNK];
 };
 
-/* --- latency -------------------------------------------------------------------------------------------------------- */
+/* --- latency ------------------------------------------------------------------------------------------------------ */
 
 static size_t histogram_slot(uint64_t us)
 {
@@ -115,7 +115,7 @@ static void count_message(struct load *load, struct conn *conn)
 	load->histogram[histogram_slot((now_ns() - conn->stamp) / 1000)]++;
 }
 
-/* --- one connection ------------------------------------------------------------------------------------------------- */
+/* --- one connection ----------------------------------------------------------------------------------------------- */
 
 static void conn_watch(struct load *load, struct conn *conn, uint32_t events)
 {
@@ -376,7 +376,7 @@ static void conn_ready(struct load *load, struct conn *conn, uint32_t events)
 		conn_writable(load, conn);
 }
 
-/* --- modes ---------------------------------------------------------------------------------------------------------- */
+/* --- modes -------------------------------------------------------------------------------------------------------- */
 
 static void up_on_open(struct load *load, struct conn *conn)
 {
@@ -498,7 +498,7 @@ static const struct mode modes[] = {
 	{ "idle", nothing_on_open, NULL, NULL, false },
 };
 
-/* --- what is sent --------------------------------------------------------------------------------------------------- */
+/* --- what is sent ------------------------------------------------------------------------------------------------- */
 
 static const uint8_t masking_key[4] = { 0x37, 0xfa, 0x21, 0x3d };
 
@@ -562,7 +562,8 @@ static void request_make(struct load *load)
 	                   "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 	                   "Sec-WebSocket-Protocol: binary\r\n%s%s%s\r\n",
-	                   set->path, set->origin ? "Origin: " : "", set->origin ? set->origin : "", set->origin ? "\r\n" : "");
+	                   set->path, set->origin ? "Origin: " : "", set->origin ? set->origin : "",
+	                   set->origin ? "\r\n" : "");
 
 	if (len < 0 || (size_t)len >= sizeof load->request)
 		usage_error("the path or the origin is too long");
@@ -572,7 +573,7 @@ static void request_make(struct load *load)
 	load->close_frame[load->close_len++] = normal[1] ^ masking_key[1];
 }
 
-/* --- the run -------------------------------------------------------------------------------------------------------- */
+/* --- the run ------------------------------------------------------------------------------------------------------ */
 
 static void load_stop_conn(struct load *load, struct conn *conn)
 {
@@ -640,8 +641,9 @@ static void load_report(const struct load *load)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	printf("{\"seconds\": %.3f, \"opened\": %u, \"failed\": %llu, \"unfinished\": %u, \"frames\": %llu, \"bytes_out\": %llu, "
-	       "\"bytes_in\": %llu, \"messages\": %llu, \"p50_us\": %llu, \"p99_us\": %llu, \"p999_us\": %llu, \"own_cpu\": %.3f}\n",
+	printf("{\"seconds\": %.3f, \"opened\": %u, \"failed\": %llu, \"unfinished\": %u, \"frames\": %llu, "
+	       "\"bytes_out\": %llu, \"bytes_in\": %llu, \"messages\": %llu, \"p50_us\": %llu, \"p99_us\": %llu, "
+	       "\"p999_us\": %llu, \"own_cpu\": %.3f}\n",
 	       seconds, load->opened, (unsigned long long)load->failed, load->live, (unsigned long long)frames,
 	       (unsigned long long)(frames > 0 ? frames * load->set.size : load->wire_out), (unsigned long long)load->wire_in,
 	       (unsigned long long)load->messages, (unsigned long long)percentile(load, 0.50),
@@ -650,7 +652,7 @@ static void load_report(const struct load *load)
 	           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 }
 
-/* --- the command line ----------------------------------------------------------------------------------------------- */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 static const char usage[] =
     "usage: tool_load MODE [options] HOST:PORT|unix:NAME\n"
@@ -660,13 +662,13 @@ static const char usage[] =
     "        handshake  open, upgrade, close, and again\n"
     "        idle       opens its sessions and holds them\n"
     "  -n N  sessions (1)            -t S  seconds (5)            -s SIZE  payload of a frame (64k)\n"
-    "  -c N  frames a session, 0 = until the time is up           -d SIZE  declare one frame of this length and never end it\n"
+    "  -c N  frames a session, 0 = until the time is up           -d SIZE  declare one frame so long and never end it\n"
     "  -F    one message in endless fragments                     -o N     opcode (2; 9 is a ping)\n"
     "  -r    raw: no upgrade and no Close, the same frames        -S       TLS (the certificate is not checked)\n"
     "  -q    never read after the upgrade                         -x       end without Close\n"
     "  -p P  path (/)                -O O  Origin                 -a N     spread over N source addresses\n"
-    "Prints `open N` once all sessions are open, and one line of JSON at the end; bytes_out is payload, bytes_in is as on\n"
-    "the wire, frame headers included.";
+    "Prints `open N` once all sessions are open, and one line of JSON at the end; bytes_out is payload, bytes_in is\n"
+    "as on the wire, frame headers included.";
 
 static void options_parse(struct load *load, int argc, char **argv)
 {
@@ -717,7 +719,8 @@ static void load_prepare(struct load *load)
 	load->ctx = SSL_CTX_new(TLS_client_method());
 	if (load->ctx == NULL)
 		die("SSL_CTX_new");
-	SSL_CTX_set_mode(load->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(load->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+	                                SSL_MODE_RELEASE_BUFFERS);
 }
 
 int main(int argc, char **argv)

@@ -1,9 +1,8 @@
-"""The gateway's own life: reload, drain, signals, limits, timers before the session is open, ways to listen and to dial.
+"""The gateway's own life: reload, drain, signals, limits, timers of the opening, ways to listen and to dial.
 
 Each test starts the gateway it needs; what it waits for is in the log or on a socket, never a span of time.
 """
 
-import array
 import contextlib
 import os
 import resource
@@ -26,6 +25,11 @@ from wsclient import BINARY, TIMEOUT, Connection, EndOfStream, close_frame, fram
 
 PLAIN = "[server]\nworkers = 2\nlog_level = debug\n[listen plain]\naddress = 127.0.0.1:0\n"
 RELOADED = "configuration was reloaded"
+
+
+def plain(option):
+    """PLAIN with one more option of [server]."""
+    return PLAIN.replace("[server]\n", f"[server]\n{option}\n")
 
 
 def route(name, target, **options):
@@ -118,7 +122,8 @@ def test_rl_reload_broken(start_gateway, broken):
         client.expect_echo()
         assert ask(gateway, "/echo").status == 101
         if "taken" not in broken: # -t binds nothing
-            assert subprocess.run([binary(), "-t", "-c", gateway.config], capture_output=True, check=False).returncode != 0
+            checked = subprocess.run([binary(), "-t", "-c", gateway.config], capture_output=True, check=False)
+            assert checked.returncode != 0
         reload(gateway, PLAIN + route("echo", "echo:") + route("mended", "echo:"))
         assert ask(gateway, "/mended").status == 101
 
@@ -183,11 +188,14 @@ def test_rl_reload_churn(start_gateway, backend):
 def test_rl_sigterm(start_gateway, backend):
     """In each state of a connection: told why, flushed, and the exit status is 0."""
     held = backend()
-    gateway = start_gateway(PLAIN + route("echo", "echo:") + route("held", held.target))
+    config = PLAIN.replace("workers = 2", "workers = 1")
+    gateway = start_gateway(config + route("echo", "echo:") + route("held", held.target))
     address = gateway.address("plain")
-    echo, session, silent, half = opened(gateway), opened(gateway, "/held"), connect(gateway), connect(gateway)
-    peer = held.accept()
+    silent, half = connect(gateway), connect(gateway)
     half.send(b"GET /echo HTTP/1.1\r\nHost: x\r\n")
+    echo, session = opened(gateway), opened(gateway, "/held")
+    echo.expect_echo() # the one worker has been round, so it has read the half request
+    peer = held.accept()
     peer.send(b"just before")
     assert session.read_stream(11) == b"just before"
     gateway.terminate()
@@ -232,7 +240,7 @@ def test_rl_sigterm_flushes(start_gateway, backend):
 
 def test_rl_sigterm_drain_timeout(start_gateway):
     """Who does not answer is cut off when the time is up."""
-    gateway = start_gateway(PLAIN.replace("workers = 2", "workers = 2\ndrain_timeout = 300ms") + route("echo", "echo:"))
+    gateway = start_gateway(plain("drain_timeout = 300ms") + route("echo", "echo:"))
     with opened(gateway) as client:
         gateway.terminate()
         close, _ = client.read_close()
@@ -245,7 +253,7 @@ def test_rl_sigterm_drain_timeout(start_gateway):
 @pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
 def test_rl_sigterm_twice(start_gateway, first, second):
     """The second signal ends it at once, although a client does not answer."""
-    gateway = start_gateway(PLAIN.replace("workers = 2", "workers = 2\ndrain_timeout = 1h") + route("echo", "echo:", close_timeout="1h"))
+    gateway = start_gateway(plain("drain_timeout = 1h") + route("echo", "echo:", close_timeout="1h"))
     with opened(gateway) as client:
         gateway.signal(first)
         client.read_close()
@@ -276,7 +284,7 @@ def test_rl_sigterm_while_dialling(start_gateway, unanswering):
 
 def test_sigusr1_reopens_log(start_gateway, tmp_path):
     path, moved = tmp_path / "gateway.log", tmp_path / "gateway.log.1"
-    gateway = start_gateway(PLAIN.replace("workers = 2", f"workers = 2\nlog = file:{path}") + route("echo", "echo:"), ready=False)
+    gateway = start_gateway(plain(f"log = file:{path}") + route("echo", "echo:"), ready=False)
     wait_until(lambda: path.exists() and "listening" in path.read_text())
     path.rename(moved)
     gateway.signal(signal.SIGUSR1)
@@ -288,7 +296,7 @@ def test_sigusr1_reopens_log(start_gateway, tmp_path):
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 def test_rl_max_sessions(start_gateway):
-    gateway = start_gateway(PLAIN.replace("workers = 2", "workers = 2\nmax_sessions = 2") + route("echo", "echo:"))
+    gateway = start_gateway(plain("max_sessions = 2") + route("echo", "echo:"))
     first, second = opened(gateway), opened(gateway)
     with connect(gateway) as third:
         third.send(request("/echo"))
@@ -313,7 +321,7 @@ def limit_descriptors(number):
 
 def test_rl_accept_gate(start_gateway):
     """More sessions than there can be descriptors for: it does not start, and says why."""
-    gateway = start_gateway(PLAIN.replace("workers = 2", "workers = 2\nmax_sessions = 1000") + route("echo", "echo:"), ready=False,
+    gateway = start_gateway(plain("max_sessions = 1000") + route("echo", "echo:"), ready=False,
                             preexec=limit_descriptors(256))
     assert gateway.wait() == 1
     assert "max_sessions = 1000" in gateway.log and "256" in gateway.log
@@ -340,7 +348,7 @@ def test_rl_accept_gate_auto(start_gateway):
 
 
 def test_rl_emfile(start_gateway):
-    """Out of descriptors: open sessions go on, the log is not flooded, the processor rests, and it recovers by itself."""
+    """Out of descriptors: open sessions go on, no flood in the log, no busy loop, and it recovers by itself."""
     gateway = start_gateway(PLAIN + route("echo", "echo:"))
     with opened(gateway) as client:
         limits = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
@@ -365,7 +373,7 @@ def test_rl_emfile(start_gateway):
 
 def test_rl_handshake_timeout(start_gateway, certificate):
     """From accept to the answer, whatever drips in; with and without TLS, silent and half told."""
-    tls = f"[listen tls]\naddress = 127.0.0.1:0\ntls = on\nhandshake_timeout = 300ms\n[tls own]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n"
+    tls = "[listen tls]\naddress = 127.0.0.1:0\ntls = on\nhandshake_timeout = 300ms\n" + tls_section(certificate)
     gateway = start_gateway(PLAIN + "handshake_timeout = 300ms\n" + tls + route("echo", "echo:"))
     silent, half, silent_tls = connect(gateway), connect(gateway), connect(gateway, "tls")
     half.send(b"GET /echo HTTP/1.1\r\n")
@@ -429,7 +437,8 @@ def test_rl_connect_name_unknown(start_gateway):
 
 def in_namespaces(flags, prepare):
     """A prefix that runs the gateway in namespaces of its own, or skips the test where that is not allowed."""
-    if os.geteuid() != 0 or subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False).returncode != 0:
+    allowed = subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False).returncode == 0
+    if os.geteuid() != 0 or not allowed:
         pytest.skip("namespaces cannot be made here")
     return ["unshare", *flags, "sh", "-c", f'{prepare} && exec "$@"', "sh"]
 
@@ -555,31 +564,34 @@ def test_tls_backend_refused(start_gateway, tls_backend, backend, make_certifica
         close, _ = client.read_close()
         assert close.close_code == 1014
     if how == "wrong name":
-        reload(gateway, PLAIN + route("name", f"tls:localhost:{port}", target_ca=authority.cert, target_name="elsewhere.test"))
+        options = {"target_ca": authority.cert, "target_name": "elsewhere.test"}
     elif how == "unknown authority":
-        reload(gateway, PLAIN + route("name", f"tls:localhost:{port}", target_verify="no"))
+        options = {"target_verify": "no"}
     else:
         return
+    reload(gateway, PLAIN + route("name", f"tls:localhost:{port}", **options))
     with opened(gateway, "/name") as client:
         client.send(frame(BINARY, b"now it fits"))
         assert client.read_stream(11) == b"now it fits"
 
 
-def test_tls_backend_silent(start_gateway, unanswering, backend):
+def test_tls_backend_silent(start_gateway, backend):
     """The time to connect covers the TLS handshake."""
     silent = backend()
-    gateway = start_gateway(PLAIN + route("name", f"tls:localhost:{silent.port}", connect_timeout="300ms", target_verify="no"))
+    gateway = start_gateway(PLAIN + route("name", f"tls:localhost:{silent.port}", connect_timeout="300ms",
+                                          target_verify="no"))
     assert ask(gateway, "/name").status == 504
     assert gateway.wait_for("session end")["reason"] == "backend_timeout"
 
 
 def test_tls_backend_fin(start_gateway, make_certificate):
-    """A backend's close_notify ends its direction alone: what it had sent arrives, and it hears the client to its Close."""
+    """A backend's close_notify ends its direction alone: what it had sent arrives, then Close 1000."""
     certificate = make_certificate("localhost", "DNS:localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.cert, certificate.key)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        gateway = start_gateway(PLAIN + route("name", f"tls:localhost:{listening.getsockname()[1]}", target_ca=certificate.cert))
+        target = f"tls:localhost:{listening.getsockname()[1]}"
+        gateway = start_gateway(PLAIN + route("name", target, target_ca=certificate.cert))
         client = connect(gateway)
         client.send(request("/name"))
         listening.settimeout(TIMEOUT)
@@ -600,7 +612,8 @@ def test_tls_backend_fin(start_gateway, make_certificate):
 # --- ways to listen ---------------------------------------------------------------------------------------------------
 
 def tls_section(certificate, **options):
-    return f"[tls own]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n" + "".join(f"{k} = {v}\n" for k, v in options.items())
+    options = {"certificate": certificate.cert, "key": certificate.key, **options}
+    return "[tls own]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
 
 
 def test_listen_tls_auto(start_gateway, certificate):
@@ -621,8 +634,8 @@ def test_listen_tls_auto(start_gateway, certificate):
 def test_listen_client_certificate(start_gateway, certificate, make_certificate, policy, version):
     authority, stranger = make_certificate("authority.test"), make_certificate("stranger.test")
     known = make_certificate("known.test", issuer=authority)
-    gateway = start_gateway(PLAIN + "tls = on\n" + tls_section(certificate, client_certificate=policy, client_ca=authority.cert) +
-                            route("echo", "echo:"))
+    section = tls_section(certificate, client_certificate=policy, client_ca=authority.cert)
+    gateway = start_gateway(PLAIN + "tls = on\n" + section + route("echo", "echo:"))
 
     def served(own):
         context = ssl.create_default_context(cafile=certificate.cert)
@@ -706,7 +719,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 @pytest.fixture
 def holder(tmp_path):
-    """holder(sockets, names): a prefix that starts a program with these listening sockets, as a service manager does."""
+    """holder(sockets, names): a prefix that starts a program with these sockets, as a service manager does."""
     path = str(tmp_path / "holder")
     giver = socket.socket(socket.AF_UNIX)
     giver.bind(path)
@@ -716,7 +729,7 @@ def holder(tmp_path):
         def give():
             taker, _ = giver.accept()
             with taker:
-                taker.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno() for s in sockets]))])
+                socket.send_fds(taker, [b"x"], [one.fileno() for one in sockets])
         threading.Thread(target=give, daemon=True).start()
         return [sys.executable, "-c", HAND_OVER, path, names]
     yield hold
@@ -728,8 +741,8 @@ def test_listen_inherited(start_gateway, holder, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(path)
         unix.listen()
-        gateway = start_gateway("[listen web]\naddress = fd:web\n[listen local]\naddress = fd:local\n" + route("echo", "echo:"),
-                                prefix=holder([tcp, unix], "web:local"))
+        listens = "[listen web]\naddress = fd:web\n[listen local]\naddress = fd:local\n"
+        gateway = start_gateway(listens + route("echo", "echo:"), prefix=holder([tcp, unix], "web:local"))
         for address in (tcp.getsockname(), path):
             with Connection(address) as client:
                 client.upgrade("/echo")
@@ -765,7 +778,8 @@ def test_rl_clock_step(start_gateway, tmp_path):
     clock = tmp_path / "clock"
     clock.write_text("+0")
     gateway = start_gateway(PLAIN + route("echo", "echo:", idle_timeout="1h", lifetime="2h", ping_interval="1h"), env={
-        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
     with opened(gateway) as client:
         for step in ("+1d", "-1d", "+0"):
             clock.write_text(step)
@@ -775,7 +789,7 @@ def test_rl_clock_step(start_gateway, tmp_path):
         assert not gateway.find("session end", reason="idle") and not gateway.find("session end", reason="lifetime")
 
 
-# --- plain requests -----------------------------------------------------------------------------------------------------
+# --- plain requests ---------------------------------------------------------------------------------------------------
 
 def test_rl_plain_request_on_target(start_gateway):
     """A browser that opens the address by hand learns what it is."""

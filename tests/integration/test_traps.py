@@ -1,9 +1,8 @@
-"""Traps of the libraries below (libevent, OpenSSL, the kernel), as far as they show outside: a test for each rule ev_*."""
+"""Traps of libevent, OpenSSL and the kernel, as far as they show outside: a test for each rule ev_*."""
 
 import random
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import threading
@@ -43,7 +42,6 @@ target = {target}
 path = /hasty
 target = {target}
 close_timeout = 300ms
-linger_timeout = 300ms
 """
 
 
@@ -59,7 +57,8 @@ def open_back(gw, recorder, certificate):
     recorder.drop_waiting()
 
     def make(tls=True, path="/back", **options):
-        client = Connection(gw.address("tls" if tls else "plain"), tls=certificate.client_context() if tls else None, **options)
+        context = certificate.client_context() if tls else None
+        client = Connection(gw.address("tls" if tls else "plain"), tls=context, **options)
         made.append(client)
         client.send(request(path))
         client.read_101()
@@ -348,13 +347,16 @@ def test_ev_renegotiate(gw, recorder):
     gw.check_running()
 
 
+NO_HANDSHAKES = [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\xff\xff", b""]
+
+
 def test_ev_err_queue(gw, certificate):
     """Broken handshakes beside a good session, on the same worker, do not spoil it, nor the next good ones."""
     with Connection(gw.address("tls"), tls=certificate.client_context()) as good:
         good.upgrade("/echo")
         for turn in range(40):
             with Connection(gw.address("tls")) as bad:
-                bad.send([b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\xff\xff", b""][turn % 4])
+                bad.send(NO_HANDSHAKES[turn % 4])
                 if turn % 3 == 0:
                     bad.reset()
             good.expect_echo(b"%d" % turn)
