@@ -92,29 +92,30 @@ static const struct conf_type conf_message_kind = { "choice", false, message_kin
 
 /* --- tables ----------------------------------------------------------------------------------------------------- */
 
-#define ROW(owner, name, type, def, flags, help)                                                                       \
-	{ #name, &conf_##type, offsetof(struct owner, name), def, flags, help },
+#define OPT(name, type, def, flags, help) { #name, &conf_##type, offsetof(struct OWNER, name), def, flags, help },
 
+#define OWNER server_settings
 static const struct conf_option server_options[] = {
-#define OPT(name, type, def, flags, help) ROW(server_settings, name, type, def, flags, help)
 #include "core/server.def"
-#undef OPT
 };
+#undef OWNER
+#define OWNER listen_settings
 static const struct conf_option listen_options[] = {
-#define OPT(name, type, def, flags, help) ROW(listen_settings, name, type, def, flags, help)
 #include "core/listen.def"
-#undef OPT
 };
+#undef OWNER
+#define OWNER tls_settings
 static const struct conf_option tls_options[] = {
-#define OPT(name, type, def, flags, help) ROW(tls_settings, name, type, def, flags, help)
 #include "core/tls.def"
-#undef OPT
 };
+#undef OWNER
+#define OWNER route_settings
 static const struct conf_option route_options[] = {
-#define OPT(name, type, def, flags, help) ROW(route_settings, name, type, def, flags, help)
 #include "core/route.def"
-#undef OPT
 };
+#undef OWNER
+
+#undef OPT
 
 #define KIND(id, repeatable, help)                                                                                     \
 	{ #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
