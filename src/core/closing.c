@@ -136,8 +136,19 @@ static void closing_set_client_done(struct session *s)
 	stream_release(&s->client, HOLD_PEER);
 }
 
+/* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
+ * the shortest limit wants. */
+static void closing_arm(struct session *s)
+{
+	uint64_t shortest = s->listen->linger_timeout;
+	if (s->route != NULL && s->route->set->close_timeout < shortest)
+		shortest = s->route->set->close_timeout;
+	session_arm(s, shortest / LOOKS + 1);
+}
+
 void closing_abort(struct session *s)
 {
+	s->reset_client = (reason_row[s->reason].flags & END_RESET) || stream_unsent(&s->client) > 0;
 	stream_finish(&s->backend);
 	stream_finish(&s->client);
 	session_enter(s, STATE_DEAD);
@@ -161,7 +172,7 @@ void closing_start(struct session *s)
 	s->progress_ms = clock_ms();
 	closing_advance(s);
 	if (s->state == STATE_CLOSING)
-		closing_on_timer(s);
+		closing_arm(s);
 }
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
@@ -216,16 +227,6 @@ static uint64_t closing_limit(const struct session *s)
 	return set->close_timeout;
 }
 
-/* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
- * the shortest limit wants. */
-static void closing_arm(struct session *s, uint64_t limit)
-{
-	uint64_t shortest = s->listen->linger_timeout;
-	if (s->route != NULL && s->route->set->close_timeout < shortest)
-		shortest = s->route->set->close_timeout;
-	session_arm(s, (limit < shortest ? limit : shortest) / LOOKS + 1);
-}
-
 static bool closing_moved(struct session *s)
 {
 	uint64_t mark = stream_progress(&s->client) + stream_progress(&s->backend) + s->bytes_up;
@@ -242,7 +243,7 @@ enum reason closing_on_timer(struct session *s)
 		s->progress_ms = now;
 	if (now - s->progress_ms >= limit) {
 		if (s->client_done) {
-			session_enter(s, STATE_DEAD);
+			closing_abort(s);
 			return REASON_NONE;
 		}
 		closing_set_client_done(s); /* its Close never came */
@@ -251,6 +252,6 @@ enum reason closing_on_timer(struct session *s)
 		if (s->state != STATE_CLOSING)
 			return REASON_NONE;
 	}
-	closing_arm(s, limit);
+	closing_arm(s);
 	return REASON_NONE;
 }

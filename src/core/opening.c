@@ -364,5 +364,8 @@ enum reason opening_on_timer(struct session *s)
 		return REASON_BACKEND_TIMEOUT;
 	if (s->state == STATE_REQUEST && !s->asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
-	return s->state == STATE_TLS ? REASON_TLS_FAILED : REASON_REQUEST_TIMEOUT;
+	if (s->state == STATE_REQUEST)
+		return REASON_REQUEST_TIMEOUT;
+	s->detail = strdup("handshake took too long");
+	return REASON_TLS_FAILED;
 }

@@ -178,15 +178,14 @@ static void session_log(const struct session *s)
 
 void session_reap(struct session *s)
 {
-	bool reset = reason_row[s->reason].flags & END_RESET;
 	assert(s->state == STATE_DEAD);
-	session_log(s);
 	list_remove(&s->worker->sessions[STATE_DEAD], &s->link);
-	stream_close(&s->client, reset || stream_unsent(&s->client) > 0);
+	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
+	worker_session_gone(s->worker); /* before the log says so: its place is free then */
+	session_log(s);
 	address_clear(&s->token_target);
 	generation_unref(s->generation);
-	worker_session_gone(s->worker);
 	free(s->detail);
 	free(s);
 }

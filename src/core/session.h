@@ -71,6 +71,7 @@ struct session {
 	bool echo;                    /* target is echo: */
 	bool close_sent;              /* nothing may be sent to the client any more */
 	bool client_done;             /* the client has nothing more to say */
+	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
