@@ -165,8 +165,13 @@ void closing_start(struct session *s)
 	closing_open_streams(s);
 	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	if ((flags & END_RESET) || before == STATE_TLS) {
+	if (flags & END_RESET) {
 		closing_abort(s);
+		return;
+	}
+	if (before == STATE_TLS) { /* without a session nothing can be read, and an alert is on its way already */
+		stream_finish(&s->client);
+		session_enter(s, STATE_DEAD);
 		return;
 	}
 	s->progress_ms = clock_ms();
