@@ -252,8 +252,8 @@ static bool is_older(const struct stat *a, const struct stat *b)
 	return a->st_mtim.tv_nsec < b->st_mtim.tv_nsec;
 }
 
-/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. Where there is a
- * good one both answers vary, so that a cache does not give the one to who asked for the other. */
+/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. Where there is
+ * a good one both answers vary, so that a cache does not give the one to who asked for the other. */
 static void prefer_gzip(const struct files *files, struct result *result)
 {
 	char path[PATH_ROOM + 4];

@@ -1,5 +1,5 @@
-/* test_ws.c proves the frame codec against the rules of RFC 6455, one test a rule, and against an oracle that decodes one
- * byte at a time from the complete stream. It must never depend on where the codec happens to cut its runs. */
+/* test_ws.c proves the frame codec against the rules of RFC 6455, one test a rule, and against an oracle that decodes
+ * one byte at a time from the complete stream. It must never depend on where the codec happens to cut its runs. */
 #include "proto/ws.h"
 #include "guard.h"
 #include "ws_oracle.h"

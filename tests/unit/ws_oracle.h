@@ -39,7 +39,8 @@ static inline size_t random_length(void)
 
 static inline size_t random_character(uint8_t *out)
 {
-	static const char *const characters[] = { "a", "Z", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf" };
+	static const char *const characters[] = { "a",            "Z",                "\xc3\xa4",
+		                                  "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf" };
 	const char *c = characters[chance(3) ? random_below(6) : random_below(2)];
 
 	memcpy(out, c, strlen(c));
@@ -70,7 +71,8 @@ static inline void put_random_message(void)
 		if (last)
 			return;
 		if (chance(5))
-			put_frame(WS_FIN | (chance(2) ? WS_PING : WS_PONG), payload, random_below(chance(20) ? 130 : 9), true);
+			put_frame(WS_FIN | (chance(2) ? WS_PING : WS_PONG), payload, random_below(chance(20) ? 130 : 9),
+			          true);
 	}
 }
 
@@ -105,7 +107,8 @@ static inline int oracle_utf8(const uint8_t *at, size_t len)
 
 	for (size_t i = 0; i < len;) {
 		uint8_t lead = at[i];
-		size_t need = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
+		size_t need = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3
+		              : lead < 0xf8 ? 4 : 0;
 		if (need == 0)
 			return -1;
 		uint32_t low = need == 1 ? lead : lead & (0x7fu >> need), high = low;
@@ -201,7 +204,7 @@ static inline void oracle_fail(unsigned code)
 	log_bad(&full, code);
 }
 
-/* Decodes `in` into `full`; `sure` is what must at least have come before a violation. Returns whether there was one. */
+/* Decodes `in` into `full`; `sure` is what must at least have come before a violation. Returns whether there is one. */
 static inline bool oracle_decode(bool borders, uint64_t max)
 {
 	static uint8_t payload[70000];
@@ -216,7 +219,8 @@ static inline bool oracle_decode(bool borders, uint64_t max)
 		bool cut = left < 2 + extra + (left >= 2 && (h[1] & 0x80) ? 4u : 0u);
 		if (left < 2)
 			return false;
-		uint64_t len = extra == 0 ? h[1] & 127u : extra == 2 ? 300 : 70000; /* of a cut header only the start counts */
+		/* Of a cut header only the start counts. */
+		uint64_t len = extra == 0 ? h[1] & 127u : extra == 2 ? 300 : 70000;
 		for (unsigned i = 0; !cut && i < extra; i++)
 			len = (i == 0 ? 0 : len << 8) | h[2 + i];
 		unsigned code = oracle_header(&o, h, len);

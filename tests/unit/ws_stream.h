@@ -1,5 +1,5 @@
-/* Streams of frames as test_ws.c writes them, and what a decoder makes of them as text that can be compared. The streams
- * are too large for the stack, so there is one of each; a test begins with reset(). */
+/* Streams of frames as test_ws.c writes them, and what a decoder makes of them as text that can be compared. The
+ * streams are too large for the stack, so there is one of each; a test begins with reset(). */
 #ifndef TESTS_UNIT_WS_STREAM_H
 #define TESTS_UNIT_WS_STREAM_H
 
