@@ -6,6 +6,7 @@
 #include "core/opening.h"
 #include "core/relay.h"
 #include "core/worker.h"
+#include "proto/http_out.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,8 +9,8 @@
 
 #include "core/session.h"
 
-/* Bytes of backlog a stream never exceeds. Below 256 KiB by more than an evbuffer's own header, so that the allocation
- * is not rounded up to the next power of two. */
+/* Bytes of backlog a stream never exceeds. Below 256 KiB by what a stalled session has besides: a TLS record that came in
+ * part, the session itself, and what an evbuffer rounds up. */
 #define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
 
 /* A session looks after itself at least so often, ms. */

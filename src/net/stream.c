@@ -3,6 +3,7 @@
 #include "net/stream.h"
 
 #include "base/clock.h"
+#include "net/tls_reason.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -463,12 +464,10 @@ void stream_finish(struct stream *st)
 
 void stream_error_text(const struct stream *st, char *out, size_t cap)
 {
-	const char *text = "";
 	if (st->truncated)
-		text = "connection cut without close_notify";
+		snprintf(out, cap, "connection cut without close_notify");
 	else if (st->tls_error != 0)
-		text = ERR_reason_error_string(st->tls_error);
-	else if (st->error != 0)
-		text = strerror(st->error);
-	snprintf(out, cap, "%s", text != NULL ? text : "TLS error");
+		tls_reason(st->ssl, st->tls_error, out, cap);
+	else
+		snprintf(out, cap, "%s", st->error != 0 ? strerror(st->error) : "");
 }

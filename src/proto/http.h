@@ -7,7 +7,6 @@
 #define PROTO_HTTP_H
 
 #include "base/str.h"
-#include "proto/http_out.h"
 
 #include <stdbool.h>
 #include <stddef.h>

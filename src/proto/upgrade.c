@@ -2,6 +2,8 @@
  * It must never judge who asks, nor for what: origin, path and subprotocol policy belong to its callers. */
 #include "proto/upgrade.h"
 
+#include "proto/http_out.h"
+
 #include <assert.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>

@@ -1,6 +1,7 @@
 /* test_http.c proves the strict reading of request heads, one test a rule, and the writing of response heads.
  * It must never accept a status other than the one the contract names. */
 #include "proto/http.h"
+#include "proto/http_out.h"
 #include "guard.h"
 
 #include <stdarg.h>
