@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@ struct log {
 	bool dated;      /* whoever reads the descriptor writes the time himself */
 	atomic_int level;
 	atomic_int format;
-	_Atomic uint64_t dropped;
+	_Atomic uint64_t dropped, told;
 };
 
 static const struct {
@@ -268,6 +269,21 @@ static void record_end(struct record *r)
 		put_tail(r, " ...");
 }
 
+/* A reader of stderr that has stopped reading must not stop the gateway. A file is opened so that it can't block. */
+static bool has_room(const struct log *log)
+{
+	struct pollfd out = { .fd = log->fd, .events = POLLOUT };
+	return log->path != NULL || poll(&out, 1, 0) == 1;
+}
+
+static void tell_dropped(struct log *log)
+{
+	uint64_t dropped = atomic_load_explicit(&log->dropped, memory_order_relaxed);
+	uint64_t told = atomic_load_explicit(&log->told, memory_order_relaxed);
+	if (dropped > told && atomic_compare_exchange_strong(&log->told, &told, dropped))
+		log_line(log, LEVEL_WARN, "%llu log records could not be written", (unsigned long long)(dropped - told));
+}
+
 static void record_write(struct record *r, struct log *log, enum log_level level)
 {
 	int before = errno;
@@ -280,10 +296,12 @@ static void record_write(struct record *r, struct log *log, enum log_level level
 	}
 	put_tail(r, "\n");
 	do
-		n = write(log->fd, r->text, r->n);
+		n = has_room(log) ? write(log->fd, r->text, r->n) : 0;
 	while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)r->n)
 		atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
+	else
+		tell_dropped(log);
 	errno = before;
 }
 

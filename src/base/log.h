@@ -2,7 +2,8 @@
  *
  * A struct log may be used from all threads at once without a lock: a record is formatted on the stack and written by one
  * call to a descriptor opened with O_APPEND, and log_reopen() swaps the file behind that descriptor number (dup3). A
- * record that can't be written is dropped and counted; logging never blocks a session on purpose and never ends one. */
+ * record that can't be written, because a disk is full or nobody reads stderr, is dropped, and the next one that can be is
+ * followed by a line that counts them. Logging never blocks a session and never ends one. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DISCARD_MAX ((uint64_t)1 << 20) /* bytes a client may still send after both Closes, or after a refusal */
+/* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
+ * went. Beyond that it is no longer read, and waits for the limit of time. */
+#define CLIENT_DISCARD_MAX  ((uint64_t)1 << 20)
+#define BACKEND_DISCARD_MAX ((uint64_t)64 << 20)
 #define LOOKS       4                   /* how often a limit is looked at before it runs out */
 
 /* --- telling the client --------------------------------------------------------------------------------------------- */
@@ -28,7 +31,21 @@ static void closing_send_close(struct session *s)
 	else
 		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
 	if (len > 0 && stream_write(&s->client, frame, len) == STREAM_FAILED)
-		s->client_done = true;
+		return; /* what the client sent before may still be there; reading will find the end */
+}
+
+static void closing_set_client_done(struct session *s)
+{
+	s->client_done = true;
+	stream_release(&s->client, HOLD_PEER);
+}
+
+/* Lets what the client still says pass. The log keeps the code of our Close, which was first. */
+static void closing_relay(struct session *s, enum reason reason, uint16_t code)
+{
+	s->code = code;
+	if (reason != REASON_NONE)
+		closing_set_client_done(s);
 }
 
 static void closing_send_status(struct session *s, int status)
@@ -75,8 +92,9 @@ static void closing_refuse_by_close(struct session *s)
 	}
 	closing_send_close(s);
 	size_t early = opening_take_input(s);
-	if (early > 0 && relay_feed(s, s->worker->scratch, early) != REASON_NONE)
-		s->client_done = true;
+	uint16_t code = s->code;
+	if (early > 0)
+		closing_relay(s, relay_feed(s, s->worker->scratch, early), code);
 }
 
 /* Before the 101. A connection on which nothing was asked gets no answer. */
@@ -94,7 +112,7 @@ static void closing_refuse(struct session *s)
 
 static void closing_tell(struct session *s, enum session_state before)
 {
-	bool silent = !stream_is_open(&s->client) || s->client.broken || (s->client.hold & HOLD_TLS);
+	bool silent = !stream_is_open(&s->client) || (s->client.hold & HOLD_TLS);
 	if (silent || before == STATE_TLS || before == STATE_FILE)
 		s->client_done = true;
 	else if (s->upgraded)
@@ -109,15 +127,11 @@ static void closing_tell(struct session *s, enum session_state before)
 /* Whatever was not promised to anybody may be read and thrown away, so nobody waits for credit any more. */
 static void closing_open_streams(struct session *s)
 {
-	if (stream_is_open(&s->backend)) {
-		stream_release(&s->backend, HOLD_PEER);
-		stream_release(&s->backend, HOLD_STATE);
-	}
-	if (stream_is_open(&s->client)) {
-		stream_release(&s->client, HOLD_STATE);
-		if (s->echo || s->client_done)
-			stream_release(&s->client, HOLD_PEER);
-	}
+	stream_release(&s->backend, HOLD_PEER);
+	stream_release(&s->backend, HOLD_STATE);
+	stream_release(&s->client, HOLD_STATE);
+	if (s->echo || s->client_done)
+		stream_release(&s->client, HOLD_PEER);
 }
 
 /* Does whatever has become possible; DEAD when nothing is left. */
@@ -129,12 +143,6 @@ static void closing_advance(struct session *s)
 	}
 	if (stream_done(&s->client) && stream_done(&s->backend))
 		session_enter(s, STATE_DEAD);
-}
-
-static void closing_set_client_done(struct session *s)
-{
-	s->client_done = true;
-	stream_release(&s->client, HOLD_PEER);
 }
 
 /* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
@@ -160,22 +168,24 @@ void closing_start(struct session *s)
 	unsigned flags = reason_row[s->reason].flags;
 	enum session_state before = s->state;
 	session_enter(s, STATE_CLOSING);
-	closing_tell(s, before);
-	if ((flags & END_CLIENT) || s->client.eof)
-		s->client_done = true;
-	closing_open_streams(s);
-	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
-		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	if (flags & END_RESET) {
+	if (flags & END_CUT) {
 		closing_abort(s);
 		return;
 	}
+	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
+		stream_close(&s->backend, flags & END_BACKEND_RESET);
+	closing_tell(s, before);
+	if (flags & END_RESET)
+		stream_close(&s->client, true);
+	if ((flags & END_CLIENT) || s->client.eof)
+		s->client_done = true;
 	if (before == STATE_TLS) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
 		session_enter(s, STATE_DEAD);
 		return;
 	}
-	s->progress_ms = clock_ms();
+	closing_open_streams(s);
+	s->closing_ms = s->progress_ms = clock_ms();
 	closing_advance(s);
 	if (s->state == STATE_CLOSING)
 		closing_arm(s);
@@ -185,34 +195,32 @@ void closing_start(struct session *s)
 
 static void closing_discard(struct session *s, struct stream *stream)
 {
+	bool client = stream == &s->client;
+	uint64_t *discarded = client ? &s->client_discarded : &s->backend_discarded;
 	ssize_t n = stream_read(stream, s->worker->scratch, WORKER_SCRATCH);
-	if (n <= 0 || stream != &s->client)
+	if (n <= 0)
 		return;
-	s->discarded += (uint64_t)n;
-	if (s->discarded > DISCARD_MAX && stream->finished)
-		session_enter(s, STATE_DEAD);
+	*discarded += (uint64_t)n;
+	if (*discarded > (client ? CLIENT_DISCARD_MAX : BACKEND_DISCARD_MAX))
+		stream_hold(stream, HOLD_STATE);
 }
 
 static void closing_read(struct session *s, struct stream *stream)
 {
-	if (stream == &s->client && !s->client_done) {
-		uint16_t code = s->code;
-		if (relay_up(s) != REASON_NONE)
-			closing_set_client_done(s);
-		s->code = code; /* the log tells our Close, which was first */
+	if (stream != &s->client || s->client_done) {
+		closing_discard(s, stream);
 		return;
 	}
-	closing_discard(s, stream);
+	uint16_t code = s->code;
+	closing_relay(s, relay_up(s), code);
 }
 
 enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	if (event == STREAM_READABLE)
 		closing_read(s, stream);
-	else if (event == STREAM_DRAINED)
-		relay_drained(s, stream);
-	else if (event == STREAM_BROKEN && stream == &s->backend)
-		stream_release(&s->client, HOLD_PEER);
+	else if (event == STREAM_DRAINED || event == STREAM_BROKEN)
+		relay_credit(s, stream);
 	if (s->state == STATE_CLOSING)
 		closing_advance(s);
 	return REASON_NONE;
@@ -220,44 +228,54 @@ enum reason closing_on_stream(struct session *s, struct stream *stream, enum str
 
 /* --- time ----------------------------------------------------------------------------------------------------------- */
 
+/* Whether what is under way to the backend is waited for. A client that has not answered our Close may have sent much
+ * before it saw it, but not for ever: one that just goes on sending has no claim to be waited for. */
+static bool closing_waits_for_backend(const struct session *s, uint64_t now)
+{
+	if (s->client_done || s->route == NULL)
+		return true;
+	uint64_t stall = s->route->set->stall_timeout;
+	return now - s->closing_ms < (stall > 0 ? stall : s->route->set->close_timeout);
+}
+
 /* How long nothing may move, given what is still awaited. */
-static uint64_t closing_limit(const struct session *s)
+static uint64_t closing_limit(const struct session *s, bool waits_for_backend)
 {
 	if (s->route == NULL)
 		return s->listen->linger_timeout;
 	const struct route_settings *set = s->route->set;
-	if (stream_unsent(&s->client) > 0 || stream_unsent(&s->backend) > 0)
-		return set->stall_timeout > 0 ? set->stall_timeout : set->close_timeout;
+	if (stream_unsent(&s->client) > 0 || (waits_for_backend && stream_unsent(&s->backend) > 0))
+		return set->stall_timeout > 0 ? set->stall_timeout : UINT64_MAX;
 	if (s->client_done && stream_done(&s->backend))
 		return s->listen->linger_timeout;
 	return set->close_timeout;
 }
 
-static bool closing_moved(struct session *s)
+static bool closing_moved(struct session *s, bool waits_for_backend)
 {
-	uint64_t mark = stream_progress(&s->client) + stream_progress(&s->backend) + s->bytes_up;
-	if (mark == s->progress_mark)
-		return false;
+	uint64_t mark = stream_progress(&s->client);
+	if (waits_for_backend)
+		mark += stream_progress(&s->backend) + s->bytes_up;
+	bool moved = mark != s->progress_mark;
 	s->progress_mark = mark;
-	return true;
+	return moved;
 }
 
 enum reason closing_on_timer(struct session *s)
 {
-	uint64_t now = clock_ms(), limit = closing_limit(s);
-	if (closing_moved(s))
+	uint64_t now = clock_ms();
+	bool waits_for_backend = closing_waits_for_backend(s, now);
+	if (closing_moved(s, waits_for_backend))
 		s->progress_ms = now;
-	if (now - s->progress_ms >= limit) {
-		if (s->client_done) {
-			closing_abort(s);
-			return REASON_NONE;
-		}
-		closing_set_client_done(s); /* its Close never came */
+	if (now - s->progress_ms < closing_limit(s, waits_for_backend)) {
+		closing_arm(s);
+	} else if (s->client_done) {
+		closing_abort(s);
+	} else { /* its Close never came */
+		closing_set_client_done(s);
 		s->progress_ms = now;
+		closing_arm(s);
 		closing_advance(s);
-		if (s->state != STATE_CLOSING)
-			return REASON_NONE;
 	}
-	closing_arm(s);
 	return REASON_NONE;
 }

@@ -7,6 +7,7 @@
 #include "core/relay.h"
 #include "core/worker.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 static void file_log(const struct session *s, const struct http_head *head)
@@ -34,6 +35,27 @@ static enum reason file_finished(struct session *s)
 	return opening_next_request(s);
 }
 
+/* A session may hold two descriptors; one that has queued its file does so already. */
+static void file_close(struct session *s)
+{
+	close(s->file);
+	s->file = -1;
+}
+
+static enum reason file_broken(const struct session *s)
+{
+	switch (s->client.error) {
+	case 0:
+		return REASON_FILE_CUT;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return REASON_NO_RESOURCE;
+	default:
+		return REASON_CLIENT_RESET;
+	}
+}
+
 /* At most one buffer a turn; a backlog calls us again when it is gone, and without one the timer does. */
 static enum reason file_pump(struct session *s)
 {
@@ -41,11 +63,13 @@ static enum reason file_pump(struct session *s)
 		ssize_t n = stream_write_file(&s->client, s->file, s->file_offset, s->file_left, s->worker->scratch,
 		                              RELAY_BACKLOG_MAX);
 		if (n == STREAM_FAILED)
-			return REASON_CLIENT_RESET;
+			return file_broken(s);
 		if (n == 0)
-			return REASON_HTTP_DONE; /* it was cut meanwhile; the missing length tells the client */
+			return REASON_FILE_CUT; /* the missing length tells the client */
 		s->file_offset += (uint64_t)n;
 		s->file_left -= (uint64_t)n;
+		if (s->file_left == 0)
+			file_close(s);
 	}
 	if (stream_backlog(&s->client) > 0)
 		return REASON_NONE;
@@ -85,7 +109,7 @@ enum reason file_on_stream(struct session *s, struct stream *stream, enum stream
 	case STREAM_DRAINED:
 		return file_pump(s);
 	case STREAM_BROKEN:
-		return REASON_CLIENT_RESET;
+		return file_broken(s);
 	default:
 		return REASON_NONE;
 	}

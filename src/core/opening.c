@@ -11,6 +11,7 @@
 #include "proto/upgrade.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static enum reason opening_sniff(struct session *s)
 	uint8_t first;
 	ssize_t n = stream_peek(&s->client, &first);
 	if (n < 0)
-		return REASON_CLIENT_GONE;
+		return REASON_HTTP_DONE; /* it came for nothing */
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
 
@@ -76,6 +77,12 @@ static enum reason opening_sniff(struct session *s)
 	return REASON_NONE;
 }
 
+/* Who connects and says nothing probes the port; that is no failure. */
+static enum reason opening_tls_failed(const struct session *s)
+{
+	return stream_heard(&s->client) ? REASON_TLS_FAILED : REASON_HTTP_DONE;
+}
+
 static enum reason opening_on_tls(struct session *s, enum stream_event event)
 {
 	switch (event) {
@@ -84,7 +91,7 @@ static enum reason opening_on_tls(struct session *s, enum stream_event event)
 	case STREAM_READY:
 		return opening_enter_request(s);
 	case STREAM_BROKEN:
-		return REASON_TLS_FAILED;
+		return opening_tls_failed(s);
 	default:
 		return REASON_NONE;
 	}
@@ -140,7 +147,8 @@ static void opening_on_dialled(void *arg, const struct dial_outcome *outcome)
 	struct session *s = arg;
 	s->dial = NULL;
 	if (outcome->result != DIAL_OK && outcome->error != 0)
-		s->detail = strdup(strerror(outcome->error));
+		s->detail = strdup(outcome->result == DIAL_NOT_FOUND ? gai_strerror(outcome->error)
+		                                                     : strerror(outcome->error));
 
 	enum reason reason = outcome->result == DIAL_OK ? opening_backend_tls(s, outcome->fd)
 	                                                : reason_from_dial(outcome->result);
@@ -272,6 +280,7 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 {
 	struct http_head *head = &s->worker->head;
 	const char *text = (const char *)s->worker->scratch;
+	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
 	s->input.scanned = 0;
 	if (opening_keep(s, text + length, rest) != 0)
 		return REASON_OUT_OF_MEMORY;
@@ -318,7 +327,6 @@ static enum reason opening_read(struct session *s)
 /* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
 enum reason opening_next_request(struct session *s)
 {
-	s->route = NULL;
 	s->asked = s->head_only = false;
 	s->input.unseen = s->input.len > 0;
 	if (!s->input.unseen) {
@@ -367,5 +375,5 @@ enum reason opening_on_timer(struct session *s)
 	if (s->state == STATE_REQUEST)
 		return REASON_REQUEST_TIMEOUT;
 	s->detail = strdup("handshake took too long");
-	return REASON_TLS_FAILED;
+	return opening_tls_failed(s);
 }

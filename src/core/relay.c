@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "core/worker.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -15,13 +14,13 @@ _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit 
 
 /* --- both directions ------------------------------------------------------------------------------------------------ */
 
+/* What may be read for the sake of `to`. 0: nothing before it has drained. */
 static size_t relay_room(const struct stream *to)
 {
+	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
 	if (to->broken)
 		return RELAY_BACKLOG_MAX; /* it is all discarded */
-	size_t backlog = stream_backlog(to);
-	assert(backlog + WS_SERVER_HEADER_MAX + UTF8_MAX < RELAY_BACKLOG_MAX);
-	return RELAY_BACKLOG_MAX - backlog;
+	return full < RELAY_BACKLOG_MAX ? RELAY_BACKLOG_MAX - full : 0;
 }
 
 /* Sends, and stops reading the source when too much waits. */
@@ -140,13 +139,28 @@ enum reason relay_feed(struct session *s, uint8_t *input, size_t len)
 
 static enum reason relay_client_ended(const struct session *s)
 {
-	return s->client.error != 0 && s->client.error != EPIPE ? REASON_CLIENT_RESET : REASON_CLIENT_GONE;
+	switch (s->client.error) {
+	case 0:
+	case EPIPE:
+		return REASON_CLIENT_GONE;
+	case ETIMEDOUT:
+		return REASON_CLIENT_DEAD;
+	default:
+		return REASON_CLIENT_RESET;
+	}
 }
 
 enum reason relay_up(struct session *s)
 {
 	uint8_t *scratch = s->worker->scratch;
-	ssize_t n = stream_read(&s->client, scratch, relay_room(s->echo ? &s->client : &s->backend));
+	/* what would be echoed after our Close goes nowhere, so it needs no room */
+	bool discards = s->echo && s->close_sent;
+	size_t room = discards ? RELAY_BACKLOG_MAX : relay_room(s->echo ? &s->client : &s->backend);
+	if (room == 0) {
+		stream_hold(&s->client, HOLD_PEER);
+		return REASON_NONE;
+	}
+	ssize_t n = stream_read(&s->client, scratch, room);
 	if (n > 0)
 		return relay_feed(s, scratch, (size_t)n);
 	return n == STREAM_AGAIN ? REASON_NONE : relay_client_ended(s);
@@ -175,7 +189,9 @@ static enum reason relay_text(struct session *s, uint8_t *text, size_t len)
 
 static enum reason relay_backend_ended(const struct session *s)
 {
-	if (s->backend.error != 0 && s->backend.error != EPIPE)
+	if (s->backend.error == ETIMEDOUT)
+		return REASON_BACKEND_DEAD;
+	if (s->backend.truncated || (s->backend.error != 0 && s->backend.error != EPIPE))
 		return REASON_BACKEND_RESET;
 	return s->tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
 }
@@ -183,7 +199,11 @@ static enum reason relay_backend_ended(const struct session *s)
 enum reason relay_down(struct session *s)
 {
 	uint8_t *scratch = s->worker->scratch;
-	size_t tail = s->tail_len, room = relay_room(&s->client) - WS_SERVER_HEADER_MAX - tail;
+	size_t tail = s->tail_len, room = relay_room(&s->client);
+	if (room == 0) {
+		stream_hold(&s->backend, HOLD_PEER);
+		return REASON_NONE;
+	}
 	memcpy(scratch, s->tail, tail);
 	ssize_t n = stream_read(&s->backend, scratch + tail, room);
 	if (n == STREAM_AGAIN)
@@ -197,17 +217,15 @@ enum reason relay_down(struct session *s)
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
-enum reason relay_drained(struct session *s, const struct stream *stream)
+void relay_credit(struct session *s, const struct stream *stream)
 {
 	if (stream == &s->backend || s->echo)
 		stream_release(&s->client, HOLD_PEER);
-	if (stream == &s->client) {
-		if (s->pong_owed)
-			relay_pong(s);
-		if (stream_is_open(&s->backend))
-			stream_release(&s->backend, HOLD_PEER);
-	}
-	return REASON_NONE;
+	if (stream != &s->client)
+		return;
+	stream_release(&s->backend, HOLD_PEER);
+	if (s->pong_owed)
+		relay_pong(s);
 }
 
 enum reason relay_on_stream(struct session *s, struct stream *stream, enum stream_event event)
@@ -216,12 +234,8 @@ enum reason relay_on_stream(struct session *s, struct stream *stream, enum strea
 	case STREAM_READABLE:
 		return stream == &s->client ? relay_up(s) : relay_down(s);
 	case STREAM_DRAINED:
-		return relay_drained(s, stream);
-	case STREAM_BROKEN:
-		/* Nothing waits for it any more; its own side is read until the end that must come. */
-		stream_release(&s->client, HOLD_PEER);
-		if (stream_is_open(&s->backend))
-			stream_release(&s->backend, HOLD_PEER);
+	case STREAM_BROKEN: /* its own side is read until the end that must come */
+		relay_credit(s, stream);
 		return REASON_NONE;
 	default:
 		return REASON_NONE;
@@ -245,8 +259,9 @@ void relay_init(struct session *s)
 static void relay_prepare_stream(const struct session *s, struct stream *stream)
 {
 	stream_set_low_water(stream, s->route->set->low_water);
+	/* the kernel's own limit, for what it alone still holds; twice ours, so that a backlog that stalls is named by us */
 	if (s->route->set->stall_timeout > 0)
-		stream_set_user_timeout(stream, s->route->set->stall_timeout);
+		stream_set_user_timeout(stream, 2 * s->route->set->stall_timeout);
 }
 
 enum reason relay_start(struct session *s, size_t early)
@@ -262,8 +277,7 @@ enum reason relay_start(struct session *s, size_t early)
 			return reason;
 	}
 	stream_release(&s->client, HOLD_STATE);
-	if (stream_is_open(&s->backend))
-		stream_release(&s->backend, HOLD_STATE);
+	stream_release(&s->backend, HOLD_STATE);
 	return relay_on_timer(s);
 }
 

@@ -27,8 +27,8 @@ enum reason relay_up(struct session *session);
 enum reason relay_down(struct session *session);
 enum reason relay_feed(struct session *session, uint8_t *input, size_t len);
 
-/* A stream's backlog is low: whoever waited for it goes on. */
-enum reason relay_drained(struct session *session, const struct stream *stream);
+/* A stream's backlog is low, or nothing can be sent to it any more: whoever waited for it goes on. */
+void relay_credit(struct session *session, const struct stream *stream);
 
 enum reason relay_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason relay_on_timer(struct session *session);

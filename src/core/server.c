@@ -232,13 +232,18 @@ static int server_catch_signals(struct server *srv, struct err *err)
 		      { SIGHUP, server_on_hangup },
 		      { SIGUSR1, server_on_usr1 } };
 
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before); /* so that none gets lost between the two lines below */
+	int result = 0;
+	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
 		signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
 		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
 		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
-			return err_add(err, "cannot watch signal %d", table[i].number);
+			result = err_add(err, "cannot watch signal %d", table[i].number);
 	}
-	return 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------------- */
@@ -278,6 +283,8 @@ static void server_on_farewell(struct mail *mail, void *owner)
 {
 	struct server *srv = owner;
 	struct server_worker *slot = (struct server_worker *)mail;
+	if (!slot->started)
+		return; /* the start failed, and server_stop_started() has waited for it */
 	worker_join(slot->worker);
 	slot->started = false;
 	if (--srv->workers_alive == 0)
@@ -381,6 +388,7 @@ static void server_stop_started(struct server *srv)
 			continue;
 		worker_stop(srv->workers[i].worker);
 		worker_join(srv->workers[i].worker);
+		srv->workers[i].started = false;
 	}
 }
 

@@ -84,8 +84,7 @@ void session_enter(struct session *s, enum session_state next)
 	if (next == STATE_DEAD) {
 		event_del(&s->timer);
 		stream_hold(&s->client, HOLD_STATE);
-		if (stream_is_open(&s->backend))
-			stream_hold(&s->backend, HOLD_STATE);
+		stream_hold(&s->backend, HOLD_STATE);
 		worker_reap_soon(s->worker);
 	}
 }

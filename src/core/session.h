@@ -94,8 +94,8 @@ struct session {
 	uint64_t pinged_ms;            /* 0: no ping is unanswered */
 	struct stall client_stall, backend_stall, pong_wait;
 	uint64_t frames_mark, frames_ms;
-	uint64_t progress_mark, progress_ms; /* closing */
-	uint64_t discarded;
+	uint64_t closing_ms, progress_mark, progress_ms; /* closing */
+	uint64_t client_discarded, backend_discarded;
 	uint8_t tail[3], tail_len;     /* text routes: the backend's unfinished character */
 	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
 	uint8_t reply_len;

@@ -45,8 +45,8 @@ unsigned worker_load(const struct worker *w)
 
 void worker_reap_soon(struct worker *w)
 {
-	if (!event_pending(w->reap, EV_TIMEOUT, NULL))
-		event_add(w->reap, &at_once);
+	if (!event_pending(w->reap, EV_TIMEOUT, NULL) && event_add(w->reap, &at_once) != 0)
+		event_active(w->reap, EV_TIMEOUT, 1); /* no memory for a timer: in this turn, then, after its callback */
 }
 
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)

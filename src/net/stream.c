@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
@@ -49,6 +50,8 @@ static void stream_read_on(struct stream *st)
 
 void stream_hold(struct stream *st, enum stream_hold why)
 {
+	if (!stream_is_open(st))
+		return;
 	if (st->hold == 0)
 		event_del(&st->rd);
 	st->hold |= (uint8_t)why;
@@ -62,7 +65,7 @@ void stream_wake(struct stream *st)
 
 void stream_release(struct stream *st, enum stream_hold why)
 {
-	if (st->hold == 0)
+	if (st->hold == 0 || !stream_is_open(st))
 		return;
 	st->hold &= (uint8_t)~why;
 	if (st->hold == 0)
@@ -90,9 +93,13 @@ static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	event_free(st->wr);
 	st->wr = NULL;
-	if (st->finishing && !st->finished && stream_backlog(st) == 0)
-		stream_send_fin(st);
-	stream_on_readable(fd, EV_READ, st);
+	if (!st->finishing || st->finished || stream_backlog(st) > 0) {
+		stream_on_readable(fd, EV_READ, st);
+		return;
+	}
+	stream_send_fin(st);
+	stream_wake(st); /* what SSL_read waited for, if it did */
+	st->cb(st->owner, st, STREAM_DRAINED);
 }
 
 static void stream_wait_for_room(struct stream *st)
@@ -137,9 +144,10 @@ static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg
 		stream_on_ready(st);
 		return;
 	}
+	int error = what & BEV_EVENT_EOF ? 0 : EVUTIL_SOCKET_ERROR();
 	if (st->ssl != NULL)
 		st->tls_error = bufferevent_get_openssl_error(bev);
-	stream_break(st, EVUTIL_SOCKET_ERROR());
+	stream_break(st, error);
 	st->cb(st->owner, st, STREAM_BROKEN);
 }
 
@@ -155,8 +163,7 @@ static int stream_attach(struct stream *st, struct event_base *base, int fd, SSL
 	else
 		st->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (st->bev == NULL) {
-		SSL_free(ssl);
-		close(fd);
+		close(fd); /* ssl is gone already: libevent frees it, because of BEV_OPT_CLOSE_ON_FREE */
 		return -1;
 	}
 	st->ssl = ssl;
@@ -371,11 +378,14 @@ ssize_t stream_write(struct stream *st, const void *data, size_t len)
 
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
 {
-	int own = dup(fd);
-	if (own < 0)
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0) {
+		stream_break(st, errno);
 		return STREAM_FAILED;
+	}
 	if (evbuffer_add_file(stream_output(st), own, (ev_off_t)offset, (ev_off_t)length) != 0) {
 		close(own);
+		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}
 	st->offered += length;
@@ -413,6 +423,11 @@ size_t stream_unsent(const struct stream *st)
 	if (ioctl(stream_fd(st), SIOCOUTQ, &held) != 0 || held < 0)
 		held = 0;
 	return stream_backlog(st) + (size_t)held;
+}
+
+bool stream_heard(const struct stream *st)
+{
+	return st->received > 0 || (st->ssl != NULL && BIO_number_read(SSL_get_rbio(st->ssl)) > 0);
 }
 
 uint64_t stream_progress(const struct stream *st)

@@ -6,8 +6,8 @@
  * socket as long as the backlog is empty. So there is nothing to take over when a session opens, and an idle stream
  * owns no buffer.
  *
- * All calls are made on the thread of the event base. The callback is the last thing the stream does in a turn of the
- * loop, so it may do anything with the stream but stream_close(): closing is for later in the turn (see session.h). */
+ * All calls are made on the thread of the event base. Calling back is the last thing the stream does with itself, so the
+ * callback may do anything with it, close it too. */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
@@ -28,7 +28,8 @@ enum stream_event {
 	STREAM_READY,    /* the TLS handshake is done */
 	STREAM_READABLE, /* there may be something to read; only while nothing holds the stream */
 	STREAM_DRAINED,  /* the backlog is at low water or below; told again when it is empty */
-	STREAM_BROKEN,   /* writing, or the handshake, failed: nothing more can be sent, but what came may still be read */
+	STREAM_BROKEN,   /* writing, or the handshake, failed: nothing more can be sent, but what came may still be read. With
+	                    error 0 a queued file was shorter than announced */
 };
 
 typedef void stream_cb(void *owner, struct stream *stream, enum stream_event event);
@@ -100,6 +101,9 @@ size_t stream_backlog(const struct stream *stream);
 /* Bytes that the other end has not acknowledged: the backlog and what the kernel still holds. */
 size_t stream_unsent(const struct stream *stream);
 
+/* Whether a byte ever came, be it only of a handshake. */
+bool stream_heard(const struct stream *stream);
+
 /* Bytes that the other end did acknowledge; only good to see whether there was progress. */
 uint64_t stream_progress(const struct stream *stream);
 
@@ -109,7 +113,7 @@ void stream_set_low_water(struct stream *stream, size_t low);
 /* TCP_USER_TIMEOUT, where the stream is TCP. */
 void stream_set_user_timeout(struct stream *stream, uint64_t ms);
 
-/* Both may be called at any time; release does nothing for a reason that does not hold. */
+/* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);
 void stream_release(struct stream *stream, enum stream_hold why);
 
