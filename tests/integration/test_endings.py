@@ -308,13 +308,13 @@ def test_probe_of_tls_port(start_gateway, certificate, tls):
 def test_nobody_reads_stderr(start_gateway):
     """A pipe that is full stops nobody; once there is room again, the log tells how much of it was lost."""
     reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 8192)
     gateway = start_gateway(LISTEN + section("all", target="echo:"), ready=False, preexec=lambda: os.dup2(writing, 2))
     os.close(writing)
     with open(reading, "rb", buffering=0) as pipe:
         text = b""
         while b"address=" not in text or not text.endswith(b"\n"):
-            part = pipe.read(4096)
+            part = pipe.read(8192)
             assert part, text
             text += part
         gateway.records += [Record(line.decode()) for line in text.splitlines()]
@@ -325,7 +325,7 @@ def test_nobody_reads_stderr(start_gateway):
                 assert client.read_response().status == 400
         for _ in range(100): # many more than the pipe can hold
             ask()
-        text += pipe.read(4096)
+        text += pipe.read(8192)
         ask()
         gateway.terminate()
         assert gateway.wait() == 0
