@@ -276,32 +276,47 @@ static bool has_room(const struct log *log)
 	return log->path != NULL || poll(&out, 1, 0) == 1;
 }
 
+static bool record_out(const struct record *r, const struct log *log)
+{
+	ssize_t n;
+	do
+		n = has_room(log) ? write(log->fd, r->text, r->n) : 0;
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)r->n;
+}
+
+/* A count that can't be written either is left for the next record that can. */
 static void tell_dropped(struct log *log)
 {
-	uint64_t dropped = atomic_load_explicit(&log->dropped, memory_order_relaxed);
+	char text[64];
+	struct record r;
 	uint64_t told = atomic_load_explicit(&log->told, memory_order_relaxed);
-	if (dropped > told && atomic_compare_exchange_strong(&log->told, &told, dropped))
-		log_line(log, LEVEL_WARN, "%llu log records could not be written", (unsigned long long)(dropped - told));
+	uint64_t lost = atomic_load_explicit(&log->dropped, memory_order_relaxed) - told;
+
+	if (lost == 0 || !atomic_compare_exchange_strong(&log->told, &told, told + lost))
+		return;
+	snprintf(text, sizeof(text), "%llu log records could not be written", (unsigned long long)lost);
+	record_begin(&r, log, LEVEL_WARN);
+	put_text(&r, span_of(text), r.json);
+	record_end(&r);
+	put_tail(&r, "\n");
+	if (!record_out(&r, log))
+		atomic_fetch_sub_explicit(&log->told, lost, memory_order_relaxed);
 }
 
 static void record_write(struct record *r, struct log *log, enum log_level level)
 {
 	int before = errno;
-	ssize_t n;
 
 	if (log->fd < 0) {
 		syslog(levels[level].priority, "%.*s", (int)r->n, r->text);
-		errno = before;
-		return;
+	} else {
+		put_tail(r, "\n");
+		if (record_out(r, log))
+			tell_dropped(log);
+		else
+			atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
 	}
-	put_tail(r, "\n");
-	do
-		n = has_room(log) ? write(log->fd, r->text, r->n) : 0;
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)r->n)
-		atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
-	else
-		tell_dropped(log);
 	errno = before;
 }
 
