@@ -30,7 +30,11 @@ static void closing_send_close(struct session *s)
 		s->code = 1006; /* RFC 6455 section 7.1.5: no Close was seen */
 	else
 		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
-	if (len > 0 && stream_write(&s->client, frame, len) == STREAM_FAILED)
+	if (len == 0)
+		return;
+	ssize_t backlog = row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len)
+	                                          : stream_write(&s->client, frame, len);
+	if (backlog == STREAM_FAILED)
 		return; /* what the client sent before may still be there; reading will find the end */
 }
 
@@ -71,8 +75,8 @@ static void closing_send_status(struct session *s, int status)
 	size_t len = out.len + (s->head_only || body < 0 ? 0 : (size_t)body);
 
 	s->code = (uint16_t)status;
-	if (stream_write(&s->client, out.buf, len) == STREAM_FAILED)
-		s->client_done = true;
+	if (stream_write_last(&s->client, out.buf, len) == STREAM_FAILED)
+		return; /* reading will find the end */
 }
 
 static bool closing_prefers_close(const struct session *s)

@@ -38,27 +38,6 @@ static enum reason opening_enter_request(struct session *s)
 	return REASON_NONE;
 }
 
-enum reason opening_start(struct session *s, int fd)
-{
-	SSL *ssl = NULL;
-	if (s->listen->tls == TLS_MODE_ON) {
-		ssl = tls_server_ssl(s->generation->tls);
-		if (ssl == NULL) {
-			close(fd);
-			return REASON_OUT_OF_MEMORY;
-		}
-	}
-	if (stream_open(&s->client, s->worker->base, fd, ssl, STREAM_SERVER, session_on_stream, s) != 0)
-		return REASON_OUT_OF_MEMORY;
-
-	opening_set_deadline(s);
-	if (s->listen->tls == TLS_MODE_OFF)
-		return opening_enter_request(s);
-	if (s->listen->tls == TLS_MODE_AUTO)
-		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
-	return REASON_NONE;
-}
-
 static enum reason opening_sniff(struct session *s)
 {
 	uint8_t first;
@@ -102,7 +81,7 @@ static enum reason opening_on_tls(struct session *s, enum stream_event event)
 enum reason opening_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
-	size_t len = upgrade_response(response, sizeof(response), s->key, s->subprotocol);
+	size_t len = upgrade_response(response, sizeof(response), s->worker->sha1, s->key, s->subprotocol);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)
@@ -163,7 +142,6 @@ static enum reason opening_dial(struct session *s)
 	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
 
 	session_enter(s, STATE_DIAL);
-	stream_hold(&s->client, HOLD_STATE);
 	s->dial = dial_start(&s->worker->dial_env, s->target, limit, opening_on_dialled, s);
 	if (s->dial == NULL)
 		return REASON_OUT_OF_MEMORY;
@@ -174,6 +152,8 @@ static enum reason opening_dial(struct session *s)
 static enum reason opening_on_dial(struct session *s, const struct stream *stream, enum stream_event event)
 {
 	bool backend = stream == &s->backend;
+	if (event == STREAM_READABLE) /* only now: a client that waits for its answer need not be held */
+		stream_hold(&s->client, HOLD_STATE);
 	if (event == STREAM_READY && backend)
 		return opening_established(s);
 	if (event == STREAM_BROKEN)
@@ -350,6 +330,31 @@ static enum reason opening_on_request(struct session *s, enum stream_event event
 	default:
 		return REASON_NONE;
 	}
+}
+
+/* --- the beginning -------------------------------------------------------------------------------------------------- */
+
+enum reason opening_start(struct session *s, int fd)
+{
+	SSL *ssl = NULL;
+	if (s->listen->tls == TLS_MODE_ON) {
+		ssl = tls_server_ssl(s->generation->tls);
+		if (ssl == NULL) {
+			close(fd);
+			return REASON_OUT_OF_MEMORY;
+		}
+	}
+	if (stream_open(&s->client, s->worker->base, fd, ssl, STREAM_SERVER, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+
+	opening_set_deadline(s);
+	if (s->listen->tls == TLS_MODE_OFF) {
+		opening_enter_request(s);
+		return opening_read(s); /* by now the request is often there */
+	}
+	if (s->listen->tls == TLS_MODE_AUTO)
+		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
+	return REASON_NONE;
 }
 
 /* --- events --------------------------------------------------------------------------------------------------------- */

@@ -242,45 +242,6 @@ enum reason relay_on_stream(struct session *s, struct stream *stream, enum strea
 	}
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------------- */
-
-void relay_init(struct session *s)
-{
-	uint8_t flags = WS_RX_MASKED;
-	if (s->route->set->accept != MESSAGES_BINARY)
-		flags |= WS_RX_TEXT;
-	if (s->route->set->accept != MESSAGES_TEXT)
-		flags |= WS_RX_BINARY;
-	if (!s->echo)
-		flags |= WS_RX_MERGE;
-	ws_rx_init(&s->rx, flags, s->route->set->max_message);
-}
-
-static void relay_prepare_stream(const struct session *s, struct stream *stream)
-{
-	stream_set_low_water(stream, s->route->set->low_water);
-	/* the kernel's own limit, for what it alone still holds; twice ours, so that a backlog that stalls is named by us */
-	if (s->route->set->stall_timeout > 0)
-		stream_set_user_timeout(stream, 2 * s->route->set->stall_timeout);
-}
-
-enum reason relay_start(struct session *s, size_t early)
-{
-	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
-	relay_prepare_stream(s, &s->client);
-	if (stream_is_open(&s->backend))
-		relay_prepare_stream(s, &s->backend);
-
-	if (early > 0) {
-		enum reason reason = relay_feed(s, s->worker->scratch, early);
-		if (reason != REASON_NONE)
-			return reason;
-	}
-	stream_release(&s->client, HOLD_STATE);
-	stream_release(&s->backend, HOLD_STATE);
-	return relay_on_timer(s);
-}
-
 /* --- timeouts ------------------------------------------------------------------------------------------------------- */
 
 bool relay_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit)
@@ -356,12 +317,10 @@ static enum reason relay_check_stall(struct session *s, uint64_t now, uint64_t *
 	return REASON_NONE;
 }
 
-
-
-enum reason relay_on_timer(struct session *s)
+static enum reason relay_check(struct session *s, uint64_t next)
 {
 	const struct route_settings *set = s->route->set;
-	uint64_t now = clock_ms(), next = RELAY_TIMER_MAX;
+	uint64_t now = clock_ms();
 
 	if (relay_expired(now, s->opened_ms, set->lifetime, &next))
 		return REASON_LIFETIME;
@@ -373,4 +332,51 @@ enum reason relay_on_timer(struct session *s)
 	if (reason == REASON_NONE)
 		session_arm(s, next + 1);
 	return reason;
+}
+
+/* The kernel's limit is for what it alone still holds: twice ours, so that a backlog that stalls is named by us. */
+static void relay_watch_peers(struct session *s)
+{
+	uint64_t limit = 2 * s->route->set->stall_timeout;
+	stream_watch_peer(&s->client, limit);
+	stream_watch_peer(&s->backend, limit);
+	s->peers_watched = true;
+}
+
+enum reason relay_on_timer(struct session *s)
+{
+	if (!s->peers_watched)
+		relay_watch_peers(s);
+	return relay_check(s, RELAY_TIMER_MAX);
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+void relay_init(struct session *s)
+{
+	uint8_t flags = WS_RX_MASKED;
+	if (s->route->set->accept != MESSAGES_BINARY)
+		flags |= WS_RX_TEXT;
+	if (s->route->set->accept != MESSAGES_TEXT)
+		flags |= WS_RX_BINARY;
+	if (!s->echo)
+		flags |= WS_RX_MERGE;
+	ws_rx_init(&s->rx, flags, s->route->set->max_message);
+}
+
+enum reason relay_start(struct session *s, size_t early)
+{
+	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
+	stream_set_low_water(&s->client, s->route->set->low_water);
+	if (stream_is_open(&s->backend))
+		stream_set_low_water(&s->backend, s->route->set->low_water);
+
+	if (early > 0) {
+		enum reason reason = relay_feed(s, s->worker->scratch, early);
+		if (reason != REASON_NONE)
+			return reason;
+	}
+	stream_release(&s->client, HOLD_STATE);
+	stream_release(&s->backend, HOLD_STATE);
+	return relay_check(s, RELAY_LASTING);
 }

@@ -13,8 +13,10 @@
  * part, the session itself, and what an evbuffer rounds up. */
 #define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
 
-/* A session looks after itself at least so often, ms. */
+/* A session looks after itself at least so often, and the first time so soon, ms. Only one that lasts until then has the
+ * kernel watch its peers: it takes many system calls, and less than the 30 s of net/tcp.h have passed. */
 #define RELAY_TIMER_MAX ((uint64_t)3600 * 1000)
+#define RELAY_LASTING   ((uint64_t)10 * 1000)
 
 void relay_init(struct session *session); /* makes the decoder ready */
 

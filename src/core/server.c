@@ -331,6 +331,14 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	return *plan != NULL ? 0 : -1;
 }
 
+/* On a busy processor each new connection would wake this thread, and put a worker aside in the middle of its turn: as a
+ * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer. */
+static void server_let_workers_first(void)
+{
+	static const struct sched_param none = { .sched_priority = 0 };
+	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 /* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
 static int server_start(struct server *srv, struct err *err)
 {
@@ -342,6 +350,7 @@ static int server_start(struct server *srv, struct err *err)
 		listening_plan_drop(plan);
 		return -1;
 	}
+	server_let_workers_first(); /* after they were started, or they would inherit it */
 	listening_commit(srv->listening, plan);
 	return 0;
 }

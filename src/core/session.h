@@ -69,6 +69,7 @@ struct session {
 	bool browser;                 /* sent an Origin */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
+	bool peers_watched;           /* by the kernel, see relay.h */
 	bool close_sent;              /* nothing may be sent to the client any more */
 	bool client_done;             /* the client has nothing more to say */
 	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */

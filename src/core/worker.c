@@ -6,6 +6,7 @@
 #include "core/closing.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,8 +15,6 @@ struct arrival_mail {
 	struct mail mail;
 	struct arrival arrival;
 };
-
-static const struct timeval at_once = { 0, 0 };
 
 /* --- sessions come and go ------------------------------------------------------------------------------------------- */
 
@@ -45,8 +44,7 @@ unsigned worker_load(const struct worker *w)
 
 void worker_reap_soon(struct worker *w)
 {
-	if (!event_pending(w->reap, EV_TIMEOUT, NULL) && event_add(w->reap, &at_once) != 0)
-		event_active(w->reap, EV_TIMEOUT, 1); /* no memory for a timer: in this turn, then, after its callback */
+	event_active(w->reap, EV_TIMEOUT, 1); /* when the callbacks that wait in this turn have run */
 }
 
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
@@ -175,7 +173,8 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	uint8_t *buffer = malloc(WORKER_HEADROOM + WORKER_SCRATCH);
 	w->scratch = buffer != NULL ? buffer + WORKER_HEADROOM : NULL;
 	w->base = worker_base_new();
-	if (w->scratch == NULL || w->base == NULL)
+	w->sha1 = upgrade_sha1_new();
+	if (w->scratch == NULL || w->base == NULL || w->sha1 == NULL)
 		return -1;
 	w->mailbox = mailbox_new(w->base, w);
 	w->reap = evtimer_new(w->base, worker_on_reap, w);
@@ -217,6 +216,7 @@ void worker_free(struct worker *w)
 		event_free(w->drain_over);
 	if (w->base != NULL)
 		event_base_free(w->base);
+	EVP_MD_CTX_free(w->sha1);
 	if (w->scratch != NULL)
 		free(w->scratch - WORKER_HEADROOM);
 	free(w);

@@ -24,7 +24,7 @@ enum dial_result {
 
 struct dial_outcome {
 	enum dial_result result;
-	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, options of net/tcp.h set; the receiver's.
+	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
 	                     Else -1 */
 	int error;
 	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */

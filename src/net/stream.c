@@ -1,8 +1,9 @@
-/* stream.c owns one socket each: its events, its TLS session and its backlog.
+/* stream.c owns one socket each: its descriptor, its events, its TLS session and its backlog.
  * It must never decide anything for the session: it reads when asked, writes when asked, and tells what happened. */
 #include "net/stream.h"
 
 #include "base/clock.h"
+#include "net/tcp.h"
 #include "net/tls_reason.h"
 
 #include <assert.h>
@@ -12,8 +13,6 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,16 +28,6 @@
 static const struct timeval at_once = { 0, 0 };
 
 static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
-
-static int stream_fd(const struct stream *st)
-{
-	return bufferevent_getfd(st->bev);
-}
-
-static struct evbuffer *stream_output(const struct stream *st)
-{
-	return bufferevent_get_output(st->bev);
-}
 
 /* --- holding and reading -------------------------------------------------------------------------------------------- */
 
@@ -105,7 +94,7 @@ static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 static void stream_wait_for_room(struct stream *st)
 {
 	if (st->wr == NULL)
-		st->wr = event_new(event_get_base(&st->rd), stream_fd(st), EV_WRITE, stream_on_room, st);
+		st->wr = event_new(event_get_base(&st->rd), st->fd, EV_WRITE, stream_on_room, st);
 	if (st->wr != NULL)
 		event_add(st->wr, NULL);
 }
@@ -130,9 +119,10 @@ static void stream_on_drained(struct bufferevent *bev, void *arg)
 
 static void stream_on_ready(struct stream *st)
 {
+	bufferevent_free(st->bev);
+	st->bev = NULL;
 	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
 	SSL_set_read_ahead(st->ssl, 1);
-	bufferevent_disable(st->bev, EV_READ);
 	stream_release(st, HOLD_TLS);
 	st->cb(st->owner, st, STREAM_READY);
 }
@@ -153,45 +143,48 @@ static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg
 
 /* --- opening and closing -------------------------------------------------------------------------------------------- */
 
-static int stream_attach(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role)
+static int stream_use_bufferevent(struct stream *st, enum bufferevent_ssl_state state)
 {
-	enum bufferevent_ssl_state state =
-	        role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING;
-
-	if (ssl != NULL)
-		st->bev = bufferevent_openssl_socket_new(base, fd, ssl, state, BEV_OPT_CLOSE_ON_FREE);
+	struct event_base *base = event_get_base(&st->rd);
+	if (st->ssl != NULL)
+		st->bev = bufferevent_openssl_socket_new(base, st->fd, st->ssl, state, 0);
 	else
-		st->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (st->bev == NULL) {
-		close(fd); /* ssl is gone already: libevent frees it, because of BEV_OPT_CLOSE_ON_FREE */
+		st->bev = bufferevent_socket_new(base, st->fd, 0);
+	if (st->bev == NULL)
 		return -1;
-	}
-	st->ssl = ssl;
-	if (ssl != NULL)
-		stream_hold(st, HOLD_TLS);
 	bufferevent_setcb(st->bev, NULL, stream_on_drained, stream_on_bufferevent, st);
 	bufferevent_set_max_single_write(st->bev, DRAIN_MAX);
+	bufferevent_setwatermark(st->bev, EV_WRITE, st->low_water, 0);
 	return 0;
+}
+
+/* The backlog, which is made if there is none; NULL without memory for it. */
+static struct evbuffer *stream_output(struct stream *st)
+{
+	if (st->bev == NULL && stream_use_bufferevent(st, BUFFEREVENT_SSL_OPEN) != 0)
+		return NULL;
+	return bufferevent_get_output(st->bev);
+}
+
+int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
+{
+	st->ssl = ssl;
+	stream_hold(st, HOLD_TLS);
+	return stream_use_bufferevent(st, role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING
+	                                                        : BUFFEREVENT_SSL_CONNECTING);
 }
 
 int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb,
                 void *owner)
 {
 	memset(st, 0, sizeof(*st));
+	st->fd = fd;
+	st->open = true;
 	st->cb = cb;
 	st->owner = owner;
 	st->hold = HOLD_STATE;
 	event_assign(&st->rd, base, fd, EV_READ | EV_PERSIST, stream_on_readable, st);
-	return stream_attach(st, base, fd, ssl, role);
-}
-
-int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
-{
-	int fd = stream_fd(st);
-	bufferevent_setfd(st->bev, -1); /* so that freeing it leaves the socket alone */
-	bufferevent_free(st->bev);
-	st->bev = NULL;
-	return stream_attach(st, event_get_base(&st->rd), fd, ssl, role);
+	return ssl != NULL ? stream_start_tls(st, ssl, role) : 0;
 }
 
 bool stream_done(const struct stream *st)
@@ -205,15 +198,19 @@ void stream_close(struct stream *st, bool reset)
 		return;
 	if (reset) {
 		struct linger none = { .l_onoff = 1, .l_linger = 0 };
-		setsockopt(stream_fd(st), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+		setsockopt(st->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	}
 	event_del(&st->rd);
 	if (st->wr != NULL)
 		event_free(st->wr);
+	if (st->bev != NULL)
+		bufferevent_free(st->bev);
+	SSL_free(st->ssl);
+	close(st->fd);
 	st->wr = NULL;
-	bufferevent_free(st->bev);
 	st->bev = NULL;
 	st->ssl = NULL;
+	st->open = false;
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
@@ -228,7 +225,7 @@ static ssize_t stream_end_reading(struct stream *st, int how, int error)
 	return how;
 }
 
-/* Judges a read(2) or recv(2) that brought nothing. */
+/* Judges a recv(2) that brought nothing. */
 static ssize_t stream_plain_trouble(struct stream *st, ssize_t result, int error)
 {
 	if (result == 0)
@@ -299,7 +296,7 @@ ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 	if (st->ended != 0)
 		return stream_end_reading(st, st->ended, st->error);
 
-	ssize_t n = st->ssl != NULL ? stream_read_tls(st, buf, cap) : read(stream_fd(st), buf, cap);
+	ssize_t n = st->ssl != NULL ? stream_read_tls(st, buf, cap) : recv(st->fd, buf, cap, 0);
 	if (n > 0)
 		st->received += (uint64_t)n;
 	else if (st->ssl == NULL)
@@ -309,17 +306,17 @@ ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 
 ssize_t stream_peek(struct stream *st, uint8_t *first)
 {
-	ssize_t n = recv(stream_fd(st), first, 1, MSG_PEEK);
+	ssize_t n = recv(st->fd, first, 1, MSG_PEEK);
 	return n == 1 ? 1 : stream_plain_trouble(st, n, errno);
 }
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */
 
-static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t len)
+static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t len, int more)
 {
 	ssize_t n;
 	do
-		n = send(stream_fd(st), data, len, MSG_NOSIGNAL);
+		n = send(st->fd, data, len, MSG_NOSIGNAL | more);
 	while (n < 0 && errno == EINTR);
 
 	if (n >= 0)
@@ -354,36 +351,47 @@ static ssize_t stream_send_tls(struct stream *st, const uint8_t *data, size_t le
 	return (ssize_t)sent;
 }
 
-ssize_t stream_write(struct stream *st, const void *data, size_t len)
+static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int more)
 {
 	assert(!st->finishing);
 	if (st->broken)
 		return STREAM_FAILED;
 
-	struct evbuffer *output = stream_output(st);
 	ssize_t sent = 0;
-	if (evbuffer_get_length(output) == 0)
-		sent = st->ssl != NULL ? stream_send_tls(st, data, len) : stream_send_plain(st, data, len);
+	if (stream_backlog(st) == 0)
+		sent = st->ssl != NULL ? stream_send_tls(st, data, len) : stream_send_plain(st, data, len, more);
 	if (sent < 0)
 		return STREAM_FAILED;
 	st->offered += len;
 	if ((size_t)sent == len)
 		return 0;
-	if (evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0) {
+	struct evbuffer *output = stream_output(st);
+	if (output == NULL || evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}
 	return (ssize_t)evbuffer_get_length(output);
 }
 
+ssize_t stream_write(struct stream *st, const void *data, size_t len)
+{
+	return stream_offer(st, data, len, 0);
+}
+
+ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
+{
+	return stream_offer(st, data, len, MSG_MORE);
+}
+
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
 {
-	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct evbuffer *output = stream_output(st);
+	int own = output != NULL ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (own < 0) {
 		stream_break(st, errno);
 		return STREAM_FAILED;
 	}
-	if (evbuffer_add_file(stream_output(st), own, (ev_off_t)offset, (ev_off_t)length) != 0) {
+	if (evbuffer_add_file(output, own, (ev_off_t)offset, (ev_off_t)length) != 0) {
 		close(own);
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
@@ -412,7 +420,7 @@ ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t l
 
 size_t stream_backlog(const struct stream *st)
 {
-	return stream_is_open(st) ? evbuffer_get_length(stream_output(st)) : 0;
+	return st->bev != NULL ? evbuffer_get_length(bufferevent_get_output(st->bev)) : 0;
 }
 
 size_t stream_unsent(const struct stream *st)
@@ -420,7 +428,7 @@ size_t stream_unsent(const struct stream *st)
 	int held = 0;
 	if (!stream_is_open(st) || st->broken)
 		return 0;
-	if (ioctl(stream_fd(st), SIOCOUTQ, &held) != 0 || held < 0)
+	if (ioctl(st->fd, SIOCOUTQ, &held) != 0 || held < 0)
 		held = 0;
 	return stream_backlog(st) + (size_t)held;
 }
@@ -437,13 +445,18 @@ uint64_t stream_progress(const struct stream *st)
 
 void stream_set_low_water(struct stream *st, size_t low)
 {
-	bufferevent_setwatermark(st->bev, EV_WRITE, low, 0);
+	st->low_water = low;
+	if (st->bev != NULL)
+		bufferevent_setwatermark(st->bev, EV_WRITE, low, 0);
 }
 
-void stream_set_user_timeout(struct stream *st, uint64_t ms)
+void stream_watch_peer(struct stream *st, uint64_t user_timeout_ms)
 {
-	unsigned int value = ms > UINT32_MAX / 2 ? UINT32_MAX / 2 : (unsigned int)ms;
-	setsockopt(stream_fd(st), IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value)); /* fails on UNIX sockets: fine */
+	unsigned int value = user_timeout_ms > UINT32_MAX / 2 ? UINT32_MAX / 2 : (unsigned int)user_timeout_ms;
+	if (!stream_is_open(st) || tcp_set_probes(st->fd) != 0)
+		return; /* a UNIX socket */
+	if (value > 0)
+		setsockopt(st->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));
 }
 
 /* --- ending our direction ------------------------------------------------------------------------------------------- */
@@ -464,7 +477,7 @@ static void stream_send_fin(struct stream *st)
 	bool handshake_done = st->ssl != NULL && SSL_is_init_finished(st->ssl);
 	if (handshake_done && !st->broken && !stream_send_close_notify(st))
 		return;
-	shutdown(stream_fd(st), SHUT_WR);
+	shutdown(st->fd, SHUT_WR);
 	st->finished = true;
 }
 

@@ -1,10 +1,9 @@
 /* One end of a session: a connected socket, plain or TLS, read and written without blocking.
  *
- * A stream is built on a libevent bufferevent, which owns the descriptor, does the TLS handshake and drains the backlog:
- * the bytes the socket refused. It never reads for us, because it would read 4 KiB at a time into a buffer of its own.
  * Reading is done by the stream's own read event, straight into the caller's buffer, and writing goes straight to the
- * socket as long as the backlog is empty. So there is nothing to take over when a session opens, and an idle stream
- * owns no buffer.
+ * socket as long as the backlog is empty. A libevent bufferevent does the TLS handshake, and holds and drains the backlog:
+ * the bytes the socket refused. It is made when it is first needed, and it never reads for us, because it would read 4 KiB
+ * at a time into a buffer of its own. So an idle stream owns neither a buffer nor a bufferevent.
  *
  * All calls are made on the thread of the event base. Calling back is the last thing the stream does with itself, so the
  * callback may do anything with it, close it too. */
@@ -45,17 +44,20 @@ enum stream_hold {
 };
 
 struct stream {
-	struct bufferevent *bev; /* NULL: not open */
 	struct event rd;
+	int fd;
+	bool open;
+	uint8_t hold;
+	SSL *ssl;                /* NULL: plain */
+	struct bufferevent *bev; /* NULL: no TLS handshake under way, and never a backlog so far */
+	size_t low_water;
 	struct event *wr;        /* only while TLS must wait for room to write something of its own */
-	SSL *ssl;                /* the bufferevent's; NULL: plain */
 	stream_cb *cb;
 	void *owner;
 	uint64_t received;       /* bytes read so far */
 	uint64_t offered;        /* bytes written so far, backlog included */
 	int error;               /* errno of the failure, or 0 */
 	unsigned long tls_error; /* OpenSSL's code of the failure, or 0 */
-	uint8_t hold;
 	bool eof;                /* the other side ended its direction, or reading failed */
 	bool broken;             /* writing failed */
 	bool finishing;          /* stream_finish() was called */
@@ -74,7 +76,7 @@ must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_rol
 
 static inline bool stream_is_open(const struct stream *stream)
 {
-	return stream->bev != NULL;
+	return stream->open;
 }
 
 #define STREAM_AGAIN  0
@@ -90,6 +92,10 @@ must_check ssize_t stream_peek(struct stream *stream, uint8_t *first);
 /* Offers len bytes: sends what the socket takes, copies the refused rest to the backlog; data stays the caller's. Returns
  * the backlog in bytes (0 = flowing) or STREAM_FAILED. Not after stream_finish(). */
 must_check ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+
+/* The same for the last bytes before stream_finish(), which must follow at once: on a plain stream they may wait for the
+ * FIN, and both go in one segment. */
+must_check ssize_t stream_write_last(struct stream *stream, const void *data, size_t len);
 
 /* Appends length bytes of a file from offset. On plain streams they go by sendfile as the socket takes them, on TLS ones
  * at most cap of them are read through buf. Takes nothing over: fd stays the caller's. Returns how many bytes of the file it
@@ -110,8 +116,8 @@ uint64_t stream_progress(const struct stream *stream);
 /* STREAM_DRAINED is told when the backlog falls to this many bytes. */
 void stream_set_low_water(struct stream *stream, size_t low);
 
-/* TCP_USER_TIMEOUT, where the stream is TCP. */
-void stream_set_user_timeout(struct stream *stream, uint64_t ms);
+/* Has the kernel look after a TCP connection that lasts: probes (net/tcp.h) and, unless it is 0, a TCP_USER_TIMEOUT. */
+void stream_watch_peer(struct stream *stream, uint64_t user_timeout_ms);
 
 /* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);
