@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *http_status_text(int status)
 {
@@ -46,25 +47,23 @@ const char *http_status_text(int status)
 	return "Unknown";
 }
 
-/* Writes at a place of its own, not at out->len, which commit() moves when a whole line has fitted. Returns the end of
- * what it wrote, or 0 when that did not fit. */
-static size_t append(struct http_out *out, size_t at, const char *format, va_list args) printf_like(3, 0);
-static size_t append(struct http_out *out, size_t at, const char *format, va_list args)
+/* Both write at a place of their own, not at out->len, which commit() moves when a whole line has fitted. They return the end
+ * of what they wrote, or 0 when that did not fit, with a byte to spare for what vsnprintf adds. */
+static size_t append(const struct http_out *out, size_t at, struct span text)
+{
+	if (at >= out->cap || text.n >= out->cap - at)
+		return 0;
+	memcpy(out->buf + at, text.p, text.n);
+	return at + text.n;
+}
+
+static size_t append_format(const struct http_out *out, size_t at, const char *format, va_list args) printf_like(3, 0);
+static size_t append_format(const struct http_out *out, size_t at, const char *format, va_list args)
 {
 	if (at >= out->cap)
 		return 0;
 	int n = vsnprintf(out->buf + at, out->cap - at, format, args);
 	return n < 0 || (size_t)n >= out->cap - at ? 0 : at + (size_t)n;
-}
-
-static size_t append_text(struct http_out *out, size_t at, const char *format, ...) printf_like(3, 4);
-static size_t append_text(struct http_out *out, size_t at, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	size_t end = append(out, at, format, args);
-	va_end(args);
-	return end;
 }
 
 static void commit(struct http_out *out, size_t end)
@@ -88,26 +87,43 @@ static bool value_clean(const char *value, size_t len)
 void http_out_start(struct http_out *out, char *buf, size_t cap, int status)
 {
 	*out = (struct http_out){ .buf = buf, .cap = cap };
-	commit(out, append_text(out, 0, "HTTP/1.1 %d %s\r\n", status, http_status_text(status)));
+	int n = snprintf(buf, cap, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
+	commit(out, n < 0 || (size_t)n >= cap ? 0 : (size_t)n);
+}
+
+static size_t append_name(const struct http_out *out, const char *name)
+{
+	size_t end = append(out, out->len, span_of(name));
+	return end != 0 ? append(out, end, SPAN(": ")) : 0;
+}
+
+/* A line end in a value would be a field, or a body, of the peer's making. */
+static void commit_value(struct http_out *out, size_t value, size_t end)
+{
+	bool good = value != 0 && end != 0 && value_clean(out->buf + value, end - value);
+	commit(out, good ? append(out, end, SPAN("\r\n")) : 0);
+}
+
+void http_out_text(struct http_out *out, const char *name, struct span text)
+{
+	size_t value = append_name(out, name);
+	commit_value(out, value, value != 0 ? append(out, value, text) : 0);
 }
 
 void http_out_field(struct http_out *out, const char *name, const char *format, ...)
 {
-	size_t value = append_text(out, out->len, "%s: ", name);
-	size_t end = 0;
+	size_t value = append_name(out, name), end = 0;
 
 	if (value != 0) {
 		va_list args;
 		va_start(args, format);
-		end = append(out, value, format, args);
+		end = append_format(out, value, format, args);
 		va_end(args);
 	}
-	if (end != 0 && !value_clean(out->buf + value, end - value))
-		end = 0; /* a line end in a value would be a field, or a body, of the peer's making */
-	commit(out, end == 0 ? 0 : append_text(out, end, "\r\n"));
+	commit_value(out, value, end);
 }
 
 void http_out_end(struct http_out *out)
 {
-	commit(out, append_text(out, out->len, "\r\n"));
+	commit(out, append(out, out->len, SPAN("\r\n")));
 }

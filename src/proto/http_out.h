@@ -3,6 +3,7 @@
 #define PROTO_HTTP_OUT_H
 
 #include "base/attr.h"
+#include "base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@ struct http_out {
 
 /* A field whose value holds a control byte is dropped as well: it would end the line. */
 void http_out_start(struct http_out *out, char *buf, size_t cap, int status);
+void http_out_text(struct http_out *out, const char *name, struct span text);
 void http_out_field(struct http_out *out, const char *name, const char *format, ...) printf_like(3, 4);
 void http_out_end(struct http_out *out); /* the blank line; check overflow afterwards */
 

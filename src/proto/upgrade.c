@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <string.h>
 
 #define SUBPROTOCOLS_MAX 64 /* bounds the work of looking for repeats */
@@ -99,31 +98,41 @@ struct span upgrade_subprotocol(const struct http_head *head, const struct str_l
 	return (struct span){ NULL, 0 };
 }
 
-bool upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1])
+EVP_MD_CTX *upgrade_sha1_new(void)
 {
-	unsigned char text[UPGRADE_KEY_LEN + sizeof(guid) - 1], digest[SHA_DIGEST_LENGTH];
+	EVP_MD_CTX *sha1 = EVP_MD_CTX_new();
 
-	assert(key.n == UPGRADE_KEY_LEN);
-	memcpy(text, key.p, UPGRADE_KEY_LEN);
-	memcpy(text + UPGRADE_KEY_LEN, guid, sizeof(guid) - 1);
-	if (SHA1(text, sizeof(text), digest) == NULL)
-		return false;
-	return EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest)) == UPGRADE_ACCEPT_LEN;
+	if (sha1 != NULL && EVP_DigestInit_ex(sha1, EVP_sha1(), NULL) == 1)
+		return sha1;
+	EVP_MD_CTX_free(sha1);
+	return NULL;
 }
 
-size_t upgrade_response(char *out, size_t cap, struct span key, struct span subprotocol)
+bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_LEN + 1])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	assert(key.n == UPGRADE_KEY_LEN);
+	if (EVP_DigestInit_ex(sha1, NULL, NULL) != 1 || EVP_DigestUpdate(sha1, key.p, key.n) != 1 ||
+	    EVP_DigestUpdate(sha1, guid, sizeof(guid) - 1) != 1 || EVP_DigestFinal_ex(sha1, digest, &len) != 1)
+		return false;
+	return EVP_EncodeBlock((unsigned char *)out, digest, (int)len) == UPGRADE_ACCEPT_LEN;
+}
+
+size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol)
 {
 	char accept[UPGRADE_ACCEPT_LEN + 1];
 	struct http_out response;
 
-	if (!upgrade_accept(key, accept))
+	if (!upgrade_accept(sha1, key, accept))
 		return 0;
 	http_out_start(&response, out, cap, 101);
-	http_out_field(&response, "Upgrade", "websocket");
-	http_out_field(&response, "Connection", "Upgrade");
-	http_out_field(&response, "Sec-WebSocket-Accept", "%s", accept);
+	http_out_text(&response, "Upgrade", SPAN("websocket"));
+	http_out_text(&response, "Connection", SPAN("Upgrade"));
+	http_out_text(&response, "Sec-WebSocket-Accept", (struct span){ accept, UPGRADE_ACCEPT_LEN });
 	if (subprotocol.p != NULL)
-		http_out_field(&response, "Sec-WebSocket-Protocol", "%.*s", (int)subprotocol.n, subprotocol.p);
+		http_out_text(&response, "Sec-WebSocket-Protocol", subprotocol);
 	http_out_end(&response);
 	return response.overflow ? 0 : response.len;
 }

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "proto/http.h"
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,13 +24,17 @@ int upgrade_check(const struct http_head *head, struct span *key);
  * (case-sensitive), as a span of that list. An absent span when none fits. */
 struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours);
 
+/* A SHA-1 to be used over and over, by one thread: looking it up by its name, as each one-shot call does, takes longer than
+ * running it. NULL without memory; the caller frees it with EVP_MD_CTX_free(). */
+EVP_MD_CTX *upgrade_sha1_new(void) must_check;
+
 #define UPGRADE_ACCEPT_LEN 28
 /* Sec-WebSocket-Accept for a checked key; NUL-terminated. Returns false when libcrypto has no memory for SHA-1. */
-must_check bool upgrade_accept(struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
+must_check bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
 
 /* The 101 response. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always suffices
  * for a subprotocol of up to 256 bytes; 0 if it does not fit or upgrade_accept() fails. */
 #define UPGRADE_RESPONSE_MAX 512
-size_t upgrade_response(char *out, size_t cap, struct span key, struct span subprotocol);
+size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol);
 
 #endif

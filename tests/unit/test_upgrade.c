@@ -3,6 +3,7 @@
 #include "proto/upgrade.h"
 #include "guard.h"
 
+#include <openssl/evp.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 
 static struct guard guard;
 static struct http_head head;
+static EVP_MD_CTX *sha1;
 
 static void parse(const char *line, const char *fields)
 {
@@ -160,8 +162,10 @@ static void hs_accept_vector(void **state)
 	char out[UPGRADE_ACCEPT_LEN + 1];
 
 	(void)state;
-	assert_true(upgrade_accept(SPAN("dGhlIHNhbXBsZSBub25jZQ=="), out));
+	assert_true(upgrade_accept(sha1, SPAN("dGhlIHNhbXBsZSBub25jZQ=="), out));
 	assert_string_equal(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+	assert_true(upgrade_accept(sha1, SPAN("AQIDBAUGBwgJCgsMDQ4PEC=="), out)); /* the second depends on nothing before */
+	assert_string_equal(out, "OfS0wDaT5NoxF2gqm7Zj2YtetzM=");
 }
 
 /* What is chosen stands in the list, which therefore lives until the next choice. */
@@ -246,7 +250,7 @@ static void hs_no_extension(void **state)
 	(void)state;
 	parse("GET / HTTP/1.1", UPGRADE CONNECT KEY VERSION "Sec-WebSocket-Extensions: permessage-deflate\r\n");
 	assert_int_equal(upgrade_check(&head, &key), 0);
-	assert_int_equal(upgrade_response(out, sizeof(out), key, (struct span){ NULL, 0 }), sizeof(want) - 1);
+	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ NULL, 0 }), sizeof(want) - 1);
 	assert_memory_equal(out, want, sizeof(want) - 1);
 }
 
@@ -257,23 +261,25 @@ static void response_with_subprotocol(void **state)
 	char out[UPGRADE_RESPONSE_MAX], longest[256];
 
 	(void)state;
-	assert_int_equal(upgrade_response(out, sizeof(out), key, (struct span){ "binary!", 6 }), sizeof(want) - 1);
+	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ "binary!", 6 }), sizeof(want) - 1);
 	assert_memory_equal(out, want, sizeof(want) - 1);
-	assert_int_equal(upgrade_response(out, sizeof(want) - 1, key, SPAN("binary")), 0);
+	assert_int_equal(upgrade_response(out, sizeof(want) - 1, sha1, key, SPAN("binary")), 0);
 	memset(longest, 'p', sizeof(longest));
-	assert_int_not_equal(upgrade_response(out, sizeof(out), key, (struct span){ longest, sizeof(longest) }), 0);
+	assert_int_not_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ longest, sizeof(longest) }), 0);
 }
 
 static int open_guard(void **state)
 {
 	(void)state;
 	guard = guard_new(HTTP_HEAD_MAX);
-	return 0;
+	sha1 = upgrade_sha1_new();
+	return sha1 != NULL ? 0 : -1;
 }
 
 static int close_guard(void **state)
 {
 	(void)state;
+	EVP_MD_CTX_free(sha1);
 	guard_free(&guard);
 	return 0;
 }
