@@ -13,6 +13,7 @@
 #define LENGTH_16       126
 #define LENGTH_64       127
 #define OPCODES_DEFINED 0x0707 /* bit n: opcode n */
+#define SMALL_HEADER    6      /* two bytes and a masking key */
 
 enum { PROTOCOL_ERROR = 1002, UNACCEPTABLE = 1003, NOT_UTF8 = 1007, TOO_BIG = 1009 };
 
@@ -22,19 +23,53 @@ void ws_rx_init(struct ws_rx *rx, uint8_t flags, uint64_t max_message)
 }
 
 /* Sixteen bytes are a register everywhere that matters; other machines get what the compiler makes of it. */
-typedef uint8_t lane __attribute__((vector_size(16)));
+typedef uint32_t lane __attribute__((vector_size(16)));
 
-void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4])
+/* The key for what lies n bytes further on; as a number, but in memory's order on every machine. */
+static uint32_t key_at(uint32_t key, size_t n)
 {
-	uint8_t key[sizeof(lane)];
-	lane wide, in[4];
+	uint32_t twice[2] = { key, key }, turned;
+
+	memcpy(&turned, (const uint8_t *)twice + (n & 3), sizeof(turned));
+	return turned;
+}
+
+/* Both of the next two read the end before they write, since what they write may lie over it, and then take it in one piece:
+ * the bytes that two pieces have in common come out the same from both. */
+static void unmask_short(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key)
+{
+	if (len >= 8) {
+		uint64_t wide = (uint64_t)key << 32 | key, turned = key_at(key, len), head, tail;
+		turned |= turned << 32;
+		memcpy(&head, src, 8);
+		memcpy(&tail, src + len - 8, 8);
+		head ^= wide;
+		tail ^= turned;
+		memcpy(dst, &head, 8);
+		memcpy(dst + len - 8, &tail, 8);
+	} else if (len >= 4) {
+		uint32_t head, tail;
+		memcpy(&head, src, 4);
+		memcpy(&tail, src + len - 4, 4);
+		head ^= key;
+		tail ^= key_at(key, len);
+		memcpy(dst, &head, 4);
+		memcpy(dst + len - 4, &tail, 4);
+	} else {
+		uint8_t bytes[4];
+		memcpy(bytes, &key, 4);
+		for (size_t i = 0; i < len; i++)
+			dst[i] = src[i] ^ bytes[i];
+	}
+}
+
+static void unmask_long(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key)
+{
+	uint32_t turned = key_at(key, len);
+	lane wide = { key, key, key, key }, last = { turned, turned, turned, turned }, tail, in[4];
 	size_t at = 0;
 
-	for (size_t i = 0; i < sizeof(key); i++)
-		key[i] = mask[i & 3];
-	memcpy(&wide, key, sizeof(wide));
-
-	/* A step reads all it needs before it writes, and what it writes lies before what is still to be read. */
+	memcpy(&tail, src + len - sizeof(tail), sizeof(tail));
 	for (; len - at >= sizeof(in); at += sizeof(in)) {
 		memcpy(in, src + at, sizeof(in));
 		in[0] ^= wide;
@@ -48,10 +83,21 @@ void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4])
 		in[0] ^= wide;
 		memcpy(dst + at, in, sizeof(lane));
 	}
-	for (; at < len; at++)
-		dst[at] = src[at] ^ key[at & 3];
-	for (size_t i = 0; i < 4; i++)
-		mask[i] = key[(len + i) & 3];
+	tail ^= last;
+	memcpy(dst + len - sizeof(tail), &tail, sizeof(tail));
+}
+
+void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4])
+{
+	uint32_t key;
+
+	memcpy(&key, mask, sizeof(key));
+	if (len >= sizeof(lane))
+		unmask_long(dst, src, len, key);
+	else
+		unmask_short(dst, src, len, key);
+	key = key_at(key, len);
+	memcpy(mask, &key, sizeof(key));
 }
 
 static size_t header_size(uint8_t second)
@@ -253,6 +299,43 @@ static enum ws_status deliver_frame(struct ws_rx *rx, struct ws_run *run)
 	return WS_DATA;
 }
 
+/* The stream of small messages: frames that are whole, in one piece, binary and at most 125 bytes long need none of the
+ * decoder's memory. Takes as many as there are in a row and returns the input it used; whatever else comes, the general way
+ * takes, and it would take these as well. */
+static size_t take_small_frames(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size_t len)
+{
+	size_t at = 0;
+
+	if (run->len == 0)
+		run->payload = in;
+	while (len - at > SMALL_HEADER && in[at] == (WS_FIN | WS_BINARY) && in[at + 1] >= MASK_BIT) {
+		size_t n = in[at + 1] & LENGTH_BITS;
+		uint8_t *dst = run->payload + run->len, *src = in + at + SMALL_HEADER;
+		uint32_t key;
+		if (n > WS_CONTROL_PAYLOAD_MAX || len - at - SMALL_HEADER < n)
+			break;
+		memcpy(&key, in + at + 2, sizeof(key));
+		if (n >= sizeof(lane))
+			unmask_long(dst, src, n, key);
+		else
+			unmask_short(dst, src, n, key);
+		run->len += n;
+		rx->frames++;
+		at += SMALL_HEADER + n;
+	}
+	if (at > 0)
+		run->opcode = WS_BINARY;
+	return at;
+}
+
+static bool takes_small_frames(const struct ws_rx *rx)
+{
+	static const unsigned needed = WS_RX_MASKED | WS_RX_BINARY | WS_RX_MERGE;
+
+	return (rx->flags & needed) == needed && rx->message_opcode == 0 && rx->header_len == 0 && !rx->in_payload &&
+	       (rx->max_message == 0 || rx->max_message >= WS_CONTROL_PAYLOAD_MAX);
+}
+
 /* A run ends in front of what must not overtake it, a control frame or a violation: run->used then points at that
  * frame, so that there is something left for which the caller comes back. The violation is remembered in rx->failed,
  * for its frame may have been unmasked by then. */
@@ -263,6 +346,8 @@ enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_r
 	assert(len > 0);
 	*run = (struct ws_run){ .payload = buf };
 	while (at < len && rx->failed == 0) {
+		if (takes_small_frames(rx) && (at += take_small_frames(rx, run, buf + at, len - at)) == len)
+			break;
 		run->used = at;
 		if (!rx->in_payload) {
 			if (run->len > 0 && (buf[at] & CONTROL_BIT))
