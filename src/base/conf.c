@@ -279,6 +279,23 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 	return conf_value_set(section, i, at, value, false, err);
 }
 
+void conf_set_default(void *section, const char *option, const char *text)
+{
+	struct conf_section *s = section;
+	size_t i = conf_option_index(s->kind, option);
+	struct err err;
+
+	assert(i < s->kind->options_count);
+	if (s->values[i].at.file != NULL)
+		return;
+	free(s->values[i].text);
+	s->values[i].text = mem_strdup(text);
+	err_init(&err);
+	int bad = value_parse(s, i, text, false, &err);
+	assert(!bad);
+	(void)bad;
+}
+
 /* --- defaults and reloads --------------------------------------------------------------------------------------- */
 
 static void option_print(const struct conf_option *option, const char *commented, FILE *out)

@@ -60,6 +60,9 @@ struct conf *conf_new(const struct conf_kind *const *kinds, size_t count);
 int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
              struct err *err);
 
+/* Gives an option that was not written another default; text is one that its type takes. */
+void conf_set_default(void *section, const char *option, const char *text);
+
 /* The sections of one kind; owned by the conf. */
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);
 

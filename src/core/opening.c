@@ -140,9 +140,11 @@ static enum reason opening_dial(struct session *s)
 	uint64_t now = clock_ms();
 	uint64_t left = s->deadline_ms > now ? s->deadline_ms - now : 1;
 	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
+	struct dial_env env = s->worker->dial_env;
 
+	env.receive_buffer = (int)s->route->set->target_buffer;
 	session_enter(s, STATE_DIAL);
-	s->dial = dial_start(&s->worker->dial_env, s->target, limit, opening_on_dialled, s);
+	s->dial = dial_start(&env, s->target, limit, opening_on_dialled, s);
 	if (s->dial == NULL)
 		return REASON_OUT_OF_MEMORY;
 	session_arm(s, limit + 1); /* the dial has its own deadline; this one is for the TLS handshake after it */

@@ -15,12 +15,14 @@ _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit 
 /* --- both directions ------------------------------------------------------------------------------------------------ */
 
 /* What may be read for the sake of `to`. 0: nothing before it has drained. */
-static size_t relay_room(const struct stream *to)
+static size_t relay_room(const struct session *s, const struct stream *to)
 {
+	size_t most = s->route->set->max_read;
 	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
 	if (to->broken)
 		return RELAY_BACKLOG_MAX; /* it is all discarded */
-	return full < RELAY_BACKLOG_MAX ? RELAY_BACKLOG_MAX - full : 0;
+	size_t room = full < RELAY_BACKLOG_MAX ? RELAY_BACKLOG_MAX - full : 0;
+	return room < most ? room : most;
 }
 
 /* Sends, and stops reading the source when too much waits. */
@@ -155,7 +157,7 @@ enum reason relay_up(struct session *s)
 	uint8_t *scratch = s->worker->scratch;
 	/* what would be echoed after our Close goes nowhere, so it needs no room */
 	bool discards = s->echo && s->close_sent;
-	size_t room = discards ? RELAY_BACKLOG_MAX : relay_room(s->echo ? &s->client : &s->backend);
+	size_t room = discards ? RELAY_BACKLOG_MAX : relay_room(s, s->echo ? &s->client : &s->backend);
 	if (room == 0) {
 		stream_hold(&s->client, HOLD_PEER);
 		return REASON_NONE;
@@ -199,7 +201,7 @@ static enum reason relay_backend_ended(const struct session *s)
 enum reason relay_down(struct session *s)
 {
 	uint8_t *scratch = s->worker->scratch;
-	size_t tail = s->tail_len, room = relay_room(&s->client);
+	size_t tail = s->tail_len, room = relay_room(s, &s->client);
 	if (room == 0) {
 		stream_hold(&s->backend, HOLD_PEER);
 		return REASON_NONE;
@@ -368,6 +370,7 @@ enum reason relay_start(struct session *s, size_t early)
 {
 	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
 	stream_set_low_water(&s->client, s->route->set->low_water);
+	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))
 		stream_set_low_water(&s->backend, s->route->set->low_water);
 

@@ -29,6 +29,7 @@ CHOICE(tls_client, "off", "optional", "required")
 CHOICE(tls_version, "1.2", "1.3")
 CHOICE(message_kinds, "both", "binary", "text")
 CHOICE(connect_error, "auto", "close", "http")
+CHOICE(profile, "bulk", "interactive")
 
 static int message_kind_parse(const char *text, void *field, struct err *err)
 {
@@ -149,6 +150,22 @@ struct span settings_host(struct span host)
 	return host;
 }
 
+/* --- profiles --------------------------------------------------------------------------------------------------- */
+
+/* What stands in the configuration means what it says, whatever the profile. */
+static void profile_apply(struct route_settings *route)
+{
+	static const struct {
+		const char *option, *text;
+	} interactive[] = {
+		{ "high_water", "4k" },     { "low_water", "0" },       { "max_read", "16k" },
+		{ "notsent_lowat", "16k" }, { "target_buffer", "16k" },
+	};
+
+	for (size_t i = 0; route->profile == PROFILE_INTERACTIVE && i < ARRAY_LEN(interactive); i++)
+		conf_set_default(route, interactive[i].option, interactive[i].text);
+}
+
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* Sections come as pointers to void; what they point to begins with a struct conf_section of that kind. */
@@ -171,6 +188,8 @@ static struct settings *settings_new(struct conf *conf, const char *where, bool 
 	s->listens = sections_of(conf, "listen", &s->listens_count);
 	s->tls = sections_of(conf, "tls", &s->tls_count);
 	s->routes = sections_of(conf, "route", &s->routes_count);
+	for (size_t i = 0; i < s->routes_count; i++)
+		profile_apply(conf_sections(conf, "route")->item[i]);
 	settings_check(s, where, err->count == errors, err);
 	if (err->count == errors)
 		return s;

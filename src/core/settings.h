@@ -15,6 +15,7 @@
 
 enum tls_mode { TLS_MODE_OFF, TLS_MODE_ON, TLS_MODE_AUTO };
 enum message_kinds { MESSAGES_BOTH, MESSAGES_BINARY, MESSAGES_TEXT };
+enum profile { PROFILE_BULK, PROFILE_INTERACTIVE };
 enum connect_error { CONNECT_ERROR_AUTO, CONNECT_ERROR_CLOSE, CONNECT_ERROR_HTTP };
 
 struct address_list {
@@ -33,6 +34,7 @@ struct address_list {
 #define CONF_message_kinds    int            /* enum message_kinds */
 #define CONF_message_kind     int            /* MESSAGES_BINARY or MESSAGES_TEXT */
 #define CONF_connect_error    int            /* enum connect_error */
+#define CONF_profile          int            /* enum profile */
 
 #define OPT(name, type, def, flags, help) CONF_##type name;
 struct server_settings {
@@ -78,7 +80,7 @@ struct quick_form {
  * no address twice; a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities
  * where client certificates are asked for; exactly one of target, token_file and root in a route (the quick form's
  * --web makes a route of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols;
- * low_water < high_water <= 192k; durations that may not be 0; routes that tie (a listener, a host, the path and the
+ * low_water < high_water <= 192k; other sizes with bounds; durations that may not be 0; routes that tie (a listener, a host, the path and the
  * kind of request in common); options that can't matter where they stand. */
 struct settings *settings_read(const char *path, struct err *err) must_check;
 struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define HIGH_WATER_MAX (192 * 1024) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
+#define READ_MIN       1024
+#define READ_MAX       (208 * 1024) /* the most a backlog may be: RELAY_BACKLOG_MAX */
+#define KERNEL_MAX     (1 << 30) /* a buffer of the kernel's; it has a smaller limit itself */
 
 /* --- checks of listeners and certificates ----------------------------------------------------------------------- */
 
@@ -130,6 +133,10 @@ static void check_idle_options(const struct route_settings *r, struct err *err)
 		{ "pong_timeout", FOR_TARGETS },
 		{ "max_message", FOR_TARGETS },
 		{ "max_frame_rate", FOR_TARGETS },
+		{ "profile", FOR_TARGETS },
+		{ "max_read", FOR_TARGETS },
+		{ "notsent_lowat", FOR_TARGETS },
+		{ "target_buffer", FOR_TARGETS },
 		{ "target_ca", FOR_TLS },
 		{ "target_name", FOR_TLS },
 		{ "target_verify", FOR_TLS },
@@ -234,6 +241,12 @@ static void check_quantities(const struct route_settings *r, struct err *err)
 		conf_complain_option(r, conf_given(r, "low_water") ? "low_water" : "high_water", err,
 		                     "low_water (%llu) must be less than high_water (%llu)",
 		                     (unsigned long long)r->low_water, (unsigned long long)r->high_water);
+	if (r->max_read < READ_MIN || r->max_read > READ_MAX)
+		conf_complain_option(r, "max_read", err, "must be from %dk to %dk", READ_MIN / 1024, READ_MAX / 1024);
+	if (r->notsent_lowat > KERNEL_MAX)
+		conf_complain_option(r, "notsent_lowat", err, "must be at most 1g");
+	if (r->target_buffer > KERNEL_MAX)
+		conf_complain_option(r, "target_buffer", err, "must be at most 1g");
 	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
 	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
 	check_not_zero(r, "close_timeout", r->close_timeout, err);

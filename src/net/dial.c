@@ -41,6 +41,7 @@ struct dial {
 	struct attempt *attempts; /* in the order of trying; &only, or an array of its own */
 	size_t count, begun, open;
 	unsigned retry_ms;
+	int receive_buffer;
 	struct attempt *winner;
 	enum dial_result result;  /* what to report when nothing works out */
 	int error;
@@ -220,6 +221,14 @@ static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Has to be done before connecting: a sender waits until half of the largest window it ever saw is free, so one made
+ * small later on may only move by the sender's timers. */
+static void attempt_limit_window(const struct attempt *attempt)
+{
+	int bytes = attempt->dial->receive_buffer;
+	setsockopt(attempt->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
 /* Each returns 0 or an errno. */
 static int attempt_open(struct attempt *attempt)
 {
@@ -229,6 +238,8 @@ static int attempt_open(struct attempt *attempt)
 	if (attempt->fd < 0)
 		return errno;
 	attempt->dial->open++;
+	if (!is_unix && attempt->dial->receive_buffer > 0)
+		attempt_limit_window(attempt);
 	return is_unix || tcp_set_no_delay(attempt->fd) == 0 ? 0 : errno;
 }
 
@@ -448,6 +459,7 @@ struct dial *dial_start(const struct dial_env *env, const struct address *target
 		return NULL;
 	dial->base = env->base;
 	dial->resolver = env->resolver;
+	dial->receive_buffer = env->receive_buffer;
 	dial->target = target;
 	dial->cb = cb;
 	dial->arg = arg;

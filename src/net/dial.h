@@ -33,11 +33,12 @@ struct dial_outcome {
 
 typedef void dial_cb(void *arg, const struct dial_outcome *outcome);
 
-/* What dialling needs from the thread it runs on. */
+/* What dialling needs from the thread it runs on, and how it is to be done. Only needed during dial_start(). */
 struct dial_env {
 	struct event_base *base;
 	struct resolver *resolver;
 	struct mailbox *mailbox;
+	int receive_buffer; /* SO_RCVBUF of TCP connections, before they are made; 0: the kernel decides */
 };
 
 /* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once,

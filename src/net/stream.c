@@ -459,6 +459,13 @@ void stream_watch_peer(struct stream *st, uint64_t user_timeout_ms)
 		setsockopt(st->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));
 }
 
+void stream_set_notsent_lowat(struct stream *st, uint64_t bytes)
+{
+	unsigned int value = bytes > UINT32_MAX ? UINT32_MAX : (unsigned int)bytes;
+	if (value > 0)
+		setsockopt(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, sizeof(value)); /* as above */
+}
+
 /* --- ending our direction ------------------------------------------------------------------------------------------- */
 
 static bool stream_send_close_notify(struct stream *st)

@@ -119,6 +119,9 @@ void stream_set_low_water(struct stream *stream, size_t low);
 /* Has the kernel look after a TCP connection that lasts: probes (net/tcp.h) and, unless it is 0, a TCP_USER_TIMEOUT. */
 void stream_watch_peer(struct stream *stream, uint64_t user_timeout_ms);
 
+/* TCP_NOTSENT_LOWAT: refuses more while so many bytes were not even sent once. 0: leaves it as it is. */
+void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);
+
 /* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);
 void stream_release(struct stream *stream, enum stream_hold why);
