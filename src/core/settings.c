@@ -159,7 +159,7 @@ static void profile_apply(struct route_settings *route)
 		const char *option, *text;
 	} interactive[] = {
 		{ "high_water", "4k" },     { "low_water", "0" },       { "max_read", "16k" },
-		{ "notsent_lowat", "16k" }, { "target_buffer", "16k" },
+		{ "notsent_lowat", "8k" },  { "target_buffer", "16k" },
 	};
 
 	for (size_t i = 0; route->profile == PROFILE_INTERACTIVE && i < ARRAY_LEN(interactive); i++)

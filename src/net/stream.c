@@ -12,6 +12,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>
 #include <stdio.h>
@@ -351,6 +352,14 @@ static ssize_t stream_send_tls(struct stream *st, const uint8_t *data, size_t le
 	return (ssize_t)sent;
 }
 
+/* TCP_NOTSENT_LOWAT alone is not enough: send() goes on filling the last segment, up to 64 KiB, before it looks at it. What
+ * is kept from it now is sent when the socket becomes writable, for which less than half of the mark counts. */
+static bool stream_kernel_full(const struct stream *st)
+{
+	int unsent = 0;
+	return st->notsent_lowat > 0 && ioctl(st->fd, SIOCOUTQNSD, &unsent) == 0 && unsent >= st->notsent_lowat;
+}
+
 static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int more)
 {
 	assert(!st->finishing);
@@ -358,7 +367,7 @@ static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int
 		return STREAM_FAILED;
 
 	ssize_t sent = 0;
-	if (stream_backlog(st) == 0)
+	if (stream_backlog(st) == 0 && !stream_kernel_full(st))
 		sent = st->ssl != NULL ? stream_send_tls(st, data, len) : stream_send_plain(st, data, len, more);
 	if (sent < 0)
 		return STREAM_FAILED;
@@ -461,9 +470,9 @@ void stream_watch_peer(struct stream *st, uint64_t user_timeout_ms)
 
 void stream_set_notsent_lowat(struct stream *st, uint64_t bytes)
 {
-	unsigned int value = bytes > UINT32_MAX ? UINT32_MAX : (unsigned int)bytes;
-	if (value > 0)
-		setsockopt(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, sizeof(value)); /* as above */
+	int value = bytes > INT_MAX ? INT_MAX : (int)bytes;
+	bool set = value > 0 && setsockopt(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, sizeof(value)) == 0;
+	st->notsent_lowat = set ? value : 0; /* UNIX sockets have none: fine */
 }
 
 /* --- ending our direction ------------------------------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ struct stream {
 	uint64_t received;       /* bytes read so far */
 	uint64_t offered;        /* bytes written so far, backlog included */
 	int error;               /* errno of the failure, or 0 */
+	int notsent_lowat;       /* 0: the kernel's limit is the only one */
 	unsigned long tls_error; /* OpenSSL's code of the failure, or 0 */
 	bool eof;                /* the other side ended its direction, or reading failed */
 	bool broken;             /* writing failed */
@@ -119,7 +120,7 @@ void stream_set_low_water(struct stream *stream, size_t low);
 /* Has the kernel look after a TCP connection that lasts: probes (net/tcp.h) and, unless it is 0, a TCP_USER_TIMEOUT. */
 void stream_watch_peer(struct stream *stream, uint64_t user_timeout_ms);
 
-/* TCP_NOTSENT_LOWAT: refuses more while so many bytes were not even sent once. 0: leaves it as it is. */
+/* Takes no more while the kernel holds so many bytes that were not even sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
 void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);
 
 /* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
