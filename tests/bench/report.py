@@ -1,0 +1,86 @@
+"""Results as Markdown: the table of goals, latencies, the incumbent for scale, and what was measured where."""
+
+import re
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+
+def number(value):
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def both(row, figure, unit):
+    ours, theirs = row.medians(figure)
+    return f"{number(ours)} / {number(theirs)} {unit}"
+
+
+def bar(row):
+    return f"≤ {row.bar:g} KiB" if row.absolute else f"≤ {row.bar:.2f}"
+
+
+def rate(row):
+    return both(row, "rate", row.unit.rate) if row.unit.rate else ""
+
+
+def table(header, lines):
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *lines]) + "\n"
+
+
+def goals(rows):
+    return table(
+        ["", "work", "peer", "ratio: median (min to max)", "bar", "", "cost, sallyport / peer", "rate, sallyport / peer"],
+        [[row.key, row.title, row.peer, f"**{row.ratio:.2f}** ({min(row.ratios):.2f} to {max(row.ratios):.2f})",
+          bar(row), "met" if row.met() else "**missed**", both(row, "cost", row.unit.cost), rate(row)] for row in rows])
+
+
+def latencies(rows):
+    return table(
+        ["", "work", "peer", "p50", "p99", "p99.9, sallyport / peer"],
+        [[row.key, row.title, row.peer, *(both(row, name, "µs") for name in ("p50_us", "p99_us", "p999_us"))]
+         for row in rows if row.unit.latency])
+
+
+def scale(rows):
+    return table(
+        ["work", "websockify costs", "cost, sallyport / websockify", "rate, sallyport / websockify"],
+        [[row.title, f"{number(1 / row.ratio)} times as much", both(row, "cost", row.unit.cost), rate(row)]
+         for row in rows])
+
+
+def provenance(results):
+    """Whose versions, on what machine, how often and how long."""
+    machine, settings = results.machine, results.settings
+    pairs = "One pair" if settings["pairs"] == 1 else f"{settings['pairs']} pairs"
+    lines = [f"{pairs} of runs of {settings['seconds']:g} s for each comparison. {machine['versions']}.",
+             f"{machine['system']}. {machine['placement']}"]
+    lines += [f"Left out: {reason}." for reason in results.left_out]
+    return "\n\n".join(lines) + "\n"
+
+
+def tables(results):
+    parts = [goals(results.rows())]
+    if any(row.unit.latency for row in results.rows()):
+        parts += ["Latency of a message there and back, or of a handshake, with the server's processor kept busy:\n",
+                  latencies(results.rows())]
+    if results.scale():
+        parts += ["For scale, websockify:\n", scale(results.scale())]
+    return "\n".join([*parts, provenance(results)])
+
+
+def page(results):
+    return f"# sallyport and its peers\n\n![the ratios of the table](bench.svg)\n\n{tables(results)}"
+
+
+def rewrite(path, picture, results):
+    """Puts picture and tables between the two comments that mark their place in a document."""
+    with open(path, encoding="utf-8") as source:
+        text = source.read()
+    new = f"{BEGIN}\n\n![cost of the same work, sallyport to its peers]({picture})\n\n{tables(results)}\n{END}"
+    text, found = re.subn(f"{BEGIN}.*?{END}", lambda match: new, text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f"{path} does not have one pair of {BEGIN} and {END}")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
