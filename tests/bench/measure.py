@@ -4,7 +4,8 @@ import sys
 
 from cases import UNITS
 
-WARM_UP = "0.3"
+WARM_UP = "0.3"     # seconds
+ATTEMPTS = 3
 PERCENTILES = ("p50_us", "p99_us", "p999_us")
 
 
@@ -48,19 +49,29 @@ def warm_server(rig, name):
     return server
 
 
-def memory(rig, case, load, seconds):
-    """The growth of a new process, for each session that is opened and idle."""
-    del seconds
+def memory_once(rig, load):
+    """The growth of a new process by sessions that are opened and idle, in bytes; None if it refused one."""
     process = warm_server(rig, load.server).process
     before = process.memory()
-    run = rig.load(rig.server(load.server).load(load.mode, load.backend, *load.options, "-t", "600"))
-    run.wait_open()
+    run = rig.load(rig.server(load.server).load(load.mode, load.backend, *load.options, "-t", "60"))
+    opened = run.opened()
     process.settled_cpu()
-    sessions = int(load.options[load.options.index("-n") + 1])
-    each = (process.memory() - before) / sessions
+    growth = process.memory() - before
     run.end()
     rig.stop_server(load.server)
-    return {"cost": each * UNITS[case.unit].cost_scale}
+    return growth if opened else None
+
+
+def memory(rig, case, load, seconds):
+    """Memory for each idle session. A server that refused one of thousands is tried again."""
+    del seconds
+    sessions = int(load.options[load.options.index("-n") + 1])
+    for _ in range(ATTEMPTS):
+        growth = memory_once(rig, load)
+        if growth is not None:
+            return {"cost": growth * UNITS[case.unit].cost_scale / sessions}
+        print(f"{load.server} refused some of {sessions} sessions: once more", file=sys.stderr)
+    sys.exit(f"{load.server} does not open {sessions} sessions")
 
 
 def compare(rig, case, pairs, seconds):

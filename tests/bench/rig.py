@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -24,11 +25,15 @@ class Load:
     def __init__(self, argv):
         self.child = start(argv, LOAD_CPU, stdout=subprocess.PIPE, text=True)
 
+    def opened(self, seconds=20):
+        """Waits until all sessions are open; false if they cannot be."""
+        ready, _, _ = select.select([self.child.stdout], [], [], seconds)
+        return bool(ready) and self.child.stdout.readline().startswith("open ")
+
     def wait_open(self):
-        line = self.child.stdout.readline()
-        if not line.startswith("open "):
+        if not self.opened():
             self.end()
-            sys.exit(f"not all sessions could be opened: {line}")
+            sys.exit("not all sessions could be opened")
 
     def result(self):
         lines = self.child.stdout.read().strip().splitlines()
