@@ -5,6 +5,7 @@ the client reads nothing.
 """
 
 import fcntl
+import itertools
 import os
 import random
 import select
@@ -22,7 +23,7 @@ from wsclient import BINARY, MASK, TIMEOUT, Connection, close_frame, frame, requ
 
 KIB, MIB = 1 << 10, 1 << 20
 BLOB = random.Random(3).randbytes(4 * MIB)
-TCP_NOTSENT_LOWAT = 25
+TCP_NOTSENT_LOWAT, SIOCOUTQNSD = 25, 0x894B
 
 TINY = "max_read = 1k\nhigh_water = 1\nlow_water = 0\nnotsent_lowat = 1\ntarget_buffer = 1\n"
 PROFILES = {
@@ -142,6 +143,27 @@ def test_profile_unix_target(opened):
         _, peer = opened("unix", profile, rcvbuf=4096)
         taken[profile] = taken_from(peer.sock)
     assert taken["interactive"] + 128 * KIB < taken["bulk"], taken
+
+
+def test_profile_reads_little(opened):
+    """What is read from the backend at once becomes one frame, so a long one would stand in front of what comes next."""
+    longest = {}
+    for profile in ("bulk", "interactive"):
+        client, peer = opened("tcp", profile)
+        taken_from(peer.sock)
+        peer.end_sending()
+        frames = (client.read_frame() for _ in itertools.count())
+        longest[profile] = max(len(one.payload) for one in itertools.takewhile(lambda one: one.opcode == BINARY, frames))
+    assert longest["interactive"] <= 16 * KIB < longest["bulk"], longest
+
+
+def test_profile_kernel_holds_little(gw, opened):
+    """The kernel would fill a segment of 64 KiB; what it holds unsent is the limit and a read at most."""
+    client, peer = opened("tcp", "interactive")
+    taken_from(peer.sock)
+    with socket_of(gw.pid, client.sock) as copy:
+        unsent, = struct.unpack("i", fcntl.ioctl(copy, SIOCOUTQNSD, bytes(4)))
+    assert 0 < unsent <= 25 * KIB
 
 
 # --- no byte is lost, and nothing stands still ------------------------------------------------------------------------
