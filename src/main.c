@@ -6,6 +6,7 @@
 
 #include "core/generation.h"
 #include "core/server.h"
+#include "net/tls_buffers.h"
 #include "core/settings.h"
 
 #include <event2/event.h>
@@ -193,6 +194,7 @@ int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN); /* a write to a peer that is gone is an error to handle, not an end */
 
+	tls_buffers_install();
 	struct request request = { .file = NULL };
 	int status = take(&request, argc, argv);
 	if (status != 0)
