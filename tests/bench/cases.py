@@ -18,7 +18,7 @@ UNITS = {
 }
 
 Side = collections.namedtuple("Side", "server workers mode backend options label")
-# key: what CASES= of make bench chooses it by. bar: of the ratio, or in the unit itself if absolute.
+# key: what CASES= of make bench chooses it by. bar: of the ratio, or in the unit itself if absolute; None: only shown.
 Case = collections.namedtuple("Case", "key title unit ours theirs bar absolute")
 
 LABELS = {"sallyport": "sallyport", "sallyport-tls": "sallyport", "haproxy": "HAProxy", "haproxy-tls": "HAProxy",
@@ -59,6 +59,7 @@ CASES = [
     against("P8", "memory, idle, TLS", "session", "haproxy-tls", 16, IDLE, "sallyport-tls", absolute=True),
     Case("P9", "64 B echo, 2000 sessions", "message", side("sallyport", *ECHO2000),
          side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
+    against("P9", "64 B echo, 2000 sessions", "message", "haproxy", None, ECHO2000),
     Case("P10", "64 B echo, two workers", "message", side("sallyport", *ECHO, workers=2),
          side("sallyport", *ECHO, label="itself, one"), 1.1, False),
 ]
@@ -72,4 +73,5 @@ SCALE = [
     Case("W", "memory, idle", "session", side("sallyport", *IDLE), side("websockify", *IDLE50), None, True),
 ]
 
+INCUMBENT = "W"
 KEYS = list(dict.fromkeys(case.key for case in CASES + SCALE))

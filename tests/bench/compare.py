@@ -16,7 +16,7 @@ import time
 import machine
 import plot
 import report
-from cases import CASES, KEYS, SCALE
+from cases import CASES, INCUMBENT, KEYS, SCALE
 from measure import compare
 from results import Results
 from rig import Rig
@@ -25,7 +25,7 @@ from servers import SERVERS, find_programs_of_root
 
 def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", dest="pairs", type=int, default=5, help="pairs of runs for each comparison (5)")
+    parser.add_argument("-n", dest="pairs", type=int, default=7, help="pairs of runs for each comparison (7)")
     parser.add_argument("-t", dest="seconds", type=float, default=2, help="of each run (2)")
     parser.add_argument("-o", dest="directory", default="bench-results", help="for the results (bench-results)")
     parser.add_argument("--gateway", default=os.environ.get("SALLYPORT", "./sallyport"))
@@ -69,7 +69,7 @@ def measurable(args, results):
 
 def run_case(rig, case, args, results, order):
     began = time.monotonic()
-    runs = compare(rig, case, args.pairs if case.bar is not None else 1, args.seconds)
+    runs = compare(rig, case, args.pairs if case.key != INCUMBENT else 1, args.seconds)
     row = results.add(case, runs, order)
     print(f"{row.key:4}{row.title}, {row.peer}: {row.ratio:.2f} ({min(row.ratios):.2f} to {max(row.ratios):.2f}), "
           f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -118,4 +118,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

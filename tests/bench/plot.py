@@ -16,12 +16,14 @@ STYLE = """
   .title { font-size: 16px; font-weight: 600 } .soft { fill: #59636e } .small { font-size: 12px }
   .grid { stroke: #d8dee4; stroke-width: 1 } .one { stroke: #59636e; stroke-width: 1.5 }
   .bar { stroke: #1f2328; stroke-width: 2.5 } .met { stroke: #0a7d4b; fill: #0a7d4b }
-  .missed { stroke: #c4432b; fill: #c4432b } .whisker { stroke-width: 2.5; fill: none }
+  .missed { stroke: #c4432b; fill: #c4432b } .unjudged { stroke: #59636e; fill: #59636e }
+  .whisker { stroke-width: 2.5; fill: none }
   .dot { stroke-width: 2 } .missed.dot { fill: #ffffff } text.met, text.missed { stroke: none; font-weight: 600 }
   @media (prefers-color-scheme: dark) {
     .card { fill: #0d1117; stroke: #3d444d } text { fill: #e6edf3 } .soft { fill: #9da7b3 }
     .grid { stroke: #262c36 } .one { stroke: #9da7b3 } .bar { stroke: #e6edf3 }
     .met { stroke: #3fb97a; fill: #3fb97a } .missed { stroke: #f0836b; fill: #f0836b } .missed.dot { fill: #0d1117 }
+    .unjudged { stroke: #9da7b3; fill: #9da7b3 }
   }"""
 
 
@@ -33,11 +35,15 @@ def line(x1, y1, x2, y2, classes):
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{classes}"/>'
 
 
+def most(row):
+    return max(row.ratios + ([] if row.bar is None else [row.bar_as_ratio()]))
+
+
 class Axis:
     """From zero to a little more than the largest of all, or to MOST."""
 
     def __init__(self, rows):
-        largest = max([1.0] + [max(*row.ratios, row.bar_as_ratio()) for row in rows])
+        largest = max([1.0] + [most(row) for row in rows])
         self.end = min(math.ceil(largest / STEP + 0.2) * STEP, MOST)
 
     def x(self, ratio):
@@ -66,9 +72,10 @@ def legend(y):
 
 
 def row_marks(row, axis, y):
-    kind = "met" if row.met() else "missed"
+    kind = row.verdict() or "unjudged"
     low, middle, high = axis.x(min(row.ratios)), axis.x(row.ratio), axis.x(max(row.ratios))
-    yield line(axis.x(row.bar_as_ratio()), y - 9, axis.x(row.bar_as_ratio()), y + 9, "bar")
+    if row.bar is not None:
+        yield line(axis.x(row.bar_as_ratio()), y - 9, axis.x(row.bar_as_ratio()), y + 9, "bar")
     yield line(low, y, high, y, f"whisker {kind}")
     yield from (line(end, y - 4, end, y + 4, f"whisker {kind}") for end in (low, high))
     if row.ratio > axis.end:
@@ -81,8 +88,8 @@ def row_text(row, y):
     yield text(MARGIN, y + 4, row.key, "soft")
     yield text(MARGIN + 36, y + 4, row.title)
     yield text(PEERS, y + 4, row.peer, "soft")
-    yield text(LABELS + SCALE + 74, y + 4, f"{row.ratio:.2f}", "met" if row.met() else "missed", "end")
-    yield text(LABELS + SCALE + 88, y + 4, f"≤ {row.bar:g} KiB" if row.absolute else f"≤ {row.bar:.2f}", "soft small")
+    yield text(LABELS + SCALE + 74, y + 4, f"{row.ratio:.2f}", row.verdict(), "end")
+    yield text(LABELS + SCALE + 88, y + 4, row.bar_text(), "soft small")
 
 
 def heads():

@@ -77,13 +77,21 @@ def family_cpu_seconds(pid):
         return 0.0
 
 
-def memory_bytes(pid, field):
-    """A field of smaps_rollup."""
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        for line in rollup:
+def kibibytes(path, field):
+    with open(path, encoding="utf-8", errors="replace") as listed:
+        for line in listed:
             if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
     raise KeyError(field)
+
+
+def memory_bytes(pid):
+    """Proportional: what is shared counts in parts. A server that guards its memory (it is not dumpable) shows that to
+    root only; to others, how much of it is private."""
+    try:
+        return kibibytes(f"/proc/{pid}/smaps_rollup", "Pss")
+    except PermissionError:
+        return kibibytes(f"/proc/{pid}/status", "RssAnon")
 
 
 class Process:
@@ -110,10 +118,9 @@ class Process:
             before = now
         return before
 
-    def memory(self, field="Pss"):
-        """Bytes, proportional: what is shared counts in parts."""
-        family = [self.pid, *(children(self.pid) if self.family else [])]
-        return sum(memory_bytes(pid, field) for pid in family)
+    def memory(self):
+        """Bytes, of all its family."""
+        return sum(map(memory_bytes, [self.pid, *(children(self.pid) if self.family else [])]))
 
     def stop(self):
         if self.child.poll() is None:

@@ -3,6 +3,7 @@
 import re
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+MARKS = {"met": "met", "missed": "**missed**", "": ""}
 
 
 def number(value):
@@ -17,10 +18,6 @@ def both(row, figure, unit):
     return f"{number(ours)} / {number(theirs)} {unit}"
 
 
-def bar(row):
-    return f"≤ {row.bar:g} KiB" if row.absolute else f"≤ {row.bar:.2f}"
-
-
 def rate(row):
     return both(row, "rate", row.unit.rate) if row.unit.rate else ""
 
@@ -33,7 +30,7 @@ def goals(rows):
     return table(
         ["", "work", "peer", "ratio: median (min to max)", "bar", "", "cost, sallyport / peer", "rate, sallyport / peer"],
         [[row.key, row.title, row.peer, f"**{row.ratio:.2f}** ({min(row.ratios):.2f} to {max(row.ratios):.2f})",
-          bar(row), "met" if row.met() else "**missed**", both(row, "cost", row.unit.cost), rate(row)] for row in rows])
+          row.bar_text(), MARKS[row.verdict()], both(row, "cost", row.unit.cost), rate(row)] for row in rows])
 
 
 def latencies(rows):

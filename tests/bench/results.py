@@ -3,7 +3,7 @@
 import json
 import os
 
-from cases import UNITS
+from cases import INCUMBENT, UNITS
 
 
 def median(values):
@@ -28,8 +28,19 @@ class Row:
         """Of that figure of a run, ours and theirs."""
         return median([run[name] for run in self.ours]), median([run[name] for run in self.theirs])
 
-    def met(self):
+    def verdict(self):
+        """met, missed, or nothing where there is no bar."""
+        if self.bar is None:
+            return ""
+        return "met" if self.within_bar() else "missed"
+
+    def within_bar(self):
         return (self.medians("cost")[0] if self.absolute else self.ratio) <= self.bar
+
+    def bar_text(self):
+        if self.bar is None:
+            return ""
+        return f"≤ {self.bar:g} KiB" if self.absolute else f"≤ {self.bar:.2f}"
 
     def bar_as_ratio(self):
         """Where the bar stands on the scale of ratios: one that is absolute, by what the peer takes."""
@@ -76,7 +87,7 @@ class Results:
         return Row(row)
 
     def rows(self):
-        return [Row(row) for row in self.stored if row["bar"] is not None]
+        return [Row(row) for row in self.stored if row["key"] != INCUMBENT]
 
     def scale(self):
-        return [Row(row) for row in self.stored if row["bar"] is None]
+        return [Row(row) for row in self.stored if row["key"] == INCUMBENT]

@@ -82,11 +82,11 @@ class Haproxy(Server):
     raw = True
 
     def argv(self):
-        return ["haproxy", "-db", "-q", "-f", self.config]
+        return ["haproxy", "-db", "-f", self.config]
 
     def text(self, workers):
         del workers
-        lines = ["global", "nbthread 1", "maxconn 8000", "defaults", "mode tcp", "timeout connect 5s",
+        lines = ["global", "nbthread 1", "maxconn 2500", "defaults", "mode tcp", "timeout connect 5s",
                  "timeout client 1h", "timeout server 1h"]
         ssl = f" ssl crt {self.rig.certificate()}" if self.tls else ""
         for kind in BACKENDS:
@@ -120,8 +120,8 @@ class Lighttpd(Server):
         port = free_port()
         self.ports = dict.fromkeys(BACKENDS, port)
         lines = ['server.modules = ("mod_wstunnel")', f'server.document-root = "{self.rig.directory}"',
-                 f"server.port = {port}", 'server.bind = "127.0.0.1"', "server.max-fds = 16384",
-                 "server.max-connections = 8000"]
+                 f"server.port = {port}", 'server.bind = "127.0.0.1"', "server.max-fds = 6000",
+                 "server.max-connections = 2500"]
         for kind in BACKENDS:
             host, backend_port = self.rig.backends[kind].split(":")
             lines.append(f'$HTTP["url"] == "/{kind}" {{ wstunnel.server = ("" => (("host" => "{host}", '
