@@ -49,15 +49,26 @@ def warm_server(rig, name):
     return server
 
 
-def memory_once(rig, load):
-    """The growth of a new process by sessions that are opened and idle, in bytes; None if it refused one."""
-    process = warm_server(rig, load.server).process
-    before = process.memory()
-    run = rig.load(rig.server(load.server).load(load.mode, load.backend, *load.options, "-t", "60"))
+def open_idle(rig, load, sessions):
+    """Opens so many, and false if one is refused; they stay until their load is ended."""
+    options = list(load.options)
+    options[options.index("-n") + 1] = str(sessions)
+    run = rig.load(rig.server(load.server).load(load.mode, load.backend, *options, "-t", "60"))
     opened = run.opened()
-    process.settled_cpu()
+    rig.server(load.server).process.settled_cpu()
+    return run, opened
+
+
+def memory_once(rig, load, sessions):
+    """What the sessions add to a new process, in bytes, or None if it refused one. A tenth more are opened before, to
+    fill what the warm-up left free in the heap: else the sessions seem to be smaller than they are."""
+    process = warm_server(rig, load.server).process
+    first, _ = open_idle(rig, load, sessions // 10)
+    before = process.memory()
+    run, opened = open_idle(rig, load, sessions)
     growth = process.memory() - before
-    run.end()
+    for each in (first, run):
+        each.end()
     rig.stop_server(load.server)
     return growth if opened else None
 
@@ -67,7 +78,7 @@ def memory(rig, case, load, seconds):
     del seconds
     sessions = int(load.options[load.options.index("-n") + 1])
     for _ in range(ATTEMPTS):
-        growth = memory_once(rig, load)
+        growth = memory_once(rig, load, sessions)
         if growth is not None:
             return {"cost": growth * UNITS[case.unit].cost_scale / sessions}
         print(f"{load.server} refused some of {sessions} sessions: once more", file=sys.stderr)

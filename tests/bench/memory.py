@@ -10,6 +10,7 @@ import argparse
 import os
 import time
 
+from measure import warm_server
 from rig import SERVERS, Rig
 
 KIB = 1024
@@ -19,16 +20,6 @@ FLOODS = (
     ("a message of a million fragments", "up sink -x -F -s 1 -c 1000000", 4),
     ("a million pings, no pong read", "up sink -x -q -o 9 -s 125 -c 1000000", 4),
 )
-
-
-def warm_server(rig, name):
-    """A new server that has made what it makes once: its buffers, the library's tables, the heap's first growth."""
-    server = rig.fresh_server(name)
-    rig.load(server.load("echo", "echo", "-n", "20", "-s", "64", "-t", "1")).result()
-    rig.load(server.load("up", "sink", "-n", "4", "-t", "1")).result()
-    rig.load(server.load("down", "source", "-n", "4", "-t", "1")).result()
-    server.process.settled_cpu()
-    return server
 
 
 def idle(rig, name, sessions):

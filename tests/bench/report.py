@@ -26,11 +26,16 @@ def table(header, lines):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *lines]) + "\n"
 
 
+def ratios(row):
+    return f"**{row.ratio:.2f}** ({min(row.ratios):.2f} to {max(row.ratios):.2f})"
+
+
 def goals(rows):
     return table(
-        ["", "work", "peer", "ratio: median (min to max)", "bar", "", "cost, sallyport / peer", "rate, sallyport / peer"],
-        [[row.key, row.title, row.peer, f"**{row.ratio:.2f}** ({min(row.ratios):.2f} to {max(row.ratios):.2f})",
-          row.bar_text(), MARKS[row.verdict()], both(row, "cost", row.unit.cost), rate(row)] for row in rows])
+        ["", "work", "peer", "ratio: median (min to max)", "bar", "", "cost, sallyport / peer",
+         "rate, sallyport / peer"],
+        [[row.key, row.title, row.peer, ratios(row), row.bar_text(), MARKS[row.verdict()],
+          both(row, "cost", row.unit.cost), rate(row)] for row in rows])
 
 
 def latencies(rows):
