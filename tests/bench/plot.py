@@ -9,7 +9,7 @@ LABELS = 350                  # where the scale begins
 SCALE = 410                   # how long it is
 TOP, ROW = 92, 27
 STEP = 0.25
-MOST = 2.0                    # what is beyond is an arrow at the edge
+MOST = 2.5                    # what is beyond is an arrow at the edge
 
 STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de } text { fill: #1f2328; font: 13px system-ui, 'DejaVu Sans', sans-serif }
