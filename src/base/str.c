@@ -34,6 +34,8 @@ bool span_eq_nocase(struct span a, struct span b)
 {
 	if (a.n != b.n)
 		return false;
+	if (same_bytes(a.p, b.p, a.n)) /* mostly it is written as everybody writes it */
+		return true;
 	for (size_t i = 0; i < a.n; i++)
 		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
 			return false;

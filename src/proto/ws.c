@@ -23,7 +23,8 @@ void ws_rx_init(struct ws_rx *rx, uint8_t flags, uint64_t max_message)
 }
 
 /* Sixteen bytes are a register everywhere that matters; other machines get what the compiler makes of it. */
-typedef uint32_t lane __attribute__((vector_size(16)));
+#define LANE ((size_t)16)
+typedef uint32_t lane __attribute__((vector_size(LANE)));
 
 /* The key for what lies n bytes further on; as a number, but in memory's order on every machine. */
 static uint32_t key_at(uint32_t key, size_t n)
@@ -63,28 +64,37 @@ static void unmask_short(uint8_t *dst, const uint8_t *src, size_t len, uint32_t 
 	}
 }
 
+static inline lane lane_load(const uint8_t *src)
+{
+	lane value;
+
+	memcpy(&value, src, sizeof(value));
+	return value;
+}
+
+static inline void lane_store(uint8_t *dst, lane value)
+{
+	memcpy(dst, &value, sizeof(value));
+}
+
 static void unmask_long(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key)
 {
 	uint32_t turned = key_at(key, len);
-	lane wide = { key, key, key, key }, last = { turned, turned, turned, turned }, tail, in[4];
+	lane wide = { key, key, key, key }, wide_turned = { turned, turned, turned, turned };
+	lane tail = lane_load(src + len - LANE) ^ wide_turned;
 	size_t at = 0;
 
-	memcpy(&tail, src + len - sizeof(tail), sizeof(tail));
-	for (; len - at >= sizeof(in); at += sizeof(in)) {
-		memcpy(in, src + at, sizeof(in));
-		in[0] ^= wide;
-		in[1] ^= wide;
-		in[2] ^= wide;
-		in[3] ^= wide;
-		memcpy(dst + at, in, sizeof(in));
+	for (; len - at >= 4 * LANE; at += 4 * LANE) {
+		lane a = lane_load(src + at), b = lane_load(src + at + LANE);
+		lane c = lane_load(src + at + 2 * LANE), d = lane_load(src + at + 3 * LANE);
+		lane_store(dst + at, a ^ wide);
+		lane_store(dst + at + LANE, b ^ wide);
+		lane_store(dst + at + 2 * LANE, c ^ wide);
+		lane_store(dst + at + 3 * LANE, d ^ wide);
 	}
-	for (; len - at >= sizeof(lane); at += sizeof(lane)) {
-		memcpy(in, src + at, sizeof(lane));
-		in[0] ^= wide;
-		memcpy(dst + at, in, sizeof(lane));
-	}
-	tail ^= last;
-	memcpy(dst + len - sizeof(tail), &tail, sizeof(tail));
+	for (; len - at >= LANE; at += LANE)
+		lane_store(dst + at, lane_load(src + at) ^ wide);
+	lane_store(dst + len - LANE, tail);
 }
 
 void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4])
@@ -92,7 +102,7 @@ void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4])
 	uint32_t key;
 
 	memcpy(&key, mask, sizeof(key));
-	if (len >= sizeof(lane))
+	if (len >= LANE)
 		unmask_long(dst, src, len, key);
 	else
 		unmask_short(dst, src, len, key);
@@ -315,7 +325,7 @@ static size_t take_small_frames(struct ws_rx *rx, struct ws_run *run, uint8_t *i
 		if (n > WS_CONTROL_PAYLOAD_MAX || len - at - SMALL_HEADER < n)
 			break;
 		memcpy(&key, in + at + 2, sizeof(key));
-		if (n >= sizeof(lane))
+		if (n >= LANE)
 			unmask_long(dst, src, n, key);
 		else
 			unmask_short(dst, src, n, key);
