@@ -1,4 +1,4 @@
-/* Where OpenSSL's large buffers come from. A handshake needs three of 16 to 21 KiB for a moment, and a busy session one or two
+/* Where OpenSSL's large buffers come from. A handshake needs five of 4 to 21 KiB for a moment, and a busy session one or two
  * whenever it reads or writes. Out of the heap they leave holes between the small things that stay, which cost an idle TLS
  * session half as much again as it uses. So they come from a place of their own. */
 #ifndef NET_TLS_BUFFERS_H
