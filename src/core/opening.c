@@ -294,6 +294,7 @@ static enum reason opening_read(struct session *s)
 	size_t had = opening_take_input(s);
 	if (s->input.unseen) {
 		s->input.unseen = false;
+		stream_wake(&s->client); /* this look was for what is kept; what an SSL still holds needs another */
 		return opening_input(s, had);
 	}
 	ssize_t n = stream_read(&s->client, s->worker->scratch + had, HTTP_HEAD_MAX - had);

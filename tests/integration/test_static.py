@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from wsclient import get, request
+import backends
+from wsclient import BINARY, frame, get, request
 
 BIG = 100 << 20
 
@@ -58,7 +59,14 @@ def big_file(root):
 
 
 @pytest.fixture(scope="module")
-def shared(share_gateway, certificate, root):
+def echoing():
+    one = backends.Backend(serve=backends.serve_echo)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def shared(share_gateway, certificate, root, echoing):
     return share_gateway(f"""
 [server]
 access_log = on
@@ -80,6 +88,9 @@ root = {root}
 [route echo]
 path = /echo
 target = echo:
+[route back]
+path = /back
+target = {echoing.target}
 [route bare]
 path = /bare-headers/*
 root = {root}
@@ -249,6 +260,28 @@ def test_static_pipelined(gw, transport):
         sizes = [len(conn.read_response().body) for _ in wanted]
         assert sizes == [13, 1024, 3, 0, 5] * 20
         sender.join()
+
+
+@pytest.mark.parametrize("shift", range(0, 60, 7))
+def test_static_pipelined_in_one_record(gw, whole, shift):
+    """More requests at once than the gateway reads at once: what stays inside the TLS session wakes nobody, so it must be
+    asked for. The shift decides where in a head the reads end."""
+    with whole.connect(gw) as conn:
+        conn.send(get("/data.json", extra=["X: " + "x" * shift]) + get("/data.json") * 250)
+        for _ in range(251):
+            assert conn.read_response().status == 200
+
+
+@pytest.mark.parametrize("path", ["/echo", "/back"])
+def test_static_then_upgrade_in_one_record(gw, whole, path):
+    """The same with an upgrade and its first frames at the end."""
+    data = bytes(range(256)) * 16
+    with whole.connect(gw) as conn:
+        conn.send(get("/data.json") * 150 + request(path) + frame(BINARY, data))
+        for _ in range(150):
+            assert conn.read_response().status == 200
+        conn.read_101()
+        assert conn.read_stream(len(data)) == data
 
 
 def test_static_close(gw, transport):
