@@ -651,22 +651,25 @@ static void client_role(void **state)
 	expect(client, 0, "{1002}", "{1002}");
 }
 
+/* Against a loop over single bytes; and nothing is written but what was asked for. */
 static void unmask_any_alignment(void **state)
 {
-	enum { MOST = 200 };
+	enum { MOST = 300, AROUND = 40 };
 	uint8_t *end = (uint8_t *)guard.map + guard.size;
 
 	(void)state;
 	for (size_t len = 0; len <= MOST; len++) {
 		for (size_t shift = 0; shift <= 20; shift++) {
-			uint8_t want[MOST], mask[4];
-			uint8_t *src = end - len - (shift & 7), *dst = src - shift;
-			pattern(src, len);
+			uint8_t want[MOST + 2 * AROUND], mask[4];
+			uint8_t *src = end - len - (shift & 7), *dst = src - shift, *from = dst - AROUND;
+			size_t all = (size_t)(end - from);
+			pattern(from, all);
+			memcpy(want, from, all);
 			for (size_t i = 0; i < len; i++)
-				want[i] = src[i] ^ some_key[i & 3];
+				want[AROUND + i] = src[i] ^ some_key[i & 3];
 			memcpy(mask, some_key, 4);
 			ws_unmask(dst, src, len, mask);
-			assert_memory_equal(dst, want, len);
+			assert_memory_equal(from, want, all);
 			for (size_t i = 0; i < 4; i++)
 				assert_int_equal(mask[i], some_key[(len + i) & 3]);
 		}
@@ -749,6 +752,102 @@ static void any_split_gives_the_same(void **state)
 	assert_in_range(violations, STREAMS / 4, STREAMS * 2 - STREAMS / 4); /* both kinds were tried */
 }
 
+/* --- small frames, which have a way of their own, against the same bytes one at a time ---------------------------- */
+
+/* A frame with a key of its own. */
+static void put_keyed(unsigned first, size_t len, unsigned extra)
+{
+	uint8_t key[4];
+
+	for (size_t i = 0; i < 4; i++)
+		key[i] = (uint8_t)random_below(256);
+	put_header(first, len, extra, true);
+	memcpy(in.at + in.len - 4, key, 4);
+	for (size_t i = 0; i < len; i++)
+		put_byte(&in, (unsigned)('a' + random_below(26)) ^ key[i & 3]);
+}
+
+static void put_small_frame(size_t at)
+{
+	size_t len = chance(2) ? at % 126 : random_below(126);
+
+	put_keyed(FIN_BINARY, len, 0);
+}
+
+/* What may stand between small frames: the last ones are violations. */
+static void put_other_frame(void)
+{
+	static const unsigned firsts[] = { FIN_TEXT, FIN_PING, FIN_PONG, FIN_CLOSE, FIN_BINARY, WS_BINARY,
+		                           FIN_CONT, 0xc2, 0x83, WS_PING };
+	unsigned kind = (unsigned)random_below(chance(4) ? 13 : 5);
+
+	if (kind == 3 && !chance(4))
+		kind = 4;
+	if (kind == 4) {
+		put_keyed(FIN_BINARY, 126 + random_below(300), 2);
+	} else if (kind == 10) {
+		put_keyed(FIN_BINARY, random_below(126), 2); /* a length that is not in its shortest form */
+	} else if (kind == 11) {
+		put_frame(FIN_BINARY, "unmasked", random_below(9), false);
+	} else if (kind == 12) {
+		put_keyed(WS_BINARY, random_below(126), 0);
+		put_keyed(FIN_PING, random_below(126), 0);
+		put_keyed(FIN_CONT, random_below(126), 0);
+	} else {
+		put_keyed(firsts[kind], kind == 3 ? 0 : random_below(126), 0);
+	}
+}
+
+static void put_stream_of_small_frames(size_t seed)
+{
+	unsigned others = chance(3) ? 1000 : 2 + (unsigned)random_below(20);
+
+	in.len = 0;
+	for (size_t i = 0; i < 130; i++) {
+		if (chance(others))
+			put_other_frame();
+		put_small_frame(seed + i);
+	}
+	if (chance(2))
+		in.len = 1 + random_below(in.len);
+}
+
+/* Returns the count of frames; what came out is in got. */
+static uint64_t decode_in_steps(unsigned flags, uint64_t max, size_t step)
+{
+	struct ws_rx rx;
+
+	got.len = 0;
+	ws_rx_init(&rx, (uint8_t)flags, max);
+	for (size_t at = 0; at < in.len; at += step)
+		if (!feed(&rx, in.at + at, in.len - at < step ? in.len - at : step))
+			break;
+	return rx.frames;
+}
+
+static void small_frames_have_a_twin(void **state)
+{
+	static const unsigned kinds[] = { SERVER, SERVER, WS_RX_MASKED | WS_RX_BINARY, WS_RX_MASKED | WS_RX_TEXT };
+	static const uint64_t limits[] = { 0, 0, 0, 1, 60, 124, 125, 126, 400 };
+	uint64_t frames = 0;
+
+	(void)state;
+	random_state = UINT64_C(0x5a11b04751de0002);
+	for (size_t stream = 0; stream < 3000; stream++) {
+		unsigned flags = kinds[random_below(4)] | WS_RX_MERGE;
+		uint64_t max = limits[random_below(9)];
+		put_stream_of_small_frames(stream);
+		uint64_t want = decode_in_steps(flags, max, 1);
+		set(&full, &got);
+		assert_int_equal(decode_in_steps(flags, max, in.len), want);
+		check_exact();
+		assert_int_equal(decode_in_steps(flags, max, 1 + random_below(in.len)), want);
+		check_exact();
+		frames += want;
+	}
+	assert_in_range(frames, 50000, UINT64_MAX); /* not all ended at their beginning */
+}
+
 static int open_guard(void **state)
 {
 	(void)state;
@@ -799,6 +898,7 @@ int main(void)
 		cmocka_unit_test(control_frames),
 		cmocka_unit_test(close_frames),
 		cmocka_unit_test(any_split_gives_the_same),
+		cmocka_unit_test(small_frames_have_a_twin),
 	};
 
 	return cmocka_run_group_tests(tests, open_guard, close_guard);
