@@ -315,6 +315,92 @@ static void a_port_without_listener_refuses(void **state)
 	check_outcome(world, DIAL_REFUSED, ECONNREFUSED);
 }
 
+/* A dial that begins inside a callback of the loop, as a worker's do. */
+struct beginner {
+	struct world *world;
+	const struct address *target;
+};
+
+static void on_begin(evutil_socket_t fd, short what, void *arg)
+{
+	struct beginner *beginner = arg;
+	struct world *world = beginner->world;
+
+	(void)fd;
+	(void)what;
+	assert_non_null(dial_start(&world->env, beginner->target, LONG_MS, on_outcome, world));
+	assert_false(world->done);
+}
+
+static void dial_within_a_turn(struct world *world, const char *host, uint16_t port)
+{
+	struct address target = target_of("%s:%u", host, port);
+	struct beginner beginner = { world, &target };
+	struct event *begin = event_new(world->env.base, -1, 0, on_begin, &beginner);
+
+	world->done = false;
+	event_active(begin, EV_TIMEOUT, 1);
+	event_base_loop(world->env.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	event_free(begin);
+	address_clear(&target);
+	assert_true(world->done);
+}
+
+static void within_one_host_it_takes_no_further_turn(void **state)
+{
+	struct world *world = *state;
+	uint16_t port = bind_to(world, "127.0.0.1", 0, 8), refusing = bind_to(world, "127.0.0.2", 0, -1);
+	char want[ADDR_TEXT_MAX];
+
+	dial_within_a_turn(world, "127.0.0.2", refusing);
+	check_outcome(world, DIAL_REFUSED, ECONNREFUSED);
+	dial_within_a_turn(world, "127.0.0.1", port);
+	snprintf(want, sizeof(want), "127.0.0.1:%u", port);
+	check_winner(world, want);
+	int byte = 'x';
+	assert_int_equal(send(world->outcome.fd, &byte, 1, MSG_NOSIGNAL), 1); /* it is connected, not only said to be */
+}
+
+static void a_window_can_be_limited(void **state)
+{
+	struct world *world = *state;
+	uint16_t port = bind_to(world, "127.0.0.1", 0, 8);
+
+	world->env.receive_buffer = 20000;
+	dial_text(world, "127.0.0.1", port, LONG_MS);
+	check_outcome(world, DIAL_OK, 0);
+	assert_int_equal(option(world->outcome.fd, SOL_SOCKET, SO_RCVBUF), 2 * 20000); /* Linux doubles it */
+}
+
+static void take_all(evutil_socket_t fd, short what, void *arg)
+{
+	int listener = *(const int *)arg, taken;
+
+	(void)fd;
+	(void)what;
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	while ((taken = accept(listener, NULL, NULL)) >= 0)
+		close(taken);
+}
+
+/* Its first SYN is dropped, and the one that follows a second later is answered. */
+static void a_target_that_answers_late_is_reached(void **state)
+{
+	struct world *world = *state;
+	uint16_t port = bind_to(world, "127.0.0.3", 0, -1);
+	char want[ADDR_TEXT_MAX];
+	struct timeval soon = { 0, 100000 };
+
+	make_black_hole(world, "127.0.0.2", port);
+	int *listener = &world->held[world->held_count - 4]; /* in front of the three that fill it */
+	event_base_once(world->env.base, -1, EV_TIMEOUT, take_all, listener, &soon);
+	uint64_t before = clock_ms();
+	dial_text(world, "127.0.0.2", port, LONG_MS);
+	assert_in_range(clock_ms() - before, 150, LONG_MS);
+	snprintf(want, sizeof(want), "127.0.0.2:%u", port);
+	check_winner(world, want);
+}
+
 static void a_black_hole_times_out(void **state)
 {
 	struct world *world = *state;
@@ -697,6 +783,9 @@ int main(void)
 		cmocka_unit_test(ports_run_out_and_nobody_meets_himself),
 		TEST(a_number_is_reached_and_its_socket_prepared),
 		TEST(a_port_without_listener_refuses),
+		TEST(within_one_host_it_takes_no_further_turn),
+		TEST(a_window_can_be_limited),
+		TEST(a_target_that_answers_late_is_reached),
 		TEST(a_black_hole_times_out),
 		TEST(the_next_address_is_tried_while_the_first_hangs),
 		TEST(the_next_address_is_tried_at_once_when_the_first_refuses),
