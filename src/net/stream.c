@@ -3,6 +3,8 @@
 #include "net/stream.h"
 
 #include "base/clock.h"
+#include "net/stream_internal.h"
+#include "net/stream_tls.h"
 #include "net/tcp.h"
 #include "net/tls_reason.h"
 
@@ -14,14 +16,11 @@
 #include <event2/bufferevent_ssl.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define TLS_RECORD_MAX 16384
 
 /* As much as the backlog can hold: by default libevent writes 16 KiB a turn and waits for the next. */
 #define DRAIN_MAX ((size_t)1 << 20)
@@ -92,7 +91,7 @@ static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 	st->cb(st->owner, st, STREAM_DRAINED);
 }
 
-static void stream_wait_for_room(struct stream *st)
+void stream_wait_for_room(struct stream *st)
 {
 	if (st->wr == NULL)
 		st->wr = event_new(event_get_base(&st->rd), st->fd, EV_WRITE, stream_on_room, st);
@@ -102,7 +101,7 @@ static void stream_wait_for_room(struct stream *st)
 
 /* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
 
-static void stream_break(struct stream *st, int error)
+void stream_break(struct stream *st, int error)
 {
 	st->broken = true;
 	if (st->error == 0)
@@ -216,7 +215,7 @@ void stream_close(struct stream *st, bool reset)
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-static ssize_t stream_end_reading(struct stream *st, int how, int error)
+ssize_t stream_end_reading(struct stream *st, int how, int error)
 {
 	st->eof = true;
 	st->ended = (int8_t)how;
@@ -236,68 +235,12 @@ static ssize_t stream_plain_trouble(struct stream *st, ssize_t result, int error
 	return stream_end_reading(st, STREAM_FAILED, error);
 }
 
-/* Judges an SSL_read_ex that brought nothing. */
-static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
-{
-	switch (SSL_get_error(st->ssl, result)) {
-	case SSL_ERROR_WANT_READ:
-		return STREAM_AGAIN;
-	case SSL_ERROR_WANT_WRITE:
-		stream_wait_for_room(st);
-		return STREAM_AGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return stream_end_reading(st, STREAM_EOF, 0);
-	case SSL_ERROR_SSL:
-		st->tls_error = ERR_peek_error();
-		st->truncated = ERR_GET_REASON(st->tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-		return stream_end_reading(st, STREAM_FAILED, st->truncated ? 0 : EPROTO);
-	default:
-		st->truncated = error == 0;
-		return stream_end_reading(st, STREAM_FAILED, error);
-	}
-}
-
-/* A record that is not full ends a burst; after a full one the next is probably there already. */
-static bool stream_tls_expects_more(const struct stream *st, size_t record)
-{
-	return record == TLS_RECORD_MAX || SSL_has_pending(st->ssl);
-}
-
-/* What came before the end is delivered first; the next read tells the end. */
-static void stream_defer_end(struct stream *st)
-{
-	st->eof = false;
-	st->hold &= (uint8_t)~HOLD_EOF;
-}
-
-static ssize_t stream_read_tls(struct stream *st, uint8_t *buf, size_t cap)
-{
-	size_t total = 0, n = 0;
-	do {
-		ERR_clear_error();
-		errno = 0;
-		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);
-		if (result != 1) {
-			ssize_t trouble = stream_tls_trouble(st, result, errno);
-			if (total == 0)
-				return trouble;
-			stream_defer_end(st);
-			break;
-		}
-		total += n;
-	} while (total < cap && stream_tls_expects_more(st, n));
-
-	if (st->hold == 0 && (total == cap || st->ended != 0))
-		event_add(&st->rd, &at_once);
-	return (ssize_t)total;
-}
-
 ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 {
 	if (st->ended != 0)
 		return stream_end_reading(st, st->ended, st->error);
 
-	ssize_t n = st->ssl != NULL ? stream_read_tls(st, buf, cap) : recv(st->fd, buf, cap, 0);
+	ssize_t n = st->ssl != NULL ? stream_tls_read(st, buf, cap) : recv(st->fd, buf, cap, 0);
 	if (n > 0)
 		st->received += (uint64_t)n;
 	else if (st->ssl == NULL)
@@ -328,30 +271,6 @@ static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t 
 	return STREAM_FAILED;
 }
 
-/* In records of 16 KiB at most: a refused SSL_write must be repeated with the same bytes, so the whole refused piece
- * goes to the backlog, in one chunk because the backlog is empty. */
-static ssize_t stream_send_tls(struct stream *st, const uint8_t *data, size_t len)
-{
-	size_t sent = 0;
-	while (sent < len) {
-		size_t piece = len - sent < TLS_RECORD_MAX ? len - sent : TLS_RECORD_MAX;
-		size_t n = 0;
-		ERR_clear_error();
-		errno = 0;
-		int result = SSL_write_ex(st->ssl, data + sent, piece, &n);
-		if (result != 1) {
-			int error = errno, why = SSL_get_error(st->ssl, result);
-			if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
-				break;
-			st->tls_error = ERR_peek_error();
-			stream_break(st, error != 0 ? error : EPROTO);
-			return STREAM_FAILED;
-		}
-		sent += n;
-	}
-	return (ssize_t)sent;
-}
-
 /* TCP_NOTSENT_LOWAT alone is not enough: send() goes on filling the last segment, up to 64 KiB, before it looks at it. What
  * is kept from it now is sent when the socket becomes writable, for which less than half of the mark counts. */
 static bool stream_kernel_full(const struct stream *st)
@@ -368,7 +287,7 @@ static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int
 
 	ssize_t sent = 0;
 	if (stream_backlog(st) == 0 && !stream_kernel_full(st))
-		sent = st->ssl != NULL ? stream_send_tls(st, data, len) : stream_send_plain(st, data, len, more);
+		sent = st->ssl != NULL ? stream_tls_send(st, data, len) : stream_send_plain(st, data, len, more);
 	if (sent < 0)
 		return STREAM_FAILED;
 	st->offered += len;
@@ -477,21 +396,10 @@ void stream_set_notsent_lowat(struct stream *st, uint64_t bytes)
 
 /* --- ending our direction ------------------------------------------------------------------------------------------- */
 
-static bool stream_send_close_notify(struct stream *st)
-{
-	ERR_clear_error();
-	int result = SSL_shutdown(st->ssl);
-	if (result < 0 && SSL_get_error(st->ssl, result) == SSL_ERROR_WANT_WRITE) {
-		stream_wait_for_room(st);
-		return false;
-	}
-	return true;
-}
-
 static void stream_send_fin(struct stream *st)
 {
 	bool handshake_done = st->ssl != NULL && SSL_is_init_finished(st->ssl);
-	if (handshake_done && !st->broken && !stream_send_close_notify(st))
+	if (handshake_done && !st->broken && !stream_tls_close_notify(st))
 		return;
 	shutdown(st->fd, SHUT_WR);
 	st->finished = true;

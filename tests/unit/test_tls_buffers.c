@@ -15,7 +15,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define LEAST ((size_t)8 * 1024)  /* what is smaller is the heap's */
+#define LEAST ((size_t)8 * 1024 + 1) /* what is smaller is the heap's, but for the next */
+#define SMALL ((size_t)4096)         /* two of these a handshake, which does not keep them */
 #define MOST  ((size_t)24 * 1024) /* what is larger, too */
 #define SLOTS 4096
 
@@ -214,6 +215,23 @@ static void a_warm_slot_is_used_again(void **state)
 		assert_ptr_equal(piece.at, first);
 		piece_give(&piece);
 	}
+	piece_take(&piece, SMALL, 1);
+	assert_ptr_equal(piece.at, first);
+	piece_give(&piece);
+}
+
+/* An SSL is large but stays: it would block a slot for as long as its session lives. */
+static void what_stays_is_the_heaps(void **state)
+{
+	struct piece piece, staying;
+
+	(void)state;
+	piece_take(&piece, MOST, 1);
+	uint8_t *slot = piece.at;
+	piece_give(&piece);
+	piece_take(&staying, 7624, 2);
+	assert_ptr_not_equal(staying.at, slot);
+	piece_give(&staying);
 }
 
 /* --- many threads ------------------------------------------------------------------------------------------------- */
@@ -284,6 +302,7 @@ int main(void)
 		cmocka_unit_test(more_than_there_are_slots),
 		cmocka_unit_test(memory_is_given_back),
 		cmocka_unit_test(a_warm_slot_is_used_again),
+		cmocka_unit_test(what_stays_is_the_heaps),
 		cmocka_unit_test(threads_do_not_meet),
 	};
 

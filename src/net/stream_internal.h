@@ -1,0 +1,13 @@
+/* What stream.c does for stream_tls.c; not for others. */
+#ifndef NET_STREAM_INTERNAL_H
+#define NET_STREAM_INTERNAL_H
+
+#include "net/stream.h"
+
+ssize_t stream_end_reading(struct stream *stream, int how, int error); /* STREAM_EOF or STREAM_FAILED, which it returns */
+void stream_break(struct stream *stream, int error);                   /* nothing can be sent any more */
+
+/* What the SSL wants to write has no room: once there is, reading, or the stream's end, is taken up again. */
+void stream_wait_for_room(struct stream *stream);
+
+#endif

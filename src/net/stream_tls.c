@@ -1,0 +1,103 @@
+/* stream_tls.c owns what a stream does by way of its SSL instead of the descriptor: reading, sending, saying good-bye.
+ * It must never leave bytes inside the SSL that nobody will ask for, nor offer it other bytes after a refusal. */
+#include "net/stream_tls.h"
+
+#include "net/stream_internal.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+
+#define TLS_RECORD_MAX 16384
+
+static const struct timeval at_once = { 0, 0 };
+
+/* Judges an SSL_read_ex that brought nothing. */
+static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
+{
+	switch (SSL_get_error(st->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+		return STREAM_AGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		stream_wait_for_room(st);
+		return STREAM_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return stream_end_reading(st, STREAM_EOF, 0);
+	case SSL_ERROR_SSL:
+		st->tls_error = ERR_peek_error();
+		st->truncated = ERR_GET_REASON(st->tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+		return stream_end_reading(st, STREAM_FAILED, st->truncated ? 0 : EPROTO);
+	default:
+		st->truncated = error == 0;
+		return stream_end_reading(st, STREAM_FAILED, error);
+	}
+}
+
+/* A record that is not full ends a burst; after a full one the next is probably there already. */
+static bool stream_tls_expects_more(const struct stream *st, size_t record)
+{
+	return record == TLS_RECORD_MAX || SSL_has_pending(st->ssl);
+}
+
+/* What came before the end is delivered first; the next read tells the end. */
+static void stream_defer_end(struct stream *st)
+{
+	st->eof = false;
+	st->hold &= (uint8_t)~HOLD_EOF;
+}
+
+ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
+{
+	size_t total = 0, n = 0;
+	do {
+		ERR_clear_error();
+		errno = 0;
+		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);
+		if (result != 1) {
+			ssize_t trouble = stream_tls_trouble(st, result, errno);
+			if (total == 0)
+				return trouble;
+			stream_defer_end(st);
+			break;
+		}
+		total += n;
+	} while (total < cap && stream_tls_expects_more(st, n));
+
+	if (st->hold == 0 && (total == cap || st->ended != 0))
+		event_add(&st->rd, &at_once);
+	return (ssize_t)total;
+}
+
+/* In records of 16 KiB at most: a refused SSL_write must be repeated with the same bytes, so the whole refused piece
+ * goes to the backlog, in one chunk because the backlog is empty. */
+ssize_t stream_tls_send(struct stream *st, const uint8_t *data, size_t len)
+{
+	size_t sent = 0;
+	while (sent < len) {
+		size_t piece = len - sent < TLS_RECORD_MAX ? len - sent : TLS_RECORD_MAX;
+		size_t n = 0;
+		ERR_clear_error();
+		errno = 0;
+		int result = SSL_write_ex(st->ssl, data + sent, piece, &n);
+		if (result != 1) {
+			int error = errno, why = SSL_get_error(st->ssl, result);
+			if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
+				break;
+			st->tls_error = ERR_peek_error();
+			stream_break(st, error != 0 ? error : EPROTO);
+			return STREAM_FAILED;
+		}
+		sent += n;
+	}
+	return (ssize_t)sent;
+}
+
+bool stream_tls_close_notify(struct stream *st)
+{
+	ERR_clear_error();
+	int result = SSL_shutdown(st->ssl);
+	if (result < 0 && SSL_get_error(st->ssl, result) == SSL_ERROR_WANT_WRITE) {
+		stream_wait_for_room(st);
+		return false;
+	}
+	return true;
+}
