@@ -5,6 +5,7 @@ Where time is measured, the bound is far from what is right, and what is wrong i
 """
 
 import random
+import select
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ WAIT = 0.6          # below the second after which the kernel sends the first SY
 BUSY = WAIT / 2     # of a processor; who waits needs next to nothing, who spins all of it
 DELAYED = 0.2       # how long the kernel keeps what is announced to go on, and does not
 SESSIONS = 200
+FULL = 16
 
 
 @pytest.fixture
@@ -49,14 +51,26 @@ target = echo:
     return start
 
 
-def reach(gateway, certificate):
+def reach(gateway, certificate, **options):
     """Over TLS if there is a certificate."""
     if certificate is None:
-        return Connection(gateway.address("plain"))
-    return Connection(gateway.address("tls"), tls=certificate.client_context())
+        return Connection(gateway.address("plain"), **options)
+    return Connection(gateway.address("tls"), tls=certificate.client_context(), **options)
 
 
-# --- dialling -----------------------------------------------------------------------------------------------------------
+def on_threads(failures, function, calls):
+    def run(arguments):
+        try:
+            function(*arguments)
+        except Exception as failure: # pylint: disable=broad-except
+            failures.append(f"{function.__name__} {arguments[-2:]}: {failure!r}")
+    threads = [threading.Thread(target=run, args=(arguments,), daemon=True) for arguments in calls]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+# --- dialling ---------------------------------------------------------------------------------------------------------
 
 class Late(backends.Unanswering):
     """Drops SYNs until it is opened; then it serves the connection that comes."""
@@ -88,8 +102,8 @@ def test_frames_while_dialling(gateway_to, whole, late, size, half):
     """A client that does not wait for its answer makes the gateway neither lose a byte nor spin."""
     gateway = gateway_to(late.target)
     with whole.connect(gateway) as client:
-        client.send(request("/back") + frame(BINARY, BLOB[:100]))
-        rest = client.send_aside(frame(BINARY, BLOB[100:size]) + close_frame(1000))
+        client.send(request("/back") + frame(BINARY, BLOB[:size // 2]))
+        rest = client.send_aside(frame(BINARY, BLOB[size // 2:size]) + close_frame(1000))
         if half:
             rest.join()
             client.end_sending()
@@ -124,7 +138,7 @@ def test_gone_while_dialling(gateway_to, whole, late, leave):
     assert gateway.wait_session_end(client)["reason"] in ("client_gone", "client_reset")
 
 
-# --- the last bytes and the end -----------------------------------------------------------------------------------------
+# --- the last bytes and the end ---------------------------------------------------------------------------------------
 
 def end_by_close(client, _peer):
     client.send(close_frame(1000))
@@ -180,7 +194,7 @@ def test_prompt_refusal(gateway_to, whole, text, status):
     assert min(times) < DELAYED / 2, times
 
 
-# --- many ends in one turn ----------------------------------------------------------------------------------------------
+# --- many ends in one turn --------------------------------------------------------------------------------------------
 
 class Stopped:
     """The gateway stands still meanwhile, so that it learns of all that happened in one turn of its loop."""
@@ -242,7 +256,46 @@ def test_all_die_at_once(gateway_to, certificate, backend, how):
         client.expect_echo()
 
 
-# --- descriptors come again ---------------------------------------------------------------------------------------------
+def fill(sock):
+    """Sends until nothing more is taken for a while."""
+    sock.setblocking(False)
+    while select.select([], [sock], [], 0.3)[1]:
+        try:
+            sock.send(BLOB)
+        except BlockingIOError:
+            pass
+    sock.settimeout(TIMEOUT)
+
+
+@pytest.mark.parametrize("who", ["backend", "client", "both"])
+def test_all_die_full_at_once(gateway_to, certificate, backend, who):
+    """The same with all that can wait waiting, in both directions."""
+    one = backend()
+    gateway = gateway_to(one.target)
+    clients, peers = [], []
+    for number in range(FULL):
+        client = reach(gateway, certificate if number % 2 else None, rcvbuf=4096)
+        client.upgrade("/back")
+        clients.append(client)
+        peers.append(one.accept())
+        if number % 2 == 0:
+            client.send(frame(BINARY, length=1 << 40))
+    ends = [p.sock for p in peers] + [c.sock for c in clients[::2]]
+    for thread in on_threads([], fill, [(end,) for end in ends]):
+        thread.join()
+    with Stopped(gateway):
+        if who != "client":
+            all_of("reset", peers)
+        if who != "backend":
+            all_of("reset", clients)
+    all_of("close", peers + clients)
+    gateway.wait_for("session end", count=FULL)
+    with reach(gateway, None) as client:
+        client.upgrade("/echo")
+        client.expect_echo()
+
+
+# --- descriptors come again -------------------------------------------------------------------------------------------
 
 def steady(gateway, certificate, until, number):
     """A session that lasts: its own bytes come back, all of them, in order, until the others are done."""
@@ -282,23 +335,11 @@ def fleeting(gateway, certificate, number, turns):
         client.reset() if ends == "reset" else client.close()
 
 
-def on_threads(failures, function, calls):
-    def run(arguments):
-        try:
-            function(*arguments)
-        except Exception as failure: # pylint: disable=broad-except
-            failures.append(f"{function.__name__} {arguments[-2:]}: {failure!r}")
-    threads = [threading.Thread(target=run, args=(arguments,), daemon=True) for arguments in calls]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
 def test_descriptors_come_again(gateway_to, certificate, backend, refusing):
-    """Sessions that come and go all the time on two workers, beside some that last: nobody gets what is somebody else's,
-    and nobody waits for what has come, whoever had the descriptor before."""
+    """Sessions that come and go all the time on two workers, beside some that last: nobody gets what is somebody
+    else's, and nobody waits for what has come, whoever had the descriptor before."""
     echo = backend(serve=backends.serve_echo)
-    gateway = gateway_to(echo.target, workers=2, options=f"[route refused]\npath = /refused\ntarget = {refusing.target}")
+    gateway = gateway_to(echo.target, 2, f"[route refused]\npath = /refused\ntarget = {refusing.target}")
     failures, until = [], threading.Event()
     lasting = on_threads(failures, steady, [(gateway, certificate, until, number) for number in range(6)])
     passing = on_threads(failures, fleeting, [(gateway, certificate, number, 40) for number in range(6)])
