@@ -44,7 +44,12 @@ unsigned worker_load(const struct worker *w)
 
 void worker_reap_soon(struct worker *w)
 {
-	event_active(w->reap, EV_TIMEOUT, 1); /* when the callbacks that wait in this turn have run */
+	static const struct timeval next_turn = { 0, 0 };
+
+	/* Not sooner: what a descriptor's events were taken off for is told to epoll between two turns, and closed by then its
+	 * number may be another thread's already. */
+	if (!event_pending(w->reap, EV_TIMEOUT, NULL) && event_add(w->reap, &next_turn) != 0)
+		event_active(w->reap, EV_TIMEOUT, 1); /* no memory for a timer: in this turn, then, after its callback */
 }
 
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
