@@ -40,6 +40,8 @@ UP64B = ("up", "sink", "-n 4 -s 64")
 DOWN = ("down", "source", "-n 4")
 ECHO = ("echo", "echo", "-n 50 -s 64")
 ECHO2000 = ("echo", "echo", "-n 2000 -s 64")
+IN_TURN2000 = ("echo", "echo", "-n 2000 -s 64 -w 50")
+IN_TURN9000 = ("echo", "echo", "-n 9000 -s 64 -w 50")
 HANDSHAKE = ("handshake", "echo", "-n 8 -a 50")
 IDLE = ("idle", "echo", "-n 2000")
 IDLE50 = ("idle", "echo", "-n 50")
@@ -57,9 +59,13 @@ CASES = [
     against("P8", "memory, idle", "session", "haproxy", 4, IDLE, absolute=True),
     against("P8", "memory, idle", "session", "lighttpd", 4, IDLE, absolute=True),
     against("P8", "memory, idle, TLS", "session", "haproxy-tls", 16, IDLE, "sallyport-tls", absolute=True),
-    Case("P9", "64 B echo, 2000 sessions", "message", side("sallyport", *ECHO2000),
+    Case("P9", "echo, 2000 sessions in turn", "message", side("sallyport", *IN_TURN2000),
          side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
-    against("P9", "64 B echo, 2000 sessions", "message", "haproxy", None, ECHO2000),
+    Case("P9", "echo, 9000 sessions in turn", "message", side("sallyport", *IN_TURN9000),
+         side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
+    Case("P9", "echo, 2000 sessions at once", "message", side("sallyport", *ECHO2000),
+         side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
+    against("P9", "echo, 2000 sessions at once", "message", "haproxy", None, ECHO2000),
     Case("P10", "64 B echo, two workers", "message", side("sallyport", *ECHO, workers=2),
          side("sallyport", *ECHO, label="itself, one"), 1.1, False),
 ]

@@ -28,7 +28,8 @@ struct conn {
 	size_t head_len;
 	char head[1024];               /* the server's answer to the request */
 	uint64_t stamp;                /* when the message left, or the connection began */
-	uint64_t echoed;               /* payload of the message that has come back */
+	bool awaits;                   /* a message that has not come back */
+	uint64_t echoed;               /* its payload that has */
 	struct frame_reader reader;
 };
 
@@ -52,6 +53,7 @@ struct load {
 	SSL_CTX *ctx;
 	struct conn *conns;
 	uint32_t live, opened;
+	uint32_t awaited, turn;        /* echo: messages under way, and which session sent last */
 	bool over;                     /* the time is up: what still comes does not count */
 	uint8_t buffer[CHUNK];
 };

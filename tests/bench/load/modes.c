@@ -36,20 +36,44 @@ static void up_on_writable(struct load *load, struct conn *conn)
 		conn_finish(load, conn);
 }
 
-static void echo_on_open(struct load *load, struct conn *conn)
+static void echo_send(struct load *load, struct conn *conn)
 {
 	conn->stamp = now_ns();
+	conn->awaits = true;
+	load->awaited++;
 	conn_send(load, conn, load->traffic.pattern, load->traffic.frame_len);
+}
+
+static void echo_on_open(struct load *load, struct conn *conn)
+{
+	if (load->set.window == 0 || load->awaited < load->set.window)
+		echo_send(load, conn);
+}
+
+/* With a window the sessions take turns; the one that has just been answered is free, so one is found. */
+static struct conn *echo_next_sender(struct load *load, struct conn *answered)
+{
+	struct conn *conn = answered;
+
+	while (load->set.window > 0) {
+		load->turn = (load->turn + 1) % load->set.sessions;
+		conn = &load->conns[load->turn];
+		if (conn->phase == OPEN && !conn->awaits)
+			break;
+	}
+	return conn;
 }
 
 static void echo_next(struct load *load, struct conn *conn)
 {
 	conn->echoed = 0;
+	conn->awaits = false;
+	load->awaited--;
 	tally_message(&load->tally, conn->stamp);
 	if (load->over)
 		conn_finish(load, conn);
 	else
-		echo_on_open(load, conn);
+		echo_send(load, echo_next_sender(load, conn));
 }
 
 static void echo_on_data(struct load *load, struct conn *conn, const uint8_t *data, size_t len)
@@ -100,6 +124,6 @@ void mode_stop(struct load *load, struct conn *conn)
 		return;
 	if (load->mode->on_writable != NULL)
 		up_stop(load, conn);
-	else if (load->mode->on_data == NULL)
+	else if (!conn->awaits)
 		conn_finish(load, conn);
 }

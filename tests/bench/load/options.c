@@ -18,6 +18,7 @@ static const char usage[] =
     "  -r    raw: no upgrade and no Close, the same frames        -S       TLS (the certificate is not checked)\n"
     "  -q    never read after the upgrade                         -x       end without Close\n"
     "  -p P  path (/)                -O O  Origin                 -a N     spread over N source addresses\n"
+    "  -w N  echo: N messages under way at a time, the sessions in turn; 0 = one in each session\n"
     "  -k PID  report how much CPU time that process used meanwhile\n"
     "Prints `open N` once all sessions are open, and one line of JSON at the end. Its figures are of the time between\n"
     "the two, without the closing; bytes_out is payload, bytes_in is as on the wire, frame headers included.";
@@ -54,6 +55,7 @@ static void option_take(struct options *set, int option, const char *value)
 	case 'p': set->path = value; break;
 	case 'O': set->origin = value; break;
 	case 'a': set->sources = (uint32_t)parse_number(value); break;
+	case 'w': set->window = (uint32_t)parse_number(value); break;
 	case 'k': set->watched = (pid_t)parse_number(value); break;
 	default: usage_error("%s", usage);
 	}
@@ -64,7 +66,7 @@ void options_parse(struct options *set, int argc, char **argv)
 	int option;
 
 	options_defaults(set);
-	while ((option = getopt(argc, argv, "n:t:s:c:d:Fo:rSqxp:O:a:k:")) != -1)
+	while ((option = getopt(argc, argv, "n:t:s:c:d:Fo:rSqxp:O:a:w:k:")) != -1)
 		option_take(set, option, optarg);
 	if (argc - optind != 2 || set->sessions == 0)
 		usage_error("%s", usage);
