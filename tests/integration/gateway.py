@@ -17,9 +17,11 @@ from wsclient import TIMEOUT
 # What standard error may never have, whatever the test was about.
 DISASTER = re.compile(r"Sanitizer|runtime error:|\bassert|terminate called|stack smashing|free\(\): |double free")
 
+SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lsan.supp")
+
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:exitcode=99",
-    "LSAN_OPTIONS": "exitcode=98",
+    "LSAN_OPTIONS": f"exitcode=98:print_suppressions=0:suppressions='{SUPPRESSIONS}'",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=97",
     "TSAN_OPTIONS": "exitcode=96:second_deadlock_stack=1",
 }
