@@ -2,6 +2,7 @@
  * It must never fail where the heap would not: what the region does not hold comes from there. */
 #include "net/tls_buffers.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -10,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#define SLOT_SIZE  ((size_t)24 * 1024)
+#define SLOT_MIN   ((size_t)24 * 1024)
 #define SLOTS      ((size_t)4096)
 #define SLOTS_WARM ((size_t)32)        /* free slots that keep their memory */
 
@@ -20,7 +22,7 @@
  * judged wrongly, in another version, costs a slot and nothing else. */
 static bool is_passing(size_t n)
 {
-	return (n >= 4096 && n < 6144) || (n > 8192 && n <= SLOT_SIZE);
+	return (n >= 4096 && n < 6144) || (n > 8192 && n <= SLOT_MIN);
 }
 
 /* The indexes of free slots, used last on top. */
@@ -33,6 +35,7 @@ struct stack {
 static struct {
 	pthread_mutex_t lock;
 	uint8_t *base;     /* NULL: not installed */
+	size_t slot_size;  /* SLOT_MIN in whole pages */
 	struct stack warm; /* with memory behind them */
 	struct stack cold;
 } region = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -47,12 +50,13 @@ static bool stack_pop(struct stack *stack, uint16_t *slot)
 
 static void stack_push(struct stack *stack, uint16_t slot)
 {
+	assert(stack->count < SLOTS); /* or something was given twice */
 	stack->slot[stack->count++] = slot;
 }
 
 static bool in_region(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)region.base < SLOTS * SLOT_SIZE;
+	return (uintptr_t)p - (uintptr_t)region.base < SLOTS * region.slot_size;
 }
 
 static void *slot_take(void)
@@ -62,17 +66,17 @@ static void *slot_take(void)
 	pthread_mutex_lock(&region.lock);
 	bool found = stack_pop(&region.warm, &slot) || stack_pop(&region.cold, &slot);
 	pthread_mutex_unlock(&region.lock);
-	return found ? region.base + slot * SLOT_SIZE : NULL;
+	return found ? region.base + slot * region.slot_size : NULL;
 }
 
 static void slot_give(void *p)
 {
-	uint16_t slot = (uint16_t)((size_t)((uint8_t *)p - region.base) / SLOT_SIZE);
+	uint16_t slot = (uint16_t)((size_t)((uint8_t *)p - region.base) / region.slot_size);
 
 	pthread_mutex_lock(&region.lock);
 	bool keep = region.warm.count < SLOTS_WARM;
 	if (!keep)
-		madvise(p, SLOT_SIZE, MADV_DONTNEED); /* under the lock: the slot is nobody's yet */
+		madvise(p, region.slot_size, MADV_DONTNEED); /* under the lock: the slot is nobody's yet */
 	stack_push(keep ? &region.warm : &region.cold, slot);
 	pthread_mutex_unlock(&region.lock);
 }
@@ -112,11 +116,11 @@ static void *hook_realloc(void *p, size_t n, const char *file, int line)
 	}
 	if (!in_region(p))
 		return realloc(p, n);
-	if (n <= SLOT_SIZE)
+	if (n <= region.slot_size)
 		return p;
 	void *larger = malloc(n);
 	if (larger != NULL) {
-		memcpy(larger, p, SLOT_SIZE);
+		memcpy(larger, p, region.slot_size);
 		slot_give(p);
 	}
 	return larger;
@@ -124,16 +128,19 @@ static void *hook_realloc(void *p, size_t n, const char *file, int line)
 
 void tls_buffers_install(void)
 {
-	void *base = mmap(NULL, SLOTS * SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t slot_size = (SLOT_MIN + page - 1) / page * page;
+	void *base = mmap(NULL, SLOTS * slot_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (base == MAP_FAILED)
 		return;
 	if (CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free) != 1) {
-		munmap(base, SLOTS * SLOT_SIZE);
+		munmap(base, SLOTS * slot_size);
 		return;
 	}
-	madvise(base, SLOTS * SLOT_SIZE, MADV_NOHUGEPAGE); /* a huge page would keep what 80 cold slots gave back */
+	madvise(base, SLOTS * slot_size, MADV_NOHUGEPAGE); /* a huge page would keep what 80 cold slots gave back */
 	region.base = base;
+	region.slot_size = slot_size;
 	for (size_t i = SLOTS; i-- > 0;)
 		stack_push(&region.cold, (uint16_t)i);
 }
