@@ -44,12 +44,7 @@ unsigned worker_load(const struct worker *w)
 
 void worker_reap_soon(struct worker *w)
 {
-	static const struct timeval next_turn = { 0, 0 };
-
-	/* Not sooner: what a descriptor's events were taken off for is told to epoll between two turns, and closed by then its
-	 * number may be another thread's already. */
-	if (!event_pending(w->reap, EV_TIMEOUT, NULL) && event_add(w->reap, &next_turn) != 0)
-		event_active(w->reap, EV_TIMEOUT, 1); /* no memory for a timer: in this turn, then, after its callback */
+	event_active(w->reap, EV_TIMEOUT, 1); /* when the callbacks that wait in this turn have run */
 }
 
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
@@ -167,7 +162,9 @@ static struct event_base *worker_base_new(void)
 	struct event_config *config = event_config_new();
 	if (config == NULL)
 		return NULL;
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	/* No EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: what is taken off would be told to epoll after its descriptor was closed, when
+	 * the number may be another thread's. It saves nothing for plain sessions. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	struct event_base *base = event_base_new_with_config(config);
 	event_config_free(config);
 	return base;

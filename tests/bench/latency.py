@@ -192,7 +192,7 @@ class Measurement:
 
 def gateway_with(options):
     """The gateway with further options in each route."""
-    class Sallyport(rig.Sallyport):
+    class Sallyport(rig.SERVERS["sallyport"]):
         def text(self, workers):
             lines = "".join(f"{word.replace('=', ' = ')}\n" for word in options)
             return super().text(workers).replace("[route ", lines + "[route ").replace(lines, "", 1) + lines
