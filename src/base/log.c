@@ -139,7 +139,7 @@ struct record {
 /* Puts all of it or nothing; after the first piece that does not fit nothing fits any more. */
 static bool put(struct record *r, const char *piece, size_t n)
 {
-	if (r->cut || n > RECORD_MAX - RECORD_TAIL - r->n) {
+	if (r->cut || r->n + n > RECORD_MAX - RECORD_TAIL) { /* r->n may be beyond: a closing quote is a tail, too */
 		r->cut = true;
 		return false;
 	}
