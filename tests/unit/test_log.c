@@ -378,6 +378,27 @@ static void failed_reopen_keeps_the_old_file(void **state)
 	assert_non_null(strstr(read_path(f, f->old), "still here\n"));
 }
 
+/* A value that ends wherever a record may be full, with its closing quote there, and more behind it. */
+static void a_record_ends_at_its_limit(void **state)
+{
+	struct fixture *f = *state;
+	char value[RECORD_MAX];
+
+	memset(value, 'v', sizeof(value));
+	value[0] = ' '; /* so that it is quoted */
+	for (size_t n = RECORD_MAX - 160; n < RECORD_MAX; n++) {
+		const struct log_field fields[] = {
+			{ .key = "k", .kind = FIELD_TEXT, .text = { value, n } },
+			{ .key = "behind", .kind = FIELD_TEXT, .text = { value, 200 } },
+		};
+		log_record(f->log, LEVEL_INFO, "full", fields, 2);
+	}
+	const char *line = read_path(f, f->path);
+	for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+		assert_in_range(end + 1 - line, 1, RECORD_MAX);
+	assert_string_equal(line, "");
+}
+
 static void lost_records_are_counted(void **state)
 {
 	struct err err;
@@ -514,6 +535,7 @@ int main(void)
 		WITH_FILE(file_is_private_and_appended_to),
 		WITH_FILE(reopen_follows_the_name),
 		WITH_FILE(failed_reopen_keeps_the_old_file),
+		WITH_FILE(a_record_ends_at_its_limit),
 		cmocka_unit_test(lost_records_are_counted),
 		cmocka_unit_test(stderr_gets_one_write_a_record),
 		WITH_FILE(threads_share_a_log_that_rotates),
