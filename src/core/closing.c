@@ -95,6 +95,7 @@ static void closing_refuse_by_close(struct session *s)
 		return;
 	}
 	closing_send_close(s);
+	s->close_sent = true; /* a ping that came early gets no pong behind the Close */
 	size_t early = opening_take_input(s);
 	uint16_t code = s->code;
 	if (early > 0)

@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from wsclient import BINARY, KEY, Connection, EndOfStream, Truncated, accept_of, close_frame, frame, get, request
+from wsclient import BINARY, KEY, PING, Connection, EndOfStream, Truncated, accept_of, close_frame, frame, get, request
 
 OPEN = 101
 
@@ -768,6 +768,16 @@ def test_hs_backend_down_early_frames(gw, transport):
         conn.read_101()
         conn.expect_close(1014, then_end=False)
         conn.send(frame(BINARY, b"y" * 1000) + close_frame(1014))
+        conn.expect_end()
+
+
+def test_hs_backend_down_early_ping(gw, transport):
+    """A ping that came with the request of a browser gets no pong behind the Close."""
+    with transport.connect(gw) as conn:
+        conn.send(request("/refused", origin=f"{transport.scheme}://gateway.test") + frame(PING, b"early"))
+        conn.read_101()
+        conn.expect_close(1014, then_end=False)
+        conn.send(close_frame(1014))
         conn.expect_end()
 
 
