@@ -288,7 +288,7 @@ static void server_on_farewell(struct mail *mail, void *owner)
 	worker_join(slot->worker);
 	slot->started = false;
 	if (--srv->workers_alive == 0)
-		event_base_loopexit(srv->base, NULL);
+		event_base_loopbreak(srv->base);
 }
 
 static int server_start_workers(struct server *srv, struct err *err)

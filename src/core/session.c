@@ -41,19 +41,34 @@ void session_on_stream(void *owner, struct stream *stream, enum stream_event eve
 		session_act(s, state_row[s->state].on_stream(s, stream, event));
 }
 
+/* Nothing but the timer ends a session whose peers just stay, so without one it is told to end, and then made to. */
+static void session_timerless(struct session *s)
+{
+	s->timerless = false;
+	if (s->state == STATE_CLOSING)
+		closing_abort(s);
+	else
+		session_end(s, REASON_OUT_OF_MEMORY);
+}
+
 static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 	(void)fd;
 	(void)what;
-	if (state_row[s->state].on_timer != NULL)
+	if (s->timerless)
+		session_timerless(s);
+	else if (state_row[s->state].on_timer != NULL)
 		session_act(s, state_row[s->state].on_timer(s));
 }
 
 void session_arm(struct session *s, uint64_t ms)
 {
 	struct timeval after = clock_timeval(ms);
-	event_add(&s->timer, &after);
+	if (event_add(&s->timer, &after) == 0)
+		return;
+	s->timerless = true;
+	event_active(&s->timer, EV_TIMEOUT, 1); /* which takes no memory */
 }
 
 /* Frees what only the state that is left needed. */

@@ -72,6 +72,7 @@ struct session {
 	bool peers_watched;           /* by the kernel, see relay.h */
 	bool close_sent;              /* nothing may be sent to the client any more */
 	bool client_done;             /* the client has nothing more to say */
+	bool timerless;               /* there was no memory to set the timer */
 	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 

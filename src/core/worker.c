@@ -61,7 +61,7 @@ void worker_session_gone(struct worker *w)
 {
 	unsigned before = atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 	if (w->draining && before == 1)
-		event_base_loopexit(w->base, NULL);
+		event_base_loopbreak(w->base);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------------------- */
@@ -106,9 +106,10 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	worker_end_state(w, STATE_DIAL);
 	worker_end_state(w, STATE_OPEN);
 	worker_end_files(w);
-	event_add(w->drain_over, &limit);
+	if (event_add(w->drain_over, &limit) != 0)
+		worker_cut_all(w); /* without a timer nothing would end the wait */
 	if (worker_load(w) == 0)
-		event_base_loopexit(w->base, NULL);
+		event_base_loopbreak(w->base);
 }
 
 static void worker_on_stop(struct mail *mail, void *owner)
@@ -118,7 +119,7 @@ static void worker_on_stop(struct mail *mail, void *owner)
 	w->draining = true;
 	worker_cut_all(w);
 	if (worker_load(w) == 0)
-		event_base_loopexit(w->base, NULL);
+		event_base_loopbreak(w->base);
 }
 
 void worker_drain(struct worker *w, uint64_t timeout_ms)

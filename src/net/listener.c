@@ -91,13 +91,14 @@ static void pause_all(struct listener *listener)
 {
 	struct timeval pause;
 
-	for (size_t i = 0; i < listener->bound.count; i++)
-		event_del(listener->event[i]);
 	listener->pause_ms = listener->pause_ms == 0 ? PAUSE_MIN_MS : listener->pause_ms * 2;
 	if (listener->pause_ms > PAUSE_MAX_MS)
 		listener->pause_ms = PAUSE_MAX_MS;
 	pause = clock_timeval(listener->pause_ms);
-	event_add(listener->resume, &pause);
+	if (event_add(listener->resume, &pause) != 0)
+		return; /* not even memory for a timer: trying again at once is dear, but nobody would end the pause */
+	for (size_t i = 0; i < listener->bound.count; i++)
+		event_del(listener->event[i]);
 }
 
 static void listener_pause(struct listener *listener, int error)

@@ -31,10 +31,22 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
 
 /* --- holding and reading -------------------------------------------------------------------------------------------- */
 
-/* Bytes that already are inside the SSL wake nobody, hence the extra look on the next turn of the loop. */
+/* Without memory for being woken the stream would just be silent for ever: its next read, now, says that it failed. */
+static void stream_watch(struct stream *st, const struct timeval *at_the_latest)
+{
+	if (event_add(&st->rd, at_the_latest) == 0)
+		return;
+	st->ended = STREAM_FAILED;
+	if (st->error == 0)
+		st->error = ENOMEM;
+	event_active(&st->rd, EV_READ, 1);
+}
+
+/* Bytes that already are inside the SSL wake nobody, nor does an end that was not told yet, hence the extra look on the
+ * next turn of the loop. */
 static void stream_read_on(struct stream *st)
 {
-	event_add(&st->rd, st->ssl != NULL ? &at_once : NULL);
+	stream_watch(st, st->ssl != NULL || st->ended != 0 ? &at_once : NULL);
 }
 
 void stream_hold(struct stream *st, enum stream_hold why)
@@ -49,7 +61,7 @@ void stream_hold(struct stream *st, enum stream_hold why)
 void stream_wake(struct stream *st)
 {
 	if (st->hold == 0)
-		event_add(&st->rd, &at_once);
+		stream_watch(st, &at_once);
 }
 
 void stream_release(struct stream *st, enum stream_hold why)
@@ -68,7 +80,7 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 	if (st->hold != 0)
 		return;
 	if (what & EV_TIMEOUT)
-		event_add(&st->rd, NULL); /* a time-out takes the whole event off the base, persistent or not */
+		stream_watch(st, NULL); /* a time-out takes the whole event off the base, persistent or not */
 	st->cb(st->owner, st, STREAM_READABLE);
 }
 
@@ -91,12 +103,18 @@ static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 	st->cb(st->owner, st, STREAM_DRAINED);
 }
 
-void stream_wait_for_room(struct stream *st)
+int stream_wait_for_room(struct stream *st)
 {
-	if (st->wr == NULL)
-		st->wr = event_new(event_get_base(&st->rd), st->fd, EV_WRITE, stream_on_room, st);
 	if (st->wr != NULL)
-		event_add(st->wr, NULL);
+		return 0;
+	st->wr = event_new(event_get_base(&st->rd), st->fd, EV_WRITE, stream_on_room, st);
+	if (st->wr == NULL)
+		return -1;
+	if (event_add(st->wr, NULL) == 0)
+		return 0;
+	event_free(st->wr);
+	st->wr = NULL;
+	return -1;
 }
 
 /* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
@@ -250,6 +268,9 @@ ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 
 ssize_t stream_peek(struct stream *st, uint8_t *first)
 {
+	if (st->ended != 0)
+		return stream_end_reading(st, st->ended, st->error);
+
 	ssize_t n = recv(st->fd, first, 1, MSG_PEEK);
 	return n == 1 ? 1 : stream_plain_trouble(st, n, errno);
 }

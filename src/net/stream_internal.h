@@ -7,7 +7,8 @@
 ssize_t stream_end_reading(struct stream *stream, int how, int error); /* STREAM_EOF or STREAM_FAILED, which it returns */
 void stream_break(struct stream *stream, int error);                   /* nothing can be sent any more */
 
-/* What the SSL wants to write has no room: once there is, reading, or the stream's end, is taken up again. */
-void stream_wait_for_room(struct stream *stream);
+/* What the SSL wants to write has no room: once there is, reading, or the stream's end, is taken up again. -1: no memory
+ * to wait with. */
+must_check int stream_wait_for_room(struct stream *stream);
 
 #endif

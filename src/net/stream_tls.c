@@ -9,8 +9,6 @@
 
 #define TLS_RECORD_MAX 16384
 
-static const struct timeval at_once = { 0, 0 };
-
 /* Judges an SSL_read_ex that brought nothing. */
 static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
 {
@@ -18,8 +16,7 @@ static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
 	case SSL_ERROR_WANT_READ:
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
-		stream_wait_for_room(st);
-		return STREAM_AGAIN;
+		return stream_wait_for_room(st) == 0 ? STREAM_AGAIN : stream_end_reading(st, STREAM_FAILED, ENOMEM);
 	case SSL_ERROR_ZERO_RETURN:
 		return stream_end_reading(st, STREAM_EOF, 0);
 	case SSL_ERROR_SSL:
@@ -62,8 +59,8 @@ ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 		total += n;
 	} while (total < cap && stream_tls_expects_more(st, n));
 
-	if (st->hold == 0 && (total == cap || st->ended != 0))
-		event_add(&st->rd, &at_once);
+	if (total == cap || st->ended != 0)
+		stream_wake(st);
 	return (ssize_t)total;
 }
 
@@ -95,9 +92,6 @@ bool stream_tls_close_notify(struct stream *st)
 {
 	ERR_clear_error();
 	int result = SSL_shutdown(st->ssl);
-	if (result < 0 && SSL_get_error(st->ssl, result) == SSL_ERROR_WANT_WRITE) {
-		stream_wait_for_room(st);
-		return false;
-	}
-	return true;
+	bool full = result < 0 && SSL_get_error(st->ssl, result) == SSL_ERROR_WANT_WRITE;
+	return !full || stream_wait_for_room(st) != 0; /* a FIN without it is better than none */
 }

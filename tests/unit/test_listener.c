@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "no_memory.h"
+
 #define INHERITED 3 /* where LISTEN_FDS begins; main() keeps two places free */
 
 struct world {
@@ -538,6 +540,25 @@ static void without_descriptors_the_listener_pauses_and_goes_on(void **state)
 	wait_for_accepted(world, 1);
 }
 
+/* Without memory for the timer that ends a pause there must be no pause. */
+static void without_memory_for_a_pause_the_listener_goes_on(void **state)
+{
+	struct world *world = *state;
+
+	world->listener = listener_try(world, "127.0.0.1:0");
+	start(world);
+	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
+	int next = dup(STDERR_FILENO);
+	close(next);
+	rlim_t before = descriptors_to((rlim_t)next);
+	event_adds_to_fail = 1;
+	event_base_loop(world->base, EVLOOP_ONCE);
+	descriptors_to(before);
+	assert_int_equal(event_adds_to_fail, 0);
+	assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0); /* 1 would be: nothing is watched */
+	assert_int_equal(world->accepted_count, 1);
+}
+
 static void a_paused_listener_can_be_stopped(void **state)
 {
 	struct world *world = *state;
@@ -579,6 +600,7 @@ int main(void)
 		TEST(a_wake_up_accepts_64_at_most),
 		TEST(stopped_from_accepted_the_rest_waits),
 		TEST(without_descriptors_the_listener_pauses_and_goes_on),
+		TEST(without_memory_for_a_pause_the_listener_goes_on),
 		TEST(a_paused_listener_can_be_stopped),
 	};
 	for (int fd = INHERITED; fd < INHERITED + 2; fd++)
