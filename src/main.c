@@ -192,7 +192,7 @@ static int run(const struct request *r)
 
 int main(int argc, char **argv)
 {
-	signal(SIGPIPE, SIG_IGN); /* a write to a peer that is gone is an error to handle, not an end */
+	(void)signal(SIGPIPE, SIG_IGN); /* a write to a peer that is gone is an error to handle, not an end */
 
 	tls_buffers_install();
 	struct request request = { .file = NULL };

@@ -18,7 +18,7 @@
 
 #define CONF_LINE_MAX 198
 #define CONF_NAME_MAX 40 /* of a section */
-#define CONF_FILE_MAX (1024 * 1024)
+#define CONF_FILE_MAX (1 << 20)
 
 /* Each returns -1 when it complained; reading goes on all the same, so that one pass tells everything. For text, name
  * stands where the name of a file would. */

@@ -236,7 +236,7 @@ static void put_time(struct record *r)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &day);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &day);
+	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &day);
 	snprintf(time, sizeof(time), "%s.%03ldZ", date, now.tv_nsec / 1000000);
 	put_word(r, time);
 }

@@ -26,7 +26,7 @@ void *mem_resize(void *old, size_t count, size_t size)
 {
 	if (size != 0 && count > SIZE_MAX / size)
 		return mem_checked(NULL);
-	return mem_checked(realloc(old, count * size));
+	return mem_checked(realloc(old, count * size > 0 ? count * size : 1)); /* of 0 it may return NULL */
 }
 
 char *mem_strdup(const char *text)

@@ -17,7 +17,9 @@ struct span span_of(const char *text)
 
 static char ascii_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c | 0x20);
+	return c;
 }
 
 static bool same_bytes(const char *a, const char *b, size_t n)
@@ -147,7 +149,7 @@ int str_to_size(const char *text, uint64_t *bytes)
 int str_to_duration(const char *text, uint64_t *ms)
 {
 	static const struct unit units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { "d", 24 * 3600 * 1000 },
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
 	};
 
 	if (str_to_number(text, 0, 0, ms) == 0)

@@ -237,7 +237,7 @@ static int server_catch_signals(struct server *srv, struct err *err)
 	pthread_sigmask(SIG_BLOCK, &all, &before); /* so that none gets lost between the two lines below */
 	int result = 0;
 	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
-		signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
+		(void)signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
 		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
 		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
 			result = err_add(err, "cannot watch signal %d", table[i].number);
@@ -263,6 +263,7 @@ static int server_set_capacity(struct server *srv, struct err *err)
 	struct rlimit limit;
 	uint64_t wanted = server_settings(srv)->max_sessions;
 	uint64_t reserve = RESERVE_BASE + REFUSALS_MAX + RESERVE_WORKER * srv->workers_count;
+	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
 	limit.rlim_cur = limit.rlim_max;
@@ -274,8 +275,7 @@ static int server_set_capacity(struct server *srv, struct err *err)
 		return err_add(err,
 		               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
 		               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
-		               (unsigned long long)wanted, (unsigned long long)(2 * (wanted > 0 ? wanted : 1) + reserve),
-		               (unsigned long long)limit.rlim_max);
+		               (unsigned long long)wanted, (unsigned long long)needed, (unsigned long long)limit.rlim_max);
 	return 0;
 }
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HIGH_WATER_MAX (192 * 1024) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
+#define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
 #define READ_MIN       1024
-#define READ_MAX       (208 * 1024) /* the most a backlog may be: RELAY_BACKLOG_MAX */
+#define READ_MAX       (208 << 10) /* the most a backlog may be: RELAY_BACKLOG_MAX */
 #define KERNEL_MAX     (1 << 30) /* a buffer of the kernel's; it has a smaller limit itself */
 
 /* --- checks of listeners and certificates ----------------------------------------------------------------------- */

@@ -173,12 +173,12 @@ static struct event_base *worker_base_new(void)
 
 static int worker_prepare(struct worker *w, struct resolver *resolver)
 {
-	uint8_t *buffer = malloc(WORKER_HEADROOM + WORKER_SCRATCH);
-	w->scratch = buffer != NULL ? buffer + WORKER_HEADROOM : NULL;
+	w->buffer = malloc(WORKER_HEADROOM + WORKER_SCRATCH);
 	w->base = worker_base_new();
 	w->sha1 = upgrade_sha1_new();
-	if (w->scratch == NULL || w->base == NULL || w->sha1 == NULL)
+	if (w->buffer == NULL || w->base == NULL || w->sha1 == NULL)
 		return -1;
+	w->scratch = w->buffer + WORKER_HEADROOM;
 	w->mailbox = mailbox_new(w->base, w);
 	w->reap = evtimer_new(w->base, worker_on_reap, w);
 	w->drain_over = evtimer_new(w->base, worker_on_drain_over, w);
@@ -220,7 +220,6 @@ void worker_free(struct worker *w)
 	if (w->base != NULL)
 		event_base_free(w->base);
 	EVP_MD_CTX_free(w->sha1);
-	if (w->scratch != NULL)
-		free(w->scratch - WORKER_HEADROOM);
+	free(w->buffer);
 	free(w);
 }

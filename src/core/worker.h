@@ -24,7 +24,7 @@ struct worker {
 	struct mailbox *mailbox;
 	struct log *log;
 	struct dial_env dial_env;
-	uint8_t *scratch;
+	uint8_t *buffer, *scratch;         /* the second is the first with headroom in front */
 	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */
 	struct http_head head;             /* the request being looked at; valid within one turn, as its spans are */
 	struct list sessions[STATE_COUNT]; /* each session is in the list of its state */

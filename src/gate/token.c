@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOKEN_FILE_MAX (1024 * 1024)
+#define TOKEN_FILE_MAX (1 << 20)
 #define TARGET_MAX 512 /* a longer target is none: names end at 255 bytes, UNIX paths at 108 */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 

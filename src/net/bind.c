@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "net/tcp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -127,9 +128,10 @@ static bool seen_before(const struct addrinfo *first, const struct addrinfo *at)
 
 static int open_all(const struct build *b, const struct addrinfo *all)
 {
-	const struct addrinfo *missing = NULL;
+	const struct addrinfo *missing = all;
 	int missing_error = 0;
 
+	assert(all != NULL); /* who found an address has one */
 	for (const struct addrinfo *at = all; at != NULL; at = at->ai_next) {
 		int error = seen_before(all, at) ? 0 : open_tcp(b, at, false);
 		if (error == 0)

@@ -175,6 +175,7 @@ static bool is_connected_to_itself(const struct attempt *attempt)
 	struct sockaddr_storage own;
 	socklen_t len = sizeof(own);
 
+	memset(&own, 0, sizeof(own));
 	if (attempt->sa.ss_family == AF_UNIX || getsockname(attempt->fd, (struct sockaddr *)&own, &len) != 0)
 		return false;
 	if (own.ss_family == AF_INET) {

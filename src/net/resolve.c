@@ -233,8 +233,8 @@ static void resolver_unref(struct resolver *resolver)
 	pthread_mutex_unlock(&resolver->lock);
 	if (left > 0)
 		return;
-	for (struct list_node *node = list_first(&resolver->names); node != NULL; node = list_first(&resolver->names))
-		name_drop(resolver, list_entry(node, struct name, in_names));
+	for (struct list_node *node = list_take(&resolver->names); node != NULL; node = list_take(&resolver->names))
+		free(list_entry(node, struct name, in_names));
 	pthread_cond_destroy(&resolver->work);
 	pthread_mutex_destroy(&resolver->lock);
 	free(resolver);
@@ -292,8 +292,11 @@ static int helper_start(struct resolver *resolver, const pthread_attr_t *detache
 	resolver->refs++;
 	pthread_mutex_unlock(&resolver->lock);
 	int error = pthread_create(&thread, detached, helper_main, resolver);
-	if (error != 0)
-		resolver_unref(resolver);
+	if (error == 0)
+		return 0;
+	pthread_mutex_lock(&resolver->lock);
+	resolver->refs--; /* not the last: who starts helpers has one */
+	pthread_mutex_unlock(&resolver->lock);
 	return error;
 }
 

@@ -43,7 +43,7 @@ static void warn_dates(const X509 *leaf, const struct tls_identity *id, struct e
 	if (!expired && !early)
 		return;
 	if (ASN1_TIME_to_tm(expired ? end : begin, &day) == 1)
-		strftime(date, sizeof(date), "%Y-%m-%d", &day);
+		(void)strftime(date, sizeof(date), "%Y-%m-%d", &day);
 	err_add(warnings, "%s certificate %s: certificate %s %s", id->where, id->certificate,
 	        expired ? "has expired on" : "is not valid before", date);
 }
@@ -281,7 +281,7 @@ struct tls_server *tls_server_new(const struct tls_identity *identities, size_t 
 		return NULL;
 	}
 	struct tls_server *server = mem_zalloc(sizeof(*server));
-	server->ctx = mem_resize(NULL, count, sizeof(*server->ctx));
+	server->ctx = mem_resize(NULL, count, sizeof(SSL_CTX *));
 	for (size_t i = 0; i < count; i++) {
 		SSL_CTX *ctx = identity_new(&identities[i], i, err, warnings);
 		if (ctx != NULL)

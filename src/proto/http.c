@@ -363,7 +363,9 @@ long http_percent_decode(char *out, struct span src, bool plus_is_space)
 	size_t len = 0;
 
 	for (; src.n > 0; len++) {
-		out[len] = src.p[0] == '+' && plus_is_space ? ' ' : src.p[0];
+		out[len] = src.p[0];
+		if (src.p[0] == '+' && plus_is_space)
+			out[len] = ' ';
 		if (src.p[0] == '%' && (out[len] = unescape(src)) == '\0')
 			return -1;
 		src = span_skip(src, src.p[0] == '%' ? 3 : 1);

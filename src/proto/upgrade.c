@@ -27,12 +27,14 @@ static bool is_base64(char c)
 /* Sixteen bytes are 21 characters and two bits; in canonical form the other four bits of the 22nd are zero. */
 static bool key_valid(struct span key)
 {
+	static const char last[] = { 'A', 'Q', 'g', 'w' };
+
 	if (key.n != UPGRADE_KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
 		return false;
 	for (size_t i = 0; i < 21; i++)
 		if (!is_base64(key.p[i]))
 			return false;
-	return memchr("AQgw", key.p[21], 4) != NULL;
+	return memchr(last, key.p[21], sizeof(last)) != NULL;
 }
 
 static bool subprotocols_valid(const struct http_head *head)

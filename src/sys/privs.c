@@ -20,10 +20,14 @@ static int find_user(const char *user, struct ids *ids, struct err *err)
 {
 	errno = 0;
 	const struct passwd *found = getpwnam(user);
-	if (found == NULL)
-		return err_add(err, "user \"%s\": %s", user, errno != 0 ? strerror(errno) : "no such user");
-	if (found->pw_uid == 0)
-		return err_add(err, "user \"%s\" is root; name one without privileges, or none to stay as started", user);
+	if (found == NULL) {
+		err_add(err, "user \"%s\": %s", user, errno != 0 ? strerror(errno) : "no such user");
+		return -1;
+	}
+	if (found->pw_uid == 0) {
+		err_add(err, "user \"%s\" is root; name one without privileges, or none to stay as started", user);
+		return -1;
+	}
 	*ids = (struct ids){ found->pw_uid, found->pw_gid };
 	return 0;
 }
