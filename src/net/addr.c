@@ -247,10 +247,21 @@ static int read_port(const struct reading *r, const char *digits)
 	return 0;
 }
 
+/* A host that is called like a form of address can only be told from it by the form of its own. */
+static bool is_form(const char *host)
+{
+	static const char *const forms[] = { "tcp", "tls", "unix", "fd" };
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (strcmp(host, forms[i]) == 0)
+			return true;
+	return false;
+}
+
 static char *print_tcp(const struct address *address)
 {
 	const char *host = address->host == NULL ? "*" : address->host;
-	const char *scheme = address->tls ? "tls:" : "";
+	const char *scheme = address->tls ? "tls:" : is_form(host) ? "tcp:" : "";
 
 	if (strchr(host, ':') != NULL)
 		return print("%s[%s]:%u", scheme, host, address->port);
