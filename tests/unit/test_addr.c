@@ -80,7 +80,7 @@ static void targets_are_read(void **state)
 		{ "unix:@Name", "unix:@Name", ADDRESS_UNIX, NULL, 0, "@Name", false },
 		{ "echo:", "echo:", ADDRESS_ECHO, NULL, 0, NULL, false },
 		{ "echo:7", "echo:7", ADDRESS_TCP, "echo", 7, NULL, false },
-		{ "tcp:unix:7", "unix:7", ADDRESS_TCP, "unix", 7, NULL, false },
+		{ "tcp:unix:7", "tcp:unix:7", ADDRESS_TCP, "unix", 7, NULL, false },
 		{ "4f3a2b1c0d9e:22", "4f3a2b1c0d9e:22", ADDRESS_TCP, "4f3a2b1c0d9e", 22, NULL, false },
 		{ "my_host.:22", "my_host.:22", ADDRESS_TCP, "my_host.", 22, NULL, false },
 	};
