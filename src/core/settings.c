@@ -85,8 +85,27 @@ static void listen_addresses_clear(void *field)
 	*list = (struct address_list){ NULL, 0 };
 }
 
+static int cidrs_parse(const char *text, void *field, struct err *err)
+{
+	struct cidr_list *list = field;
+	struct cidr cidr;
+
+	if (cidr_parse(&cidr, text, err) != 0)
+		return -1;
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = cidr;
+	return 0;
+}
+
+static void cidrs_clear(void *field)
+{
+	cidr_list_clear(field);
+}
+
 static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
 	                                                listen_addresses_clear };
+__attribute__((unused)) /* until the first option of this type */
+static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear };
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL };

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/cidr.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct address_list {
 #define CONF_log_format       int /* enum log_format */
 #define CONF_listen_addresses struct address_list
 #define CONF_tls_mode         int            /* enum tls_mode */
+#define CONF_cidrs            struct cidr_list
 #define CONF_mode             uint32_t       /* octal permissions */
 #define CONF_tls_client       int            /* enum tls_client_certificate */
 #define CONF_tls_version      int            /* 0: 1.2, 1: 1.3 */

@@ -1,0 +1,112 @@
+/* cidr.c owns the text of networks, and the question whether an address is in one.
+ * It must never guess: a network that can be read in two ways is refused. */
+#include "net/cidr.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAPPED_BITS 96 /* the prefix of IPv4 addresses in IPv6, RFC 4291 section 2.5.5.2 */
+
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+static unsigned width(int family)
+{
+	return family == AF_INET ? 32 : 128;
+}
+
+/* Turns IPv4 that is written as IPv6 into IPv4. A shorter prefix has bits set behind it, so it is refused elsewhere. */
+static void cidr_unmap(struct cidr *cidr)
+{
+	if (cidr->family != AF_INET6 || cidr->bits < MAPPED_BITS || memcmp(cidr->address, mapped, sizeof(mapped)) != 0)
+		return;
+	cidr->family = AF_INET;
+	cidr->bits = (uint8_t)(cidr->bits - MAPPED_BITS);
+	memmove(cidr->address, cidr->address + sizeof(mapped), 4);
+	memset(cidr->address + 4, 0, sizeof(cidr->address) - 4);
+}
+
+static void mask(uint8_t address[16], unsigned bits)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned keep = bits > i * 8 ? bits - i * 8 : 0;
+		if (keep < 8)
+			address[i] &= (uint8_t)(0xff00 >> keep);
+	}
+}
+
+static int check_prefix(const struct cidr *cidr, const char *text, struct err *err)
+{
+	char network[INET6_ADDRSTRLEN];
+	uint8_t masked[16];
+
+	memcpy(masked, cidr->address, sizeof(masked));
+	mask(masked, cidr->bits);
+	if (memcmp(masked, cidr->address, sizeof(masked)) == 0)
+		return 0;
+	inet_ntop(cidr->family, masked, network, sizeof(network));
+	return err_add(err, "\"%s\" has bits set behind its prefix; the network is %s/%u", text, network, cidr->bits);
+}
+
+int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
+{
+	struct cidr read = { .family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET };
+	const char *slash = strchrnul(text, '/');
+	char number[INET6_ADDRSTRLEN] = "";
+	uint64_t bits = width(read.family);
+
+	if ((size_t)(slash - text) < sizeof(number))
+		memcpy(number, text, (size_t)(slash - text));
+	if (inet_pton(read.family, number, read.address) != 1)
+		return err_add(err, "\"%s\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
+	if (*slash == '/' && str_to_number(slash + 1, 0, width(read.family), &bits) != 0)
+		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text,
+		               width(read.family));
+	read.bits = (uint8_t)bits;
+	if (check_prefix(&read, text, err) != 0)
+		return -1;
+	cidr_unmap(&read);
+	*cidr = read;
+	return 0;
+}
+
+static bool cidr_has(const struct cidr *cidr, const struct cidr *single)
+{
+	uint8_t masked[16];
+
+	if (cidr->family != single->family)
+		return false;
+	memcpy(masked, single->address, sizeof(masked));
+	mask(masked, cidr->bits);
+	return memcmp(masked, cidr->address, sizeof(masked)) == 0;
+}
+
+/* The network of just the peer's address. */
+static struct cidr cidr_of(const struct peer *peer)
+{
+	struct cidr single = { .family = peer->sa.any.sa_family };
+
+	single.bits = (uint8_t)width(single.family);
+	if (single.family == AF_INET)
+		memcpy(single.address, &peer->sa.in.sin_addr, 4);
+	else if (single.family == AF_INET6)
+		memcpy(single.address, &peer->sa.in6.sin6_addr, 16);
+	cidr_unmap(&single);
+	return single;
+}
+
+bool cidr_list_has(const struct cidr_list *list, const struct peer *peer)
+{
+	struct cidr single = cidr_of(peer);
+
+	for (size_t i = 0; i < list->count; i++)
+		if (cidr_has(&list->item[i], &single))
+			return true;
+	return false;
+}
+
+void cidr_list_clear(struct cidr_list *list)
+{
+	free(list->item);
+	*list = (struct cidr_list){ NULL, 0 };
+}
