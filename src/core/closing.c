@@ -4,12 +4,9 @@
 
 #include "base/clock.h"
 #include "core/opening.h"
+#include "core/refusal.h"
 #include "core/relay.h"
 #include "core/worker.h"
-#include "proto/http_out.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
  * went. Beyond that it is no longer read, and waits for the limit of time. */
@@ -54,28 +51,11 @@ static void closing_relay(struct session *s, enum reason reason, uint16_t code)
 
 static void closing_send_status(struct session *s, int status)
 {
-	const char *text = reason_row[s->reason].text;
-	char buf[512];
-	struct http_out out;
-
-	http_out_start(&out, buf, sizeof(buf), status);
-	http_out_field(&out, "Content-Type", "text/plain; charset=utf-8");
-	http_out_field(&out, "Content-Length", "%zu", strlen(text) + 1);
-	http_out_field(&out, "Connection", "close");
-	if (status == 405)
-		http_out_field(&out, "Allow", "GET, HEAD");
-	if (status == 426)
-		http_out_field(&out, "Sec-WebSocket-Version", "13");
-	if (status == 426)
-		http_out_field(&out, "Upgrade", "websocket");
-	if (status == 503)
-		http_out_field(&out, "Retry-After", "5");
-	http_out_end(&out);
-	int body = snprintf(out.buf + out.len, out.cap - out.len, "%s\n", text);
-	size_t len = out.len + (s->head_only || body < 0 ? 0 : (size_t)body);
+	char text[REFUSAL_MAX];
+	size_t len = refusal_text(text, s->reason, s->head_only);
 
 	s->code = (uint16_t)status;
-	if (stream_write_last(&s->client, out.buf, len) == STREAM_FAILED)
+	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)
 		return; /* reading will find the end */
 }
 
@@ -135,6 +115,8 @@ static void closing_open_streams(struct session *s)
 	stream_release(&s->backend, HOLD_PEER);
 	stream_release(&s->backend, HOLD_STATE);
 	stream_release(&s->client, HOLD_STATE);
+	stream_release(&s->backend, HOLD_PACE);
+	stream_release(&s->client, HOLD_PACE);
 	if (s->echo || s->client_done)
 		stream_release(&s->client, HOLD_PEER);
 }

@@ -219,6 +219,20 @@ static enum reason opening_match(struct session *s, const struct http_head *head
 	}
 }
 
+static enum reason opening_tally(struct session *s)
+{
+	const struct route_settings *set = s->route->set;
+	switch (tally_enter(s->route->tally, set->max_sessions, set->max_session_rate, clock_ms())) {
+	case TALLY_FULL:
+		return REASON_ROUTE_SESSIONS;
+	case TALLY_TOO_FAST:
+		return REASON_ROUTE_RATE;
+	default:
+		s->tallied = true;
+		return REASON_NONE;
+	}
+}
+
 static enum reason opening_upgrade(struct session *s, const struct http_head *head)
 {
 	enum reason reason;
@@ -231,7 +245,7 @@ static enum reason opening_upgrade(struct session *s, const struct http_head *he
 	if ((reason = opening_match(s, head, true)) != REASON_NONE ||
 	    (reason = opening_check_origin(s, head)) != REASON_NONE ||
 	    (reason = opening_choose_subprotocol(s, head)) != REASON_NONE ||
-	    (reason = opening_find_target(s, head)) != REASON_NONE)
+	    (reason = opening_find_target(s, head)) != REASON_NONE || (reason = opening_tally(s)) != REASON_NONE)
 		return reason;
 
 	s->echo = s->target->kind == ADDRESS_ECHO;
@@ -271,8 +285,8 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	if (status != 0)
 		return reason_from_http(status);
 	s->head_only = span_eq(head->method, SPAN("HEAD"));
-	if (s->over_capacity)
-		return REASON_OVERLOAD;
+	if (s->refusal != REASON_NONE)
+		return s->refusal;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
 }
 
@@ -382,6 +396,5 @@ enum reason opening_on_timer(struct session *s)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	if (s->state == STATE_REQUEST)
 		return REASON_REQUEST_TIMEOUT;
-	s->detail = strdup("handshake took too long");
-	return opening_tls_failed(s);
+	return stream_heard(&s->client) ? REASON_TLS_TIMEOUT : REASON_HTTP_DONE;
 }

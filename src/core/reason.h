@@ -15,7 +15,16 @@ enum reason {
 	REASON_COUNT
 };
 
-enum reason_flags { END_CLIENT = 1 << 0, END_RESET = 1 << 1, END_BROWSER = 1 << 2, END_BACKEND_RESET = 1 << 3, END_CUT = 1 << 4 };
+enum reason_flags {
+	END_CLIENT = 1 << 0,
+	END_RESET = 1 << 1,
+	END_BROWSER = 1 << 2,
+	END_BACKEND_RESET = 1 << 3,
+	END_CUT = 1 << 4,
+	OFFENCE_TIMEOUT = 1 << 5,
+	OFFENCE_AUTH = 1 << 6,
+	OFFENCE_PROTOCOL = 1 << 7,
+};
 
 struct reason_row {
 	const char *label; /* in logs and metrics */

@@ -14,15 +14,50 @@ _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit 
 
 /* --- both directions ------------------------------------------------------------------------------------------------ */
 
-/* What may be read for the sake of `to`. 0: nothing before it has drained. */
-static size_t relay_room(const struct session *s, const struct stream *to)
+static uint64_t relay_rate(const struct session *s, const struct stream *from)
 {
-	size_t most = s->route->set->max_read;
+	return from == &s->client ? s->route->set->max_rate_up : s->route->set->max_rate_down;
+}
+
+/* What may be read from `from` for the sake of `to`. 0: nothing before that has drained. */
+static size_t relay_room(const struct session *s, const struct stream *from, const struct stream *to)
+{
+	size_t paced = pace_room(relay_rate(s, from));
+	size_t most = paced < s->route->set->max_read ? paced : s->route->set->max_read;
 	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
 	if (to->broken)
 		return RELAY_BACKLOG_MAX; /* it is all discarded */
 	size_t room = full < RELAY_BACKLOG_MAX ? RELAY_BACKLOG_MAX - full : 0;
 	return room < most ? room : most;
+}
+
+/* The timer is for the first of: what waits for its pace, and next. In ms from now. */
+static uint64_t relay_next(const struct session *s, uint64_t now, uint64_t next)
+{
+	uint64_t up = pace_left(&s->pace_up, now), down = pace_left(&s->pace_down, now);
+	if (up > 0 && up < next)
+		next = up;
+	return down > 0 && down < next ? down : next;
+}
+
+/* n bytes were read: with limited bandwidth the next have to wait for their time. */
+static void relay_pace(struct session *s, struct stream *from, size_t n)
+{
+	struct pace *pace = from == &s->client ? &s->pace_up : &s->pace_down;
+	uint64_t rate = relay_rate(s, from);
+	if (rate == 0 || s->state != STATE_OPEN)
+		return;
+	uint64_t now = clock_ms(), wait = pace_take(pace, rate, n, now);
+	if (wait == 0)
+		return;
+	stream_hold(from, HOLD_PACE);
+	session_arm(s, relay_next(s, now, wait));
+}
+
+static void relay_resume(const struct session *s, struct stream *stream, const struct pace *pace)
+{
+	if (relay_rate(s, stream) > 0 && pace_left(pace, clock_ms()) == 0)
+		stream_release(stream, HOLD_PACE);
 }
 
 /* Sends, and stops reading the source when too much waits. */
@@ -157,15 +192,18 @@ enum reason relay_up(struct session *s)
 	uint8_t *scratch = s->worker->scratch;
 	/* what would be echoed after our Close goes nowhere, so it needs no room */
 	bool discards = s->echo && s->close_sent;
-	size_t room = discards ? RELAY_BACKLOG_MAX : relay_room(s, s->echo ? &s->client : &s->backend);
+	size_t room = discards ? RELAY_BACKLOG_MAX : relay_room(s, &s->client, s->echo ? &s->client : &s->backend);
 	if (room == 0) {
 		stream_hold(&s->client, HOLD_PEER);
 		return REASON_NONE;
 	}
 	ssize_t n = stream_read(&s->client, scratch, room);
-	if (n > 0)
-		return relay_feed(s, scratch, (size_t)n);
-	return n == STREAM_AGAIN ? REASON_NONE : relay_client_ended(s);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n < 0)
+		return relay_client_ended(s);
+	relay_pace(s, &s->client, (size_t)n);
+	return relay_feed(s, scratch, (size_t)n);
 }
 
 /* --- down ----------------------------------------------------------------------------------------------------------- */
@@ -201,7 +239,7 @@ static enum reason relay_backend_ended(const struct session *s)
 enum reason relay_down(struct session *s)
 {
 	uint8_t *scratch = s->worker->scratch;
-	size_t tail = s->tail_len, room = relay_room(s, &s->client);
+	size_t tail = s->tail_len, room = relay_room(s, &s->backend, &s->client);
 	if (room == 0) {
 		stream_hold(&s->backend, HOLD_PEER);
 		return REASON_NONE;
@@ -212,6 +250,7 @@ enum reason relay_down(struct session *s)
 		return REASON_NONE;
 	if (n < 0)
 		return relay_backend_ended(s);
+	relay_pace(s, &s->backend, (size_t)n);
 	if (s->route->set->send == MESSAGES_TEXT)
 		return relay_text(s, scratch, tail + (size_t)n);
 	return relay_message(s, WS_BINARY, scratch, (size_t)n);
@@ -332,7 +371,7 @@ static enum reason relay_check(struct session *s, uint64_t next)
 	if (reason == REASON_NONE)
 		reason = relay_check_ping(s, now, &next);
 	if (reason == REASON_NONE)
-		session_arm(s, next + 1);
+		session_arm(s, relay_next(s, now, next) + 1);
 	return reason;
 }
 
@@ -349,6 +388,8 @@ enum reason relay_on_timer(struct session *s)
 {
 	if (!s->peers_watched)
 		relay_watch_peers(s);
+	relay_resume(s, &s->client, &s->pace_up);
+	relay_resume(s, &s->backend, &s->pace_down);
 	return relay_check(s, RELAY_TIMER_MAX);
 }
 

@@ -35,7 +35,7 @@ static int route_open(struct route *route, struct err *err)
 
 static void route_init(struct route *route, const struct route_settings *set)
 {
-	*route = (struct route){ .set = set };
+	*route = (struct route){ .set = set, .tally = tally_new() };
 	route->prefix = settings_path_prefix(set->path, &route->exact);
 	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
 }
@@ -78,9 +78,30 @@ void routes_clear(struct routes *routes)
 		files_close(routes->item[i].files);
 		if (routes->item[i].tls != NULL)
 			tls_client_free(routes->item[i].tls);
+		tally_unref(routes->item[i].tally);
 	}
 	free(routes->item);
 	*routes = (struct routes){ NULL, 0 };
+}
+
+static struct route *routes_find(const struct routes *routes, const char *name)
+{
+	for (size_t i = 0; i < routes->count; i++)
+		if (strcmp(routes->item[i].set->section.name, name) == 0)
+			return &routes->item[i];
+	return NULL;
+}
+
+void routes_inherit(struct routes *routes, const struct routes *before)
+{
+	for (size_t i = 0; i < routes->count; i++) {
+		struct route *route = &routes->item[i];
+		const struct route *same = routes_find(before, route->set->section.name);
+		if (same == NULL)
+			continue;
+		tally_unref(route->tally);
+		route->tally = tally_ref(same->tally);
+	}
 }
 
 /* --- matching --------------------------------------------------------------------------------------------------- */

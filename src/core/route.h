@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "core/settings.h"
+#include "core/tally.h"
 #include "net/tls.h"
 #include "web/files.h"
 
@@ -18,6 +19,7 @@ struct route {
 	struct files_options files_options;
 	struct files *files;    /* set->root, opened; NULL without one */
 	struct tls_client *tls; /* for a tls: target */
+	struct tally *tally;    /* of its sessions */
 };
 
 struct routes {
@@ -28,6 +30,9 @@ struct routes {
 /* Opens web roots and client contexts. -1 and complaints on failure, with nothing left behind. */
 must_check int routes_build(struct routes *routes, const struct settings *settings, struct err *err);
 void routes_clear(struct routes *routes);
+
+/* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
+void routes_inherit(struct routes *routes, const struct routes *before);
 
 enum route_result {
 	ROUTE_FOUND,

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/admission.h"
 #include "core/listening.h"
+#include "core/refusal.h"
 #include "core/worker.h"
 #include "net/mailbox.h"
 #include "net/resolve.h"
@@ -24,7 +26,6 @@
 /* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
 #define RESERVE_BASE   48u
 #define RESERVE_WORKER 4u
-#define REFUSALS_MAX   16u /* connections over capacity that are being told so at a time */
 
 struct server_worker {
 	struct mail farewell; /* first: a mail is the object it is sent in */
@@ -42,9 +43,11 @@ struct server {
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
-	uint64_t max_sessions;
+	uint64_t max_sessions, max_refusals;
 	uint64_t next_id;
-	uint64_t overload_told_ms;
+	struct sources *sources;
+	struct refusals *refusals;
+	uint64_t refused, refused_told_ms; /* since the log was told, and when that was */
 	bool stopping;
 	struct event *signals[4];
 };
@@ -56,48 +59,88 @@ static const struct server_settings *server_settings(const struct server *srv)
 
 /* --- accepting ------------------------------------------------------------------------------------------------------ */
 
-static struct worker *server_least_loaded(const struct server *srv, uint64_t *total)
+struct load {
+	struct worker *least;
+	uint64_t sessions, refusals; /* of all workers */
+};
+
+static struct load server_load(const struct server *srv)
 {
-	struct worker *best = srv->workers[0].worker;
-	*total = 0;
+	struct load load = { .least = srv->workers[0].worker };
 	for (size_t i = 0; i < srv->workers_count; i++) {
 		struct worker *w = srv->workers[i].worker;
-		*total += worker_load(w);
-		if (worker_load(w) < worker_load(best))
-			best = w;
+		load.refusals += worker_refusals(w);
+		load.sessions += worker_load(w);
+		if (worker_load(w) < worker_load(load.least))
+			load.least = w;
 	}
-	return best;
+	load.sessions = load.sessions > load.refusals ? load.sessions - load.refusals : 0; /* each is counted for itself */
+	return load;
 }
 
-static void server_tell_overload(struct server *srv)
+/* One line a second at most, however many are refused. */
+static void server_tell_refused(struct server *srv, const struct arrival *arrival)
 {
 	uint64_t now = clock_ms();
-	if (srv->overload_told_ms != 0 && now - srv->overload_told_ms < 1000)
+	char peer[ADDR_TEXT_MAX];
+
+	srv->refused++;
+	if (srv->refused_told_ms != 0 && now - srv->refused_told_ms < 1000)
 		return;
-	srv->overload_told_ms = now;
-	log_line(srv->log, LEVEL_ERROR, "max_sessions (%llu) is reached: connections are refused",
-	         (unsigned long long)srv->max_sessions);
+	peer_format(&arrival->peer, peer);
+	const struct log_field fields[] = {
+		{ .key = "count", .kind = FIELD_COUNT, .number = srv->refused },
+		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[arrival->refusal].label) },
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
+		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(arrival->listen->section.name) },
+	};
+	log_record(srv->log, LEVEL_WARN, "connections refused", fields, ARRAY_LEN(fields));
+	srv->refused_told_ms = now;
+	srv->refused = 0;
+}
+
+static void server_post(struct server *srv, struct worker *worker, struct arrival *arrival)
+{
+	arrival->generation = generation_ref(srv->current);
+	if (worker_post(worker, arrival) == 0)
+		return;
+	if (arrival->counted)
+		admission_leave(srv->sources, server_settings(srv), &arrival->peer);
+	generation_unref(arrival->generation);
+	close(arrival->fd);
+}
+
+/* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
+static void server_refuse(struct server *srv, const struct load *load, struct arrival *arrival)
+{
+	server_tell_refused(srv, arrival);
+	if (arrival->listen->tls != TLS_MODE_ON)
+		refusals_take(srv->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
+	else if (arrival->refusal != REASON_SOURCE_PENALTY && load->refusals < srv->max_refusals)
+		server_post(srv, load->least, arrival);
+	else
+		close(arrival->fd);
+}
+
+static enum reason server_admit(struct server *srv, const struct load *load, const struct peer *peer, bool *counted)
+{
+	*counted = false;
+	if (load->sessions >= srv->max_sessions)
+		return REASON_OVERLOAD;
+	return admission_enter(srv->sources, server_settings(srv), peer, counted);
 }
 
 static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
 {
 	struct server *srv = arg;
-	uint64_t total;
-	struct worker *worker = server_least_loaded(srv, &total);
+	struct load load = server_load(srv);
 	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++srv->next_id, .listen = set };
 
-	arrival.over_capacity = total >= srv->max_sessions;
-	if (arrival.over_capacity)
-		server_tell_overload(srv);
-	if (total >= srv->max_sessions + REFUSALS_MAX) {
-		close(fd);
-		return;
-	}
-	arrival.generation = generation_ref(srv->current);
-	if (worker_post(worker, &arrival) != 0) {
-		generation_unref(arrival.generation);
-		close(fd);
-	}
+	arrival.refusal = server_admit(srv, &load, peer, &arrival.counted);
+	if (arrival.refusal == REASON_NONE)
+		server_post(srv, load.least, &arrival);
+	else
+		server_refuse(srv, &load, &arrival);
 }
 
 /* --- reload --------------------------------------------------------------------------------------------------------- */
@@ -125,6 +168,7 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 {
 	struct generation *old = srv->current;
 	char first[ADDR_TEXT_MAX];
+	routes_inherit(&next->routes, &old->routes);
 	conf_restart_differences(old->settings->conf, next->settings->conf, server_tell_restart, srv);
 	listening_commit(srv->listening, plan);
 	srv->current = next;
@@ -257,26 +301,33 @@ static size_t server_workers_wanted(const struct server *srv)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
 static int server_set_capacity(struct server *srv, struct err *err)
 {
 	struct rlimit limit;
 	uint64_t wanted = server_settings(srv)->max_sessions;
-	uint64_t reserve = RESERVE_BASE + REFUSALS_MAX + RESERVE_WORKER * srv->workers_count;
-	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 
-	uint64_t possible = limit.rlim_max > reserve + 1 ? (limit.rlim_max - reserve) / 2 : 0;
+	uint64_t all = limit.rlim_max;
+	srv->max_refusals = least_of(server_settings(srv)->max_refusals, all / 8 + 1); /* where there are few, few are kept */
+	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + srv->max_refusals + RESERVE_WORKER * srv->workers_count;
+	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
 	srv->max_sessions = wanted > 0 ? wanted : possible;
-	if (possible == 0 || srv->max_sessions > possible)
-		return err_add(err,
-		               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
-		               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
-		               (unsigned long long)wanted, (unsigned long long)needed, (unsigned long long)limit.rlim_max);
-	return 0;
+	if (possible > 0 && srv->max_sessions <= possible)
+		return 0;
+	return err_add(err,
+	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
+	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
+	               (unsigned long long)wanted, (unsigned long long)(2 * (wanted > 0 ? wanted : 1) + reserve),
+	               (unsigned long long)all);
 }
 
 static void server_on_farewell(struct mail *mail, void *owner)
@@ -300,7 +351,7 @@ static int server_start_workers(struct server *srv, struct err *err)
 	for (size_t i = 0; i < srv->workers_count; i++) {
 		struct server_worker *slot = &srv->workers[i];
 		slot->farewell.run = server_on_farewell;
-		slot->worker = worker_new(srv->log, srv->resolver, srv->mailbox, &slot->farewell);
+		slot->worker = worker_new(srv->log, srv->resolver, srv->sources, srv->mailbox, &slot->farewell);
 		int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 		if (error != 0)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
@@ -308,6 +359,14 @@ static int server_start_workers(struct server *srv, struct err *err)
 		srv->workers_alive++;
 	}
 	return 0;
+}
+
+static int server_prepare_refusing(struct server *srv)
+{
+	const struct server_settings *set = server_settings(srv);
+	srv->sources = sources_new((size_t)set->source_table);
+	srv->refusals = refusals_new(srv->base, (unsigned)srv->max_refusals, set->refusal_timeout);
+	return srv->sources != NULL && srv->refusals != NULL ? 0 : -1;
 }
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
@@ -326,6 +385,8 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)
 		return err_add(err, "cannot make an event loop: %s", strerror(errno));
+	if (server_prepare_refusing(srv) != 0)
+		return err_add(err, "cannot make the table of sources: %s", strerror(errno));
 	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
 	*plan = listening_plan(srv->listening, srv->current, err);
 	return *plan != NULL ? 0 : -1;
@@ -378,6 +439,8 @@ static void server_clear(struct server *srv)
 			event_free(srv->signals[i]);
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_free(srv->workers[i].worker);
+	refusals_free(srv->refusals);
+	sources_free(srv->sources);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)

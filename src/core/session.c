@@ -3,6 +3,7 @@
 #include "core/session.h"
 
 #include "base/clock.h"
+#include "core/admission.h"
 #include "core/closing.h"
 #include "core/file.h"
 #include "core/opening.h"
@@ -122,6 +123,7 @@ void session_end(struct session *s, enum reason reason)
 		return;
 	s->reason = reason;
 	session_note_detail(s);
+	admission_note(s->worker->sources, s->generation->settings->server, s->worker->log, &s->peer, reason);
 	closing_start(s);
 }
 
@@ -135,7 +137,8 @@ static struct session *session_new(struct worker *worker, const struct arrival *
 	s->listen = arrival->listen;
 	s->id = arrival->id;
 	s->peer = arrival->peer;
-	s->over_capacity = arrival->over_capacity;
+	s->refusal = arrival->refusal;
+	s->counted = arrival->counted;
 	s->file = -1;
 	s->accepted_ms = clock_ms();
 	s->state = STATE_NEW;
@@ -148,8 +151,10 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 	struct session *s = session_new(worker, arrival);
 	if (s == NULL) {
 		close(arrival->fd);
+		if (arrival->counted)
+			admission_leave(worker->sources, arrival->generation->settings->server, &arrival->peer);
 		generation_unref(arrival->generation);
-		worker_session_gone(worker);
+		worker_session_gone(worker, arrival->refusal != REASON_NONE);
 		return;
 	}
 	session_enter(s, STATE_TLS);
@@ -190,13 +195,23 @@ static void session_log(const struct session *s)
 	log_record(s->worker->log, row->level, "session end", fields, ARRAY_LEN(fields));
 }
 
+/* Gives its places back. */
+static void session_leave(const struct session *s)
+{
+	if (s->tallied)
+		tally_leave(s->route->tally);
+	if (s->counted)
+		admission_leave(s->worker->sources, s->generation->settings->server, &s->peer);
+	worker_session_gone(s->worker, s->refusal != REASON_NONE);
+}
+
 void session_reap(struct session *s)
 {
 	assert(s->state == STATE_DEAD);
 	list_remove(&s->worker->sessions[STATE_DEAD], &s->link);
 	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
-	worker_session_gone(s->worker); /* before the log says so: its place is free then */
+	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
 	address_clear(&s->token_target);
 	generation_unref(s->generation);

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "core/generation.h"
+#include "core/pace.h"
 #include "core/reason.h"
 #include "core/settings.h"
 #include "net/addr.h"
@@ -63,7 +64,9 @@ struct session {
 	enum session_state state;
 	enum reason reason;           /* REASON_NONE until session_end() */
 	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
-	bool over_capacity;           /* to be told 503 as soon as it asked */
+	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
+	bool counted;                 /* among its source's sessions */
+	bool tallied;                 /* among its route's */
 	bool asked;                   /* a byte of the current request has come */
 	bool head_only;               /* the current request is a HEAD */
 	bool browser;                 /* sent an Origin */
@@ -96,6 +99,7 @@ struct session {
 	uint64_t pinged_ms;            /* 0: no ping is unanswered */
 	struct stall client_stall, backend_stall, pong_wait;
 	uint64_t frames_mark, frames_ms;
+	struct pace pace_up, pace_down;
 	uint64_t closing_ms, progress_mark, progress_ms; /* closing */
 	uint64_t client_discarded, backend_discarded;
 	uint8_t tail[3], tail_len;     /* text routes: the backend's unfinished character */
@@ -111,7 +115,8 @@ struct arrival {
 	uint64_t id;
 	struct generation *generation; /* a reference that becomes the session's */
 	const struct listen_settings *listen;
-	bool over_capacity;
+	enum reason refusal; /* REASON_NONE: it is welcome */
+	bool counted;        /* among its source's sessions, which becomes the session's to end */
 };
 
 /* Takes fd and the reference over, also when it fails for want of memory: then the connection is just closed. */

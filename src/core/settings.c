@@ -104,7 +104,6 @@ static void cidrs_clear(void *field)
 
 static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
 	                                                listen_addresses_clear };
-__attribute__((unused)) /* until the first option of this type */
 static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear };
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear };

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "gate/origin.h"
+#include "gate/sources.h"
 #include "net/tls.h"
 #include "proto/http.h"
 
@@ -79,16 +80,38 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
 }
 
+static void check_between(const void *section, const char *option, uint64_t value, uint64_t least, uint64_t most,
+                          struct err *err)
+{
+	if (value < least || value > most)
+		conf_complain_option(section, option, err, "must be from %llu to %llu", (unsigned long long)least,
+		                     (unsigned long long)most);
+}
+
+static void check_sources(const struct server_settings *server, struct err *err)
+{
+	check_between(server, "source_max_sessions", server->source_max_sessions, 0, SOURCES_SESSIONS_MAX, err);
+	check_between(server, "source_max_rate", server->source_max_rate, 0, SOURCES_RATE_MAX, err);
+	check_between(server, "source_penalty_max", server->source_penalty_max, 0, SOURCES_PENALTY_MAX, err);
+	check_between(server, "source_ipv4_prefix", server->source_ipv4_prefix, 1, 32, err);
+	check_between(server, "source_ipv6_prefix", server->source_ipv6_prefix, 1, 64, err);
+	check_between(server, "source_table", server->source_table, 16, (uint64_t)1 << 28, err);
+	if (server->source_penalty_max > 0 && server->source_penalty_min > server->source_penalty_max)
+		conf_complain_option(server, conf_given(server, "source_penalty_max") ? "source_penalty_max" : "source_penalty_min",
+		                     err, "source_penalty_min must be at most source_penalty_max");
+}
+
 static void check_server(const struct server_settings *server, struct err *err)
 {
 	const char *log = server->log;
 
 	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
 		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
-	if (server->workers > 256)
-		conf_complain_option(server, "workers", err, "must be at most 256");
-	if (server->resolver_threads < 1 || server->resolver_threads > 64)
-		conf_complain_option(server, "resolver_threads", err, "must be from 1 to 64");
+	check_between(server, "workers", server->workers, 0, 256, err);
+	check_between(server, "max_refusals", server->max_refusals, 1, 65536, err);
+	check_not_zero(server, "refusal_timeout", server->refusal_timeout, err);
+	check_sources(server, err);
+	check_between(server, "resolver_threads", server->resolver_threads, 1, 64, err);
 }
 
 /* --- checks of routes ------------------------------------------------------------------------------------------- */
@@ -132,6 +155,10 @@ static void check_idle_options(const struct route_settings *r, struct err *err)
 		{ "ping_interval", FOR_TARGETS },
 		{ "pong_timeout", FOR_TARGETS },
 		{ "max_message", FOR_TARGETS },
+		{ "max_sessions", FOR_TARGETS },
+		{ "max_session_rate", FOR_TARGETS },
+		{ "max_rate_up", FOR_TARGETS },
+		{ "max_rate_down", FOR_TARGETS },
 		{ "max_frame_rate", FOR_TARGETS },
 		{ "profile", FOR_TARGETS },
 		{ "max_read", FOR_TARGETS },

@@ -33,6 +33,8 @@ int worker_post(struct worker *w, const struct arrival *arrival)
 	letter->mail.run = worker_on_arrival;
 	letter->arrival = *arrival;
 	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
+	if (arrival->refusal != REASON_NONE)
+		atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
 	mailbox_post(w->mailbox, &letter->mail);
 	return 0;
 }
@@ -40,6 +42,11 @@ int worker_post(struct worker *w, const struct arrival *arrival)
 unsigned worker_load(const struct worker *w)
 {
 	return atomic_load_explicit(&w->load, memory_order_relaxed);
+}
+
+unsigned worker_refusals(const struct worker *w)
+{
+	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
 void worker_reap_soon(struct worker *w)
@@ -57,8 +64,10 @@ static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
 		session_reap(list_entry(list_first(dead), struct session, link));
 }
 
-void worker_session_gone(struct worker *w)
+void worker_session_gone(struct worker *w, bool was_refusal)
 {
+	if (was_refusal)
+		atomic_fetch_sub_explicit(&w->refusals, 1, memory_order_relaxed);
 	unsigned before = atomic_fetch_sub_explicit(&w->load, 1, memory_order_relaxed);
 	if (w->draining && before == 1)
 		event_base_loopbreak(w->base);
@@ -188,7 +197,8 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	return 0;
 }
 
-struct worker *worker_new(struct log *log, struct resolver *resolver, struct mailbox *home, struct mail *farewell)
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct sources *sources, struct mailbox *home,
+                          struct mail *farewell)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	if (w == NULL)
@@ -196,6 +206,7 @@ struct worker *worker_new(struct log *log, struct resolver *resolver, struct mai
 	for (int state = 0; state < STATE_COUNT; state++)
 		list_init(&w->sessions[state]);
 	w->log = log;
+	w->sources = sources;
 	w->home = home;
 	w->farewell = farewell;
 	w->drain.run = worker_on_drain;

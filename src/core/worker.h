@@ -23,6 +23,7 @@ struct worker {
 	struct event_base *base;
 	struct mailbox *mailbox;
 	struct log *log;
+	struct sources *sources;           /* shared with all other threads */
 	struct dial_env dial_env;
 	uint8_t *buffer, *scratch;         /* the second is the first with headroom in front */
 	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */
@@ -33,6 +34,7 @@ struct worker {
 	uint64_t drain_timeout;
 	bool draining;
 	atomic_uint load;                  /* sessions that were posted and are not gone */
+	atomic_uint refusals;              /* those of them that only are to be refused */
 	pthread_t thread;
 	struct mailbox *home;              /* where farewell is posted when the thread is done */
 	struct mail *farewell;
@@ -40,14 +42,16 @@ struct worker {
 };
 
 /* NULL on failure, with errno. farewell is posted to home when the worker's last session is gone and its thread is about to end. */
-struct worker *worker_new(struct log *log, struct resolver *resolver, struct mailbox *home, struct mail *farewell) must_check;
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct sources *sources, struct mailbox *home,
+                          struct mail *farewell) must_check;
 must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
 
 /* --- from the main thread --- */
 
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
-unsigned worker_load(const struct worker *worker);
+unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
+unsigned worker_refusals(const struct worker *worker);
 
 /* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
  * after it but worker_stop(), which cuts at once. Each is to be called once at most. */
@@ -60,6 +64,6 @@ void worker_free(struct worker *worker); /* after that; NULL is allowed */
 /* --- from its own sessions --- */
 
 void worker_reap_soon(struct worker *worker);
-void worker_session_gone(struct worker *worker);
+void worker_session_gone(struct worker *worker, bool was_refusal);
 
 #endif

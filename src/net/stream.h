@@ -41,6 +41,7 @@ enum stream_hold {
 	HOLD_PEER = 1 << 1,  /* the other end's backlog is high */
 	HOLD_EOF = 1 << 2,   /* there is nothing more to come; the stream's own, never released */
 	HOLD_TLS = 1 << 3,   /* the handshake is under way; the stream's own */
+	HOLD_PACE = 1 << 4,  /* its bandwidth is used up for now */
 };
 
 struct stream {

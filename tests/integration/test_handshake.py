@@ -704,7 +704,7 @@ def test_hs_deadline_of_tls(gw, said):
         conn.send(said)
         until_end(conn)
         conn.close()
-        assert gw.wait_session_end(conn)["reason"] == ("tls_failed" if said else "http_done") # a probe is no failure
+        assert gw.wait_session_end(conn)["reason"] == ("tls_timeout" if said else "http_done") # a probe is no failure
 
 
 def test_hs_deadline_covers_dial(gw):
@@ -806,7 +806,10 @@ def test_hs_overload(start_gateway, transport, certificate):
         two.upgrade()
         with transport.connect(gw) as three:
             three.send(request())
-            check_refused(gw, three, 503)
+            response = three.read_response()
+            assert response.status == 503 and int(response["Retry-After"]) > 0, response
+            three.expect_end()
+            gw.wait_for("connections refused", reason="overload", peer=three.peer_text)
         one.expect_echo()
         two.send(frame(8))
         two.expect_close(None)

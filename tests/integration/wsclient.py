@@ -147,15 +147,17 @@ class Frame:
 
 class Connection:
     """A client's end. address is (host, port) or the path of a UNIX socket; tls an ssl.SSLContext. bytewise sends (the
-    TLS handshake too) one byte a segment, and under TLS one byte a record."""
+    TLS handshake too) one byte a segment, and under TLS one byte a record. source is the host it comes from."""
 
-    def __init__(self, address, tls=None, server_name="gateway.test", bytewise=False, rcvbuf=None):
+    def __init__(self, address, tls=None, server_name="gateway.test", bytewise=False, rcvbuf=None, source=None):
         self.bytewise = bytewise
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT)
         if rcvbuf is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source is not None:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         if family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -204,6 +204,15 @@ static void same_target(const void *a, const void *b)
 	assert_string_equal(((const struct address *)a)->text, ((const struct address *)b)->text);
 }
 
+static void same_networks(const void *a, const void *b)
+{
+	const struct cidr_list *x = a, *y = b;
+
+	assert_int_equal(x->count, y->count);
+	for (size_t i = 0; i < x->count; i++)
+		assert_memory_equal(&x->item[i], &y->item[i], sizeof(x->item[i]));
+}
+
 static void same_addresses(const void *a, const void *b)
 {
 	assert_int_equal(((const struct address_list *)a)->count, ((const struct address_list *)b)->count);
@@ -212,7 +221,7 @@ static void same_addresses(const void *a, const void *b)
 #define SAME(field)                                                                                                    \
 	_Generic(field, char * : same_text, struct str_list : same_list, bool : same_flag, int : same_choice,          \
 	         uint32_t : same_mode, uint64_t : same_number, struct address : same_target,                           \
-	         struct address_list : same_addresses)
+	         struct address_list : same_addresses, struct cidr_list : same_networks)
 
 static char *replace(char *text, const char *old, const char *new)
 {
@@ -339,7 +348,7 @@ static void quantities_have_bounds(void **state)
 	expect(*state,
 	       "[server]\nworkers = 257\nresolver_threads = 0\n" LISTEN "backlog = 0\nhandshake_timeout = 0\nlinger_timeout = 0\n" ROUTE
 	       "connect_timeout = 0\npong_timeout = 0\nclose_timeout = 0\n",
-	       "~2: [server] workers: must be at most 256\n"
+	       "~2: [server] workers: must be from 0 to 256\n"
 	       "~3: [server] resolver_threads: must be from 1 to 64\n"
 	       "~7: [listen l] handshake_timeout: must be more than 0\n"
 	       "~8: [listen l] linger_timeout: must be more than 0\n"
@@ -349,6 +358,24 @@ static void quantities_have_bounds(void **state)
 	       "~13: [route r] close_timeout: must be more than 0");
 	settings_free(
 	        read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
+}
+
+static void limits_of_sources_have_bounds(void **state)
+{
+	expect(*state,
+	       "[server]\nsource_max_sessions = 4095\nsource_max_rate = 410\nsource_penalty_max = 8d\nsource_ipv4_prefix = 0\n"
+	       "source_ipv6_prefix = 65\nsource_table = 15\nmax_refusals = 0\nrefusal_timeout = 0\n" LISTEN ROUTE,
+	       "~8: [server] max_refusals: must be from 1 to 65536\n"
+	       "~9: [server] refusal_timeout: must be more than 0\n"
+	       "~2: [server] source_max_sessions: must be from 0 to 4094\n"
+	       "~3: [server] source_max_rate: must be from 0 to 409\n"
+	       "~4: [server] source_penalty_max: must be from 0 to 604800000\n"
+	       "~5: [server] source_ipv4_prefix: must be from 1 to 32\n"
+	       "~6: [server] source_ipv6_prefix: must be from 1 to 64\n"
+	       "~7: [server] source_table: must be from 16 to 268435456");
+	expect(*state, "[server]\nsource_penalty_max = 10s\n" LISTEN ROUTE,
+	       "~2: [server] source_penalty_max: source_penalty_min must be at most source_penalty_max");
+	settings_free(read_fine(*state, "[server]\nsource_penalty_max = 0\nsource_exempt =\n" LISTEN ROUTE));
 }
 
 static void options_matter_where_they_stand(void **state)
@@ -527,6 +554,7 @@ int main(void)
 		TEST(names_of_listeners_exist),
 		TEST(words_have_their_form),
 		TEST(quantities_have_bounds),
+		TEST(limits_of_sources_have_bounds),
 		TEST(options_matter_where_they_stand),
 		TEST(routes_that_tie_are_refused),
 		TEST(everything_in_one_pass),

@@ -1,0 +1,78 @@
+/* admission.c owns what the source_ options mean: who is exempt, what an offence costs, and how a verdict is named.
+ * It must never keep anything: counts and penalties are the table's. */
+#include "core/admission.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+static struct source_limits limits_of(const struct server_settings *set)
+{
+	return (struct source_limits){
+		.sessions = set->source_max_sessions,
+		.rate = set->source_max_rate,
+		.penalty_min = set->source_penalty_min,
+		.penalty_max = set->source_penalty_max,
+	};
+}
+
+/* 0: it is exempt. */
+static uint64_t key_of(const struct server_settings *set, const struct peer *peer)
+{
+	if (cidr_list_has(&set->source_exempt, peer))
+		return 0;
+	return source_key(peer, (unsigned)set->source_ipv4_prefix, (unsigned)set->source_ipv6_prefix);
+}
+
+enum reason admission_enter(struct sources *sources, const struct server_settings *set, const struct peer *peer, bool *counted)
+{
+	static const enum reason reasons[] = {
+		[SOURCE_WELCOME] = REASON_NONE,
+		[SOURCE_HAS_TOO_MANY] = REASON_SOURCE_SESSIONS,
+		[SOURCE_IS_TOO_FAST] = REASON_SOURCE_RATE,
+		[SOURCE_IS_REFUSED] = REASON_SOURCE_PENALTY,
+	};
+	const struct source_limits limits = limits_of(set);
+	uint64_t key = key_of(set, peer);
+
+	*counted = false;
+	return key == 0 ? REASON_NONE : reasons[sources_enter(sources, key, &limits, clock_ms(), counted)];
+}
+
+void admission_leave(struct sources *sources, const struct server_settings *set, const struct peer *peer)
+{
+	sources_leave(sources, key_of(set, peer));
+}
+
+static uint64_t penalty_for(const struct server_settings *set, enum reason reason)
+{
+	unsigned flags = reason_row[reason].flags;
+	if (flags & OFFENCE_TIMEOUT)
+		return set->source_penalty_timeout;
+	if (flags & OFFENCE_AUTH)
+		return set->source_penalty_auth;
+	return flags & OFFENCE_PROTOCOL ? set->source_penalty_protocol : 0;
+}
+
+static void tell_refused(struct log *log, const struct peer *peer, enum reason reason, uint64_t ms)
+{
+	char text[ADDR_TEXT_MAX];
+	peer_format(peer, text);
+	const struct log_field fields[] = {
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(text) },
+		{ .key = "for", .kind = FIELD_MS, .number = ms },
+		{ .key = "offence", .kind = FIELD_TEXT, .text = span_of(reason_row[reason].label) },
+	};
+	log_record(log, LEVEL_WARN, "source is refused", fields, ARRAY_LEN(fields));
+}
+
+void admission_note(struct sources *sources, const struct server_settings *set, struct log *log, const struct peer *peer,
+                    enum reason reason)
+{
+	const struct source_limits limits = limits_of(set);
+	uint64_t penalty = penalty_for(set, reason);
+	uint64_t key = penalty > 0 ? key_of(set, peer) : 0;
+	uint64_t refused = key != 0 ? sources_punish(sources, key, penalty, &limits, clock_ms()) : 0;
+
+	if (refused > 0)
+		tell_refused(log, peer, reason, refused);
+}

@@ -1,0 +1,206 @@
+/* refusal.c owns what a refused client is told, and the connections that get nothing but that.
+ * It must never take memory for a connection, nor wait for one: there are so many of them because there is no room. */
+#include "core/refusal.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "proto/http_out.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TLS_HANDSHAKE_BYTE 0x16
+#define READ_MAX           4096
+#define READS_A_TURN       4
+
+struct refused {
+	struct list_node link; /* in free or held; the oldest first */
+	struct refusals *owner;
+	struct event readable;
+	int fd;
+	enum reason reason;
+	bool may_be_tls, answered;
+	uint64_t over_ms;
+};
+
+struct refusals {
+	struct event_base *base;
+	struct event *over; /* for the oldest */
+	uint64_t timeout_ms;
+	struct list free, held;
+	struct refused *slot;
+};
+
+/* --- what is told --------------------------------------------------------------------------------------------------- */
+
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, bool head_only)
+{
+	const struct reason_row *row = &reason_row[reason];
+	struct http_out out;
+
+	http_out_start(&out, buf, REFUSAL_MAX, row->http);
+	http_out_field(&out, "Content-Type", "text/plain; charset=utf-8");
+	http_out_field(&out, "Content-Length", "%zu", strlen(row->text) + 1);
+	http_out_field(&out, "Connection", "close");
+	if (row->http == 405)
+		http_out_field(&out, "Allow", "GET, HEAD");
+	if (row->http == 426)
+		http_out_field(&out, "Sec-WebSocket-Version", "13");
+	if (row->http == 426)
+		http_out_field(&out, "Upgrade", "websocket");
+	if (row->http == 503 || row->http == 429)
+		http_out_field(&out, "Retry-After", row->http == 503 ? "5" : "10");
+	http_out_end(&out);
+	int body = snprintf(out.buf + out.len, out.cap - out.len, "%s\n", row->text);
+	return out.len + (head_only || body < 0 ? 0 : (size_t)body);
+}
+
+/* --- the held ------------------------------------------------------------------------------------------------------- */
+
+static void refused_close(struct refused *r)
+{
+	event_del(&r->readable);
+	close(r->fd);
+	list_remove(&r->owner->held, &r->link);
+	list_append(&r->owner->free, &r->link);
+}
+
+/* The FIN follows at once, so both go in one segment. Returns whether the socket took it: one that does not is not waited for. */
+static bool refused_answer(struct refused *r, bool head_only)
+{
+	char text[REFUSAL_MAX];
+	size_t len = refusal_text(text, r->reason, head_only);
+	r->answered = true;
+	return send(r->fd, text, len, MSG_MORE | MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* Closing with unread bytes would reset the connection and destroy the answer. Behind a whole head a client waits; any
+ * other is listened to until it goes. Returns whether it is to be held on. */
+static bool refused_first(struct refused *r, const char *bytes, size_t n)
+{
+	if (r->may_be_tls && bytes[0] == TLS_HANDSHAKE_BYTE)
+		return false;
+	bool whole = n < READ_MAX && n > 4 && memcmp(bytes + n - 4, "\r\n\r\n", 4) == 0;
+	bool head_only = n > 5 && memcmp(bytes, "HEAD ", 5) == 0;
+	if (!refused_answer(r, head_only) || whole)
+		return false;
+	(void)shutdown(r->fd, SHUT_WR);
+	return true;
+}
+
+/* Returns whether it is to be held on. */
+static bool refused_look(struct refused *r)
+{
+	char bytes[READ_MAX];
+	for (int i = 0; i < READS_A_TURN; i++) {
+		ssize_t n = recv(r->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return true;
+		if (n <= 0 || (!r->answered && !refused_first(r, bytes, (size_t)n)))
+			return false;
+	}
+	return true;
+}
+
+static void refusals_arm(struct refusals *rs)
+{
+	if (list_empty(&rs->held) || evtimer_pending(rs->over, NULL))
+		return;
+	const struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
+	uint64_t now = clock_ms();
+	struct timeval after = clock_timeval(oldest->over_ms > now ? oldest->over_ms - now : 0);
+	(void)event_add(rs->over, &after); /* without a timer the next that comes makes the oldest go */
+}
+
+static void refusals_on_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct refusals *rs = arg;
+	uint64_t now = clock_ms();
+	(void)fd;
+	(void)what;
+	while (!list_empty(&rs->held)) {
+		struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
+		if (oldest->over_ms > now)
+			break;
+		refused_close(oldest); /* it asked for nothing, or does not go */
+	}
+	refusals_arm(rs);
+}
+
+static void refused_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct refused *r = arg;
+	(void)fd;
+	(void)what;
+	if (!refused_look(r))
+		refused_close(r);
+}
+
+static void refusals_make_room(struct refusals *rs)
+{
+	struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
+	if (!oldest->answered && !oldest->may_be_tls)
+		(void)refused_answer(oldest, false);
+	refused_close(oldest);
+}
+
+void refusals_take(struct refusals *rs, int fd, enum reason reason, bool may_be_tls)
+{
+	if (list_empty(&rs->free))
+		refusals_make_room(rs);
+	struct refused *r = list_entry(list_first(&rs->free), struct refused, link);
+	list_remove(&rs->free, &r->link);
+	list_append(&rs->held, &r->link);
+	r->fd = fd;
+	r->reason = reason;
+	r->may_be_tls = may_be_tls;
+	r->answered = false;
+	r->over_ms = clock_ms() + rs->timeout_ms;
+	event_assign(&r->readable, rs->base, fd, EV_READ | EV_PERSIST, refused_on_readable, r);
+	if (!refused_look(r) || event_add(&r->readable, NULL) != 0)
+		refused_close(r);
+	refusals_arm(rs);
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+struct refusals *refusals_new(struct event_base *base, unsigned most, uint64_t timeout_ms)
+{
+	struct refusals *rs = calloc(1, sizeof(*rs));
+	if (rs == NULL)
+		return NULL;
+	list_init(&rs->free);
+	list_init(&rs->held);
+	rs->base = base;
+	rs->timeout_ms = timeout_ms;
+	rs->over = evtimer_new(base, refusals_on_over, rs);
+	rs->slot = calloc(most, sizeof(*rs->slot));
+	if (rs->over == NULL || rs->slot == NULL) {
+		refusals_free(rs);
+		return NULL;
+	}
+	for (unsigned i = 0; i < most; i++) {
+		rs->slot[i].owner = rs;
+		event_assign(&rs->slot[i].readable, base, -1, 0, refused_on_readable, &rs->slot[i]);
+		list_append(&rs->free, &rs->slot[i].link);
+	}
+	return rs;
+}
+
+void refusals_free(struct refusals *rs)
+{
+	if (rs == NULL)
+		return;
+	while (!list_empty(&rs->held))
+		refused_close(list_entry(list_first(&rs->held), struct refused, link));
+	if (rs->over != NULL)
+		event_free(rs->over);
+	free(rs->slot);
+	free(rs);
+}

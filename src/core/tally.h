@@ -1,0 +1,24 @@
+/* How many sessions a route has, and how many began this second. A route keeps its tally over reloads, so sessions of an
+ * old generation count as well. Any thread may call. */
+#ifndef CORE_TALLY_H
+#define CORE_TALLY_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tally;
+
+struct tally *tally_new(void); /* for load time: never NULL; one reference, the caller's */
+struct tally *tally_ref(struct tally *tally);
+void tally_unref(struct tally *tally); /* NULL is allowed */
+
+enum tally_verdict { TALLY_WELCOME, TALLY_FULL, TALLY_TOO_FAST };
+
+/* One more session, unless there are so many already, or so many began in this second; 0: any number. A welcome one has
+ * to leave in the end. now: clock_ms(). */
+must_check enum tally_verdict tally_enter(struct tally *tally, uint64_t sessions, uint64_t rate, uint64_t now);
+void tally_leave(struct tally *tally);
+
+#endif

@@ -1,0 +1,280 @@
+/* sources.c owns the table of sources: finding one, making room for one, and the arithmetic of its limits.
+ * It must never grow, nor look at more than the two buckets that a source can be in. */
+#include "gate/sources.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define WAYS          16   /* places in a bucket; of two buckets the emptier one is taken, so few are full before all are */
+#define TICK_MS       125  /* of penalties: 31 bits of it last eight years */
+#define WINDOW_MS     10000
+#define WINDOWS       256
+#define COUNT_MAX     4095
+
+/* A free place is all zero. */
+struct source {
+	uint64_t key;
+	uint64_t until : 31;   /* the tick its penalty is over */
+	uint64_t refused : 1;  /* its penalty is enforced until then */
+	uint64_t sessions : 12;
+	uint64_t window : 8;   /* the last ten seconds it came in, modulo WINDOWS */
+	uint64_t begun : 12;   /* connections in that window */
+};
+
+_Static_assert(sizeof(struct source) == 16, "a million sources take 16 MiB");
+
+struct bucket {
+	struct source source[WAYS];
+};
+
+struct sources {
+	pthread_mutex_t lock;
+	uint64_t secret[2]; /* so that nobody can choose sources that fall into one bucket */
+	uint64_t mask;
+	struct bucket *bucket;
+};
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+struct sources *sources_new(size_t places)
+{
+	struct sources *s = calloc(1, sizeof(*s));
+	size_t buckets = 1;
+
+	if (s == NULL)
+		return NULL;
+	while (buckets * WAYS < places)
+		buckets *= 2;
+	s->mask = buckets - 1;
+	s->bucket = calloc(buckets, sizeof(*s->bucket));
+	if (s->bucket == NULL || getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret)) {
+		free(s->bucket);
+		free(s);
+		return NULL;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void sources_free(struct sources *s)
+{
+	if (s == NULL)
+		return;
+	pthread_mutex_destroy(&s->lock);
+	free(s->bucket);
+	free(s);
+}
+
+/* --- keys ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t cut(uint64_t value, unsigned width, unsigned bits)
+{
+	if (bits >= width)
+		return value;
+	return bits == 0 ? 0 : value >> (width - bits) << (width - bits);
+}
+
+/* IPv4 stands in a part of the IPv6 space that nobody has. */
+uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_bits)
+{
+	const uint8_t *address = peer->sa.in6.sin6_addr.s6_addr;
+	uint64_t network = 0;
+
+	if (peer->sa.any.sa_family == AF_INET)
+		return UINT64_C(0xffff) << 32 | cut(ntohl(peer->sa.in.sin_addr.s_addr), 32, ipv4_bits);
+	if (peer->sa.any.sa_family != AF_INET6)
+		return 0;
+	for (size_t i = 0; i < 8; i++)
+		network = network << 8 | address[i];
+	network = cut(network, 64, ipv6_bits);
+	return network != 0 ? network : 1;
+}
+
+/* --- finding and making room ---------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= UINT64_C(0xd6e8feb86659fd93);
+	x ^= x >> 32;
+	x *= UINT64_C(0xd6e8feb86659fd93);
+	return x ^ x >> 32;
+}
+
+static void find_buckets(struct sources *s, uint64_t key, struct bucket *bucket[2])
+{
+	bucket[0] = &s->bucket[mix(key ^ s->secret[0]) & s->mask];
+	bucket[1] = &s->bucket[mix(key ^ s->secret[1]) & s->mask];
+}
+
+static struct source *bucket_find(struct bucket *bucket, uint64_t key)
+{
+	for (size_t i = 0; i < WAYS; i++)
+		if (bucket->source[i].key == key)
+			return &bucket->source[i];
+	return NULL;
+}
+
+static struct source *sources_find(struct sources *s, uint64_t key)
+{
+	struct bucket *bucket[2];
+
+	find_buckets(s, key, bucket);
+	struct source *found = bucket_find(bucket[0], key);
+	return found != NULL ? found : bucket_find(bucket[1], key);
+}
+
+static unsigned window_of(uint64_t now)
+{
+	return (unsigned)(now / WINDOW_MS % WINDOWS);
+}
+
+static uint64_t tick_of(uint64_t now)
+{
+	return now / TICK_MS;
+}
+
+/* How much would be lost if it were forgotten; 0: nothing. */
+static uint64_t worth(const struct source *source, uint64_t now)
+{
+	if (source->sessions > 0)
+		return UINT64_MAX;
+	uint64_t penalty = source->until > tick_of(now) ? source->until - tick_of(now) : 0;
+	uint64_t begun = source->window == window_of(now) ? source->begun : 0;
+	return penalty * COUNT_MAX + begun;
+}
+
+static struct source *cheaper(struct source *a, struct source *b, uint64_t now)
+{
+	return worth(b, now) < worth(a, now) ? b : a;
+}
+
+static unsigned free_places(const struct bucket *bucket)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < WAYS; i++)
+		n += bucket->source[i].key == 0;
+	return n;
+}
+
+/* NULL: each of the places belongs to a source with sessions. */
+static struct source *sources_make(struct sources *s, uint64_t key, uint64_t now)
+{
+	struct bucket *bucket[2];
+
+	find_buckets(s, key, bucket);
+	unsigned room[2] = { free_places(bucket[0]), free_places(bucket[1]) };
+	struct source *place;
+	if (room[0] > 0 || room[1] > 0) {
+		place = bucket_find(bucket[room[1] > room[0]], 0);
+	} else {
+		place = &bucket[0]->source[0];
+		for (size_t i = 0; i < WAYS; i++)
+			place = cheaper(cheaper(place, &bucket[0]->source[i], now), &bucket[1]->source[i], now);
+	}
+	if (worth(place, now) == UINT64_MAX)
+		return NULL;
+	*place = (struct source){ .key = key };
+	return place;
+}
+
+static struct source *sources_get(struct sources *s, uint64_t key, uint64_t now)
+{
+	struct source *source = sources_find(s, key);
+	return source != NULL ? source : sources_make(s, key, now);
+}
+
+/* --- limits --------------------------------------------------------------------------------------------------------- */
+
+static bool is_refused(struct source *source, uint64_t now)
+{
+	if (source->refused && source->until <= tick_of(now))
+		source->refused = 0;
+	return source->refused;
+}
+
+/* Counts also what is refused here: who does not slow down stays refused. */
+static bool is_too_fast(struct source *source, const struct source_limits *limits, uint64_t now)
+{
+	if (limits->rate == 0)
+		return false;
+	if (source->window != window_of(now)) {
+		source->window = window_of(now) & (WINDOWS - 1);
+		source->begun = 0;
+	}
+	if (source->begun < COUNT_MAX)
+		source->begun++;
+	return source->begun > limits->rate * (WINDOW_MS / 1000);
+}
+
+static enum source_verdict source_judge(struct source *source, const struct source_limits *limits, uint64_t now,
+                                        bool *counted)
+{
+	if (limits->penalty_max > 0 && is_refused(source, now))
+		return SOURCE_IS_REFUSED;
+	if (is_too_fast(source, limits, now))
+		return SOURCE_IS_TOO_FAST;
+	if (limits->sessions == 0)
+		return SOURCE_WELCOME;
+	if (source->sessions >= limits->sessions || source->sessions == COUNT_MAX)
+		return SOURCE_HAS_TOO_MANY;
+	source->sessions++;
+	*counted = true;
+	return SOURCE_WELCOME;
+}
+
+enum source_verdict sources_enter(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now,
+                                  bool *counted)
+{
+	bool counting = limits->sessions > 0 || limits->rate > 0;
+	enum source_verdict verdict = SOURCE_WELCOME;
+
+	*counted = false;
+	pthread_mutex_lock(&s->lock);
+	struct source *source = counting ? sources_get(s, key, now) : sources_find(s, key);
+	if (source != NULL)
+		verdict = source_judge(source, limits, now, counted);
+	pthread_mutex_unlock(&s->lock);
+	return verdict;
+}
+
+void sources_leave(struct sources *s, uint64_t key)
+{
+	pthread_mutex_lock(&s->lock);
+	struct source *source = sources_find(s, key);
+	if (source != NULL && source->sessions > 0)
+		source->sessions--;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static uint64_t source_punish(struct source *source, uint64_t ms, const struct source_limits *limits, uint64_t now)
+{
+	uint64_t tick = tick_of(now), most = limits->penalty_max / TICK_MS;
+	uint64_t left = source->until > tick ? source->until - tick : 0;
+	bool was_refused = is_refused(source, now);
+
+	left += (ms + TICK_MS - 1) / TICK_MS;
+	if (left > most)
+		left = most;
+	source->until = (tick + left) & 0x7fffffff;
+	if (left * TICK_MS >= limits->penalty_min)
+		source->refused = 1;
+	return source->refused && !was_refused ? left * TICK_MS : 0;
+}
+
+uint64_t sources_punish(struct sources *s, uint64_t key, uint64_t ms, const struct source_limits *limits, uint64_t now)
+{
+	uint64_t refused = 0;
+
+	if (ms == 0 || limits->penalty_max == 0)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	struct source *source = sources_get(s, key, now);
+	if (source != NULL)
+		refused = source_punish(source, ms, limits, now);
+	pthread_mutex_unlock(&s->lock);
+	return refused;
+}

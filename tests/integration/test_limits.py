@@ -1,0 +1,367 @@
+"""What one source, one route or one session may take at most, and what is told to who comes when there is no room.
+
+Sources are addresses of the loopback network, which is exempt unless a test says otherwise. Durations are only measured
+against what they must be at least; what must come is waited for.
+"""
+
+import time
+
+import pytest
+
+import backends
+from inside import descriptors
+from test_lifecycle import ask, connect, opened, plain, reload, route, wait_until
+from wsclient import EndOfStream, Truncated, close_frame, frame, get, request
+
+ONE, OTHER = "127.0.0.1", "127.0.0.2"
+TLS = "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[tls default]\ncertificate = {0.cert}\nkey = {0.key}\n"
+
+
+def limited(options, certificate=None):
+    """Nobody is exempt, and there is a route `echo`."""
+    tls = TLS.format(certificate) if certificate is not None else ""
+    return plain("source_exempt =\n" + options) + tls + route("echo", "echo:")
+
+
+def status(gateway, source, ask_for=request("/echo"), **options):
+    with connect(gateway, source=source, **options) as client:
+        client.send(ask_for)
+        return client.read_response()
+
+
+def check_429(response):
+    assert response.status == 429 and int(response["Retry-After"]) > 0, response
+    assert response["Connection"].lower() == "close"
+
+
+def ended(gateway, client):
+    client.close()
+    gateway.wait_session_end(client)
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+def test_source_sessions(start_gateway):
+    gateway = start_gateway(limited("source_max_sessions = 2"))
+    first, second = (opened(gateway, source=ONE) for _ in range(2))
+    check_429(status(gateway, ONE))
+    gateway.wait_for("connections refused", reason="source_sessions")
+    with opened(gateway, source=OTHER) as other:
+        other.expect_echo()
+    first.expect_echo()
+    ended(gateway, first)
+    wait_until(lambda: status(gateway, ONE).status == 101)
+    second.close()
+
+
+def test_source_sessions_over_tls(start_gateway, certificate):
+    """Over TLS as well it is told why."""
+    gateway = start_gateway(limited("source_max_sessions = 1", certificate))
+    tls = {"listener": "tls", "tls": certificate.client_context()}
+    with opened(gateway, source=ONE, **tls) as first:
+        check_429(status(gateway, ONE, **tls))
+        gateway.wait_session_end(reason="source_sessions")
+        assert status(gateway, OTHER, **tls).status == 101
+        first.expect_echo()
+
+
+def test_source_sessions_include_files_and_reload(start_gateway, tmp_path):
+    """A connection counts from accept on, whatever it asks for, and over a reload."""
+    web = tmp_path / "web"
+    web.mkdir()
+    (web / "a").write_text("a")
+    config = limited("source_max_sessions = 1") + f"[route web]\npath = /*\nroot = {web}\n"
+    gateway = start_gateway(config)
+    with connect(gateway, source=ONE) as client:
+        client.send(get("/a"))
+        assert client.read_response().status == 200
+        check_429(status(gateway, ONE))
+        reload(gateway, config)
+        check_429(status(gateway, ONE))
+    wait_until(lambda: status(gateway, ONE).status == 101)
+
+
+def test_source_network(start_gateway):
+    """With a shorter prefix the neighbours are one source."""
+    gateway = start_gateway(limited("source_max_sessions = 1\nsource_ipv4_prefix = 24"))
+    with opened(gateway, source=ONE):
+        check_429(status(gateway, OTHER))
+        assert status(gateway, "127.0.1.1").status == 101
+
+
+def test_source_rate(start_gateway):
+    """Ten a second over ten seconds: of 250 at once at least fifty are refused, and later all is well again."""
+    gateway = start_gateway(limited("source_max_rate = 10"))
+    answers = [status(gateway, ONE, get("/echo")).status for _ in range(250)]
+    assert answers[:100] == [426] * 100 and answers.count(429) >= 50, answers
+    assert status(gateway, OTHER).status == 101
+    gateway.wait_for("connections refused", reason="source_rate")
+    wait_until(lambda: status(gateway, ONE).status == 101)
+
+
+PENALTIES = """source_penalty_min = 1s
+source_penalty_protocol = 600ms
+source_penalty_auth = 600ms
+source_penalty_timeout = 600ms
+"""
+
+
+def offend(gateway, source, how):
+    with connect(gateway, source=source) as client:
+        how(client)
+        client.read_to_end()
+    gateway.wait_session_end(client)
+
+
+def bad_request(client):
+    client.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+
+
+def bad_frame(client):
+    client.upgrade()
+    client.send(frame(3))
+
+
+def half_a_request(client):
+    client.send(request("/echo", end=b""))
+
+
+def unknown_token(client):
+    client.send(request("/token?token=guess"))
+
+
+@pytest.mark.parametrize("how", [bad_request, bad_frame, half_a_request, unknown_token])
+def test_source_penalty(start_gateway, tmp_path, how):
+    """Two offences are one too many; others are not concerned, what is open goes on, and in the end it is forgiven."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("known: 127.0.0.1:9\n")
+    config = limited(PENALTIES).replace("[listen plain]", "[listen plain]\nhandshake_timeout = 300ms")
+    gateway = start_gateway(config + f"[route token]\npath = /token\ntoken_file = {tokens}\n")
+    with opened(gateway, source=ONE) as before:
+        while not gateway.find("source is refused"): # both within a second, or the first is forgiven
+            offend(gateway, ONE, how)
+        check_429(status(gateway, ONE))
+        told = gateway.find("source is refused")[0]
+        assert told["peer"].startswith(ONE) and told["offence"] == gateway.find("session end")[-1]["reason"]
+        assert status(gateway, OTHER).status == 101
+        before.expect_echo()
+        wait_until(lambda: status(gateway, ONE).status == 101)
+
+
+def test_source_penalty_over_tls(start_gateway, certificate):
+    """Who is kept off gets no handshake, which is the dearest there is."""
+    gateway = start_gateway(limited("source_penalty_protocol = 1h\nsource_penalty_max = 1h", certificate))
+    offend(gateway, ONE, bad_request)
+    with pytest.raises((ConnectionError, OSError, EndOfStream, Truncated)):
+        connect(gateway, "tls", source=ONE, tls=certificate.client_context())
+    assert status(gateway, OTHER, listener="tls", tls=certificate.client_context()).status == 101
+
+
+def test_source_penalty_is_not_for_the_innocent(start_gateway):
+    """Nor is anybody refused for what a browser does by itself, or a page makes it do."""
+    gateway = start_gateway(limited("source_penalty_min = 1s"))
+    for _ in range(20):
+        connect(gateway, source=ONE).close()                                                  # opened beforehand, in vain
+        assert status(gateway, ONE, get("/favicon.ico")).status == 404
+        assert status(gateway, ONE, get("/echo")).status == 426
+        assert status(gateway, ONE, request("/echo", origin="https://elsewhere.test")).status == 403
+    assert status(gateway, ONE).status == 101
+
+
+def test_source_exempt(start_gateway):
+    config = limited("source_max_sessions = 1\nsource_penalty_min = 1s").replace("source_exempt =", f"source_exempt = {ONE}")
+    gateway = start_gateway(config)
+    for _ in range(5):
+        offend(gateway, ONE, bad_request)
+    with opened(gateway, source=ONE), opened(gateway, source=ONE):
+        assert status(gateway, OTHER).status == 101
+
+
+def test_source_of_unix_sockets(start_gateway, tmp_path):
+    """There is none: who may connect is told by the permissions of the socket."""
+    config = limited("source_max_sessions = 1\nsource_penalty_min = 1s")
+    gateway = start_gateway(config.replace("address = 127.0.0.1:0", f"address = unix:{tmp_path}/s"))
+    for _ in range(3):
+        with connect(gateway) as client:
+            bad_request(client)
+            client.read_to_end()
+    with opened(gateway), opened(gateway) as second:
+        second.expect_echo()
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+def test_route_sessions(start_gateway):
+    """Over a reload, too; other routes are not concerned."""
+    config = plain("") + route("echo", "echo:", max_sessions=1) + route("other", "echo:")
+    gateway = start_gateway(config)
+    with opened(gateway) as first:
+        response = ask(gateway, "/echo")
+        assert response.status == 503 and int(response["Retry-After"]) > 0
+        gateway.wait_session_end(reason="route_sessions")
+        assert ask(gateway, "/other").status == 101
+        reload(gateway, config)
+        assert ask(gateway, "/echo").status == 503
+        ended(gateway, first)
+    wait_until(lambda: ask(gateway, "/echo").status == 101)
+
+
+def test_route_sessions_in_a_browser(start_gateway):
+    """A script never sees a status, so it is told by a Close: try again later."""
+    gateway = start_gateway(plain("") + route("echo", "echo:", max_sessions=1))
+    with opened(gateway), connect(gateway) as second:
+        second.upgrade("/echo", origin="http://gateway.test")
+        second.expect_close(1013, then_end=False)
+        second.send(close_frame(1013))
+        second.expect_end()
+        ended(gateway, second)
+    gateway.wait_session_end(reason="route_sessions")
+
+
+def test_route_sessions_of_unreachable_targets(start_gateway, refusing):
+    """A session that never opened gives its place back."""
+    gateway = start_gateway(plain("") + route("gone", f"127.0.0.1:{refusing.port}", max_sessions=1))
+    for _ in range(5):
+        with connect(gateway) as client:
+            client.send(request("/gone"))
+            assert client.read_response().status == 502
+            client.expect_end()
+        gateway.wait_session_end(client)
+
+
+def test_route_session_rate(start_gateway):
+    gateway = start_gateway(plain("") + route("echo", "echo:", max_session_rate=2) + route("other", "echo:"))
+    answers = []
+    wait_until(lambda: answers.append(ask(gateway, "/echo").status) or answers[-1] == 503)
+    assert answers[:2] == [101, 101], answers
+    gateway.wait_session_end(reason="route_rate")
+    assert ask(gateway, "/other").status == 101
+    wait_until(lambda: ask(gateway, "/echo").status == 101)
+
+
+# --- bandwidth --------------------------------------------------------------------------------------------------------
+
+AMOUNT = 192 << 10 # what the rate below lets pass in a second and a half
+
+
+@pytest.mark.parametrize("source", ["plain", "tls"])
+def test_rate_up(start_gateway, backend, certificate, source):
+    """All of it comes, not faster than it may, and the other direction is as fast as ever."""
+    target = backend()
+    gateway = start_gateway(plain("") + TLS.format(certificate) +
+                            route("slow", f"127.0.0.1:{target.port}", max_rate_up="128k"))
+    tls = certificate.client_context() if source == "tls" else None
+    data = bytes(range(256)) * (AMOUNT // 256)
+    with connect(gateway, source, tls=tls) as client:
+        client.upgrade("/slow")
+        peer = target.accept()
+        began = time.monotonic()
+        sending = client.send_aside(frame(2, data) + close_frame(1000))
+        peer.send(data)
+        assert client.read_stream(len(data)) == data
+        assert peer.read_to_end() == data
+        assert time.monotonic() - began > 1.3
+        sending.join()
+        client.expect_close(1000)
+
+
+@pytest.mark.parametrize("target", ["backend", "echo"])
+def test_rate_down(start_gateway, backend, target):
+    data = bytes(range(256)) * (AMOUNT // 256)
+    source = backend(serve=backends.serve_source(data))
+    routes = route("backend", f"127.0.0.1:{source.port}", max_rate_down="128k") + route("echo", "echo:", max_rate_up="128k")
+    gateway = start_gateway(plain("") + routes)
+    with connect(gateway) as client:
+        began = time.monotonic()
+        client.upgrade(f"/{target}")
+        if target == "echo":
+            sending = client.send_aside(frame(2, data))
+        assert client.read_stream(len(data)) == data
+        assert time.monotonic() - began > 1.3
+        if target == "echo":
+            sending.join()
+            client.send(close_frame(1000))
+        client.expect_close(1000, then_end=False)
+
+
+def test_rate_of_a_byte(start_gateway):
+    """The least there is still passes."""
+    gateway = start_gateway(plain("") + route("echo", "echo:", max_rate_up=20))
+    with opened(gateway) as client:
+        client.expect_echo(b"abcd")
+
+
+# --- no room at all -----------------------------------------------------------------------------------------------------
+
+FULL = "max_sessions = 1\n"
+
+
+def test_overload_is_told_in_one_line(start_gateway):
+    """However many are refused, the log has one line a second."""
+    gateway = start_gateway(plain(FULL) + route("echo", "echo:"))
+    with opened(gateway):
+        began = time.monotonic()
+        for _ in range(300):
+            assert ask(gateway, "/echo").status == 503
+        lines = gateway.find("connections refused")
+        assert 1 <= len(lines) <= time.monotonic() - began + 2
+        assert sum(int(line["count"]) for line in lines) <= 300
+
+
+def test_overload_of_head(start_gateway):
+    gateway = start_gateway(plain(FULL) + route("echo", "echo:"))
+    with opened(gateway), connect(gateway) as client:
+        client.send(get("/echo", method="HEAD"))
+        assert client.read_response("HEAD").status == 503
+        client.expect_end()
+
+
+def test_overload_of_who_says_more(start_gateway):
+    """The answer arrives even if the rest of what was asked comes behind it."""
+    gateway = start_gateway(plain(FULL) + route("echo", "echo:"))
+    with opened(gateway), connect(gateway) as client:
+        client.send(b"G")
+        assert client.read_response().status == 503
+        client.send(request("/echo")[1:] + bytes(100000))
+        client.end_sending()
+        client.expect_end()
+
+
+def test_overload_of_the_silent(start_gateway):
+    """They are not waited for beyond their time, nor beyond their number, and meanwhile others are answered."""
+    gateway = start_gateway(plain(FULL + "max_refusals = 3\nrefusal_timeout = 500ms") + route("echo", "echo:"))
+    with opened(gateway) as inside:
+        silent = [connect(gateway) for _ in range(8)]
+        for client in silent[:4]: # who had to make room was told so, as was who stayed
+            assert client.read_response().status == 503
+        assert ask(gateway, "/echo").status == 503
+        for client in silent[-2:]:
+            client.expect_end()
+        inside.expect_echo()
+    for client in silent:
+        client.close()
+    wait_until(lambda: ask(gateway, "/echo").status == 101)
+
+
+def test_overload_with_tls_auto(start_gateway, certificate):
+    """Who speaks plain is told; a handshake is too dear."""
+    config = plain(FULL) + TLS.format(certificate).replace("tls = on", "tls = auto") + route("echo", "echo:")
+    gateway = start_gateway(config)
+    with opened(gateway):
+        assert ask(gateway, "/echo", "tls").status == 503
+        with pytest.raises((ConnectionError, OSError, EndOfStream, Truncated)):
+            connect(gateway, "tls", tls=certificate.client_context())
+
+
+def test_overload_gives_descriptors_back(start_gateway):
+    """Those of clients who reset the connection, too."""
+    gateway = start_gateway(plain(FULL + "max_refusals = 4") + route("echo", "echo:"))
+    with opened(gateway) as inside:
+        before = len(descriptors(gateway.pid))
+        for _ in range(50):
+            with connect(gateway) as client:
+                client.send(request("/echo"))
+                client.reset()
+        assert ask(gateway, "/echo").status == 503
+        wait_until(lambda: len(descriptors(gateway.pid)) == before)
+        inside.expect_echo()
