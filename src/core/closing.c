@@ -95,10 +95,15 @@ static void closing_refuse(struct session *s)
 		closing_send_status(s, status);
 }
 
+static bool closing_before_request(enum session_state state)
+{
+	return state == STATE_PROXY || state == STATE_TLS;
+}
+
 static void closing_tell(struct session *s, enum session_state before)
 {
 	bool silent = !stream_is_open(&s->client) || (s->client.hold & HOLD_TLS);
-	if (silent || before == STATE_TLS || before == STATE_FILE)
+	if (silent || closing_before_request(before) || before == STATE_FILE)
 		s->client_done = true;
 	else if (s->upgraded)
 		closing_send_close(s);
@@ -166,7 +171,7 @@ void closing_start(struct session *s)
 		stream_close(&s->client, true);
 	if ((flags & END_CLIENT) || s->client.eof)
 		s->client_done = true;
-	if (before == STATE_TLS) { /* without a session nothing can be read, and an alert is on its way already */
+	if (closing_before_request(before)) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
 		session_enter(s, STATE_DEAD);
 		return;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "core/file.h"
+#include "core/proxied.h"
 #include "core/relay.h"
 #include "core/worker.h"
 #include "gate/origin.h"
@@ -38,10 +39,18 @@ static enum reason opening_enter_request(struct session *s)
 	return REASON_NONE;
 }
 
+static enum reason opening_start_tls(struct session *s)
+{
+	SSL *ssl = tls_server_ssl(s->generation->tls);
+	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0)
+		return REASON_OUT_OF_MEMORY;
+	return REASON_NONE;
+}
+
 static enum reason opening_sniff(struct session *s)
 {
 	uint8_t first;
-	ssize_t n = stream_peek(&s->client, &first);
+	ssize_t n = stream_peek(&s->client, &first, 1);
 	if (n < 0)
 		return REASON_HTTP_DONE; /* it came for nothing */
 	if (n == STREAM_AGAIN)
@@ -50,10 +59,7 @@ static enum reason opening_sniff(struct session *s)
 	stream_hold(&s->client, HOLD_STATE);
 	if (first != TLS_HANDSHAKE_BYTE)
 		return opening_enter_request(s);
-	SSL *ssl = tls_server_ssl(s->generation->tls);
-	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0)
-		return REASON_OUT_OF_MEMORY;
-	return REASON_NONE;
+	return opening_start_tls(s);
 }
 
 /* Who connects and says nothing probes the port; that is no failure. */
@@ -260,8 +266,7 @@ static enum reason opening_plain(struct session *s, const struct http_head *head
 	return reason != REASON_NONE ? reason : file_start(s, head);
 }
 
-/* Keeps bytes for later, in a buffer that a whole head fits into. They may stand in that buffer already. */
-static int opening_keep(struct session *s, const char *bytes, size_t len)
+int opening_keep(struct session *s, const char *bytes, size_t len)
 {
 	if (len > 0 && s->input.buf == NULL && (s->input.buf = malloc(HTTP_HEAD_MAX)) == NULL)
 		return -1;
@@ -351,27 +356,26 @@ static enum reason opening_on_request(struct session *s, enum stream_event event
 
 /* --- the beginning -------------------------------------------------------------------------------------------------- */
 
-enum reason opening_start(struct session *s, int fd)
+enum reason opening_begin(struct session *s)
 {
-	SSL *ssl = NULL;
-	if (s->listen->tls == TLS_MODE_ON) {
-		ssl = tls_server_ssl(s->generation->tls);
-		if (ssl == NULL) {
-			close(fd);
-			return REASON_OUT_OF_MEMORY;
-		}
-	}
-	if (stream_open(&s->client, s->worker->base, fd, ssl, STREAM_SERVER, session_on_stream, s) != 0)
-		return REASON_OUT_OF_MEMORY;
-
-	opening_set_deadline(s);
-	if (s->listen->tls == TLS_MODE_OFF) {
+	switch (s->listen->tls) {
+	case TLS_MODE_ON:
+		return opening_start_tls(s);
+	case TLS_MODE_AUTO:
+		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
+		return REASON_NONE;
+	default:
 		opening_enter_request(s);
 		return opening_read(s); /* by now the request is often there */
 	}
-	if (s->listen->tls == TLS_MODE_AUTO)
-		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
-	return REASON_NONE;
+}
+
+enum reason opening_start(struct session *s, int fd)
+{
+	if (stream_open(&s->client, s->worker->base, fd, NULL, STREAM_SERVER, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+	opening_set_deadline(s);
+	return s->state == STATE_PROXY ? proxied_start(s) : opening_begin(s);
 }
 
 /* --- events --------------------------------------------------------------------------------------------------------- */

@@ -10,8 +10,15 @@
 /* Takes fd over. */
 enum reason opening_start(struct session *session, int fd);
 
+/* The session's peer is final: TLS, or the first request, begins. The one way there, with a proxy and without. */
+enum reason opening_begin(struct session *session);
+
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
+
+/* Keeps bytes as input for later, in a buffer that a whole head fits into; they may stand in that buffer already. -1: out of
+ * memory. */
+must_check int opening_keep(struct session *session, const char *bytes, size_t len);
 
 /* Writes the 101 and makes the decoder ready; and copies the input that is kept into the worker's scratch buffer,
  * returning its length. Also for closing.c, which tells a browser by 101 and Close why there will be no session. */

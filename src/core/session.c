@@ -7,6 +7,7 @@
 #include "core/closing.h"
 #include "core/file.h"
 #include "core/opening.h"
+#include "core/proxied.h"
 #include "core/relay.h"
 #include "core/worker.h"
 
@@ -83,7 +84,7 @@ static void session_clear_step(struct session *s, enum session_state next)
 		close(s->file);
 		s->file = -1;
 	}
-	if (next == STATE_OPEN || next == STATE_DEAD) {
+	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD) {
 		free(s->input.buf);
 		s->input = (struct input){ .buf = NULL };
 	}
@@ -157,7 +158,7 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 		worker_session_gone(worker, arrival->refusal != REASON_NONE);
 		return;
 	}
-	session_enter(s, STATE_TLS);
+	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
 	session_act(s, opening_start(s, arrival->fd));
 }
 
@@ -177,11 +178,14 @@ static void session_log(const struct session *s)
 	if (!log_enabled(s->worker->log, row->level))
 		return;
 
-	char peer[ADDR_TEXT_MAX];
+	char peer[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
 	peer_format(&s->peer, peer);
+	if (s->proxied)
+		peer_format(&s->proxy, proxy);
 	const struct log_field fields[] = {
 		field_number("id", s->id),
 		field_text("peer", peer),
+		field_text("proxy", s->proxied ? proxy : NULL),
 		field_text("listen", s->listen->section.name),
 		field_text("route", s->route != NULL ? s->route->set->section.name : NULL),
 		field_text("backend", s->target != NULL ? s->target->text : NULL),

@@ -1,12 +1,12 @@
 /* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
  *
  *     NEW -> TLS -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
- *                     |  `------------> OPEN (echo:)
+ *      `-> PROXY -^   |  `------------> OPEN (echo:)
  *                     `-> FILE -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
- * end of the loop's turn. What a state does stands in a file of its own: opening.c (TLS, REQUEST, DIAL), file.c, relay.c
- * (OPEN), closing.c. */
+ * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), opening.c (TLS, REQUEST,
+ * DIAL), file.c, relay.c (OPEN), closing.c. */
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
 
@@ -60,13 +60,15 @@ struct session {
 	struct address token_target;  /* what target points to when a token named it */
 
 	uint64_t id;
-	struct peer peer;
+	struct peer peer;             /* who it is for; final from opening_begin() on */
+	struct peer proxy;            /* who connected in its stead, when proxied */
 	enum session_state state;
 	enum reason reason;           /* REASON_NONE until session_end() */
 	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
 	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
 	bool counted;                 /* among its source's sessions */
 	bool tallied;                 /* among its route's */
+	bool proxied;                 /* peer is what a trusted proxy says */
 	bool asked;                   /* a byte of the current request has come */
 	bool head_only;               /* the current request is a HEAD */
 	bool browser;                 /* sent an Origin */
@@ -81,7 +83,7 @@ struct session {
 
 	struct stream client, backend;
 	struct event timer;
-	struct input input;           /* until OPEN */
+	struct input input;           /* until OPEN; in PROXY: of the header */
 	struct span key;              /* Sec-WebSocket-Key, in key_text; absent until an upgrade was asked for */
 	char key_text[UPGRADE_KEY_LEN];
 	struct span subprotocol;      /* that was agreed to; one of the route's, or absent */

@@ -43,6 +43,30 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 	}
 }
 
+/* Who may say where a connection comes from is said as well: by networks, or by the permissions of a UNIX socket. */
+static void check_proxy(const struct listen_settings *l, struct err *err)
+{
+	bool all_unix = l->address.count > 0, tcp = false;
+
+	for (size_t k = 0; k < l->address.count; k++) {
+		const struct address *address = &l->address.item[k];
+		tcp = tcp || address->kind == ADDRESS_TCP;
+		all_unix = all_unix && address->kind == ADDRESS_UNIX;
+		if (l->proxy_protocol && address->kind == ADDRESS_UNIX && address->name[0] == '@')
+			conf_complain_option(l, "proxy_protocol", err,
+			                     "anybody could connect to %s and be believed; give the socket a path",
+			                     address->text);
+	}
+	if (l->proxy_protocol && tcp && !conf_given(l, "trusted_proxy"))
+		conf_complain_option(l, "proxy_protocol", err,
+		                     "needs trusted_proxy = NETWORK: who may say where a connection comes from");
+	if (conf_given(l, "trusted_proxy") && !conf_given(l, "proxy_protocol"))
+		conf_complain_option(l, "trusted_proxy", err, "can't matter without proxy_protocol = on");
+	else if (conf_given(l, "trusted_proxy") && all_unix)
+		conf_complain_option(l, "trusted_proxy", err,
+		                     "can't matter for UNIX sockets: their permissions say who may connect");
+}
+
 static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
 {
 	const struct listen_settings *l = s->listens[i];
@@ -56,6 +80,7 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 	}
 	if (conf_given(l, "unix_mode") && !unix_path)
 		conf_complain_option(l, "unix_mode", err, "can't matter: no address is unix:/path");
+	check_proxy(l, err);
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
 		conf_complain_option(l, "tls", err, "needs a certificate: %s",
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");

@@ -110,6 +110,7 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	struct timeval limit = clock_timeval(w->drain_timeout);
 	(void)mail;
 	w->draining = true;
+	worker_end_state(w, STATE_PROXY);
 	worker_end_state(w, STATE_TLS);
 	worker_end_state(w, STATE_REQUEST);
 	worker_end_state(w, STATE_DIAL);

@@ -266,13 +266,22 @@ ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 	return n;
 }
 
-ssize_t stream_peek(struct stream *st, uint8_t *first)
+ssize_t stream_peek(struct stream *st, void *buf, size_t cap)
 {
 	if (st->ended != 0)
 		return stream_end_reading(st, st->ended, st->error);
 
-	ssize_t n = recv(st->fd, first, 1, MSG_PEEK);
-	return n == 1 ? 1 : stream_plain_trouble(st, n, errno);
+	ssize_t n = recv(st->fd, buf, cap, MSG_PEEK);
+	return n > 0 ? n : stream_plain_trouble(st, n, errno);
+}
+
+int stream_skip(struct stream *st, void *buf, size_t len)
+{
+	ssize_t n = recv(st->fd, buf, len, 0);
+	if (n == (ssize_t)len)
+		return 0;
+	stream_end_reading(st, STREAM_FAILED, n < 0 ? errno : EPROTO);
+	return -1;
 }
 
 /* --- writing -------------------------------------------------------------------------------------------------------- */

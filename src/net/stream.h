@@ -73,7 +73,7 @@ struct stream {
 must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role,
                            stream_cb *cb, void *owner);
 
-/* Turns an open plain stream, of which nothing was read or written yet, into a TLS one. Takes ssl over. */
+/* Turns an open plain stream, of which nothing was read (but skipped) or written yet, into a TLS one. Takes ssl over. */
 must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_role role);
 
 static inline bool stream_is_open(const struct stream *stream)
@@ -88,8 +88,12 @@ static inline bool stream_is_open(const struct stream *stream)
 /* Reads what is there, at most cap bytes. Returns how many, or one of the three above; the last two stay so. */
 must_check ssize_t stream_read(struct stream *stream, void *buf, size_t cap);
 
-/* Looks at the next byte without taking it (plain only). Returns 1, or one of the three above. */
-must_check ssize_t stream_peek(struct stream *stream, uint8_t *first);
+/* Looks at the next bytes, at most cap, without taking them (plain only). Returns how many, or one of the three above. */
+must_check ssize_t stream_peek(struct stream *stream, void *buf, size_t cap);
+
+/* Takes len bytes that stream_peek() has just shown, once more to buf. They are not the other end's own: nothing was heard
+ * from it by them. -1: that failed, and so will reading. */
+must_check int stream_skip(struct stream *stream, void *buf, size_t len);
 
 /* Offers len bytes: sends what the socket takes, copies the refused rest to the backlog; data stays the caller's. Returns
  * the backlog in bytes (0 = flowing) or STREAM_FAILED. Not after stream_finish(). */

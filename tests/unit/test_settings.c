@@ -218,6 +218,11 @@ static void same_addresses(const void *a, const void *b)
 	assert_int_equal(((const struct address_list *)a)->count, ((const struct address_list *)b)->count);
 }
 
+static void same_networks(const void *a, const void *b)
+{
+	assert_int_equal(((const struct cidr_list *)a)->count, ((const struct cidr_list *)b)->count);
+}
+
 #define SAME(field)                                                                                                    \
 	_Generic(field, char * : same_text, struct str_list : same_list, bool : same_flag, int : same_choice,          \
 	         uint32_t : same_mode, uint64_t : same_number, struct address : same_target,                           \
@@ -292,6 +297,35 @@ static void addresses_are_unique(void **state)
 	       "~2: [listen a] address: *:6080 stands in [listen a] already\n"
 	       "~4: [listen b] address: *:6080 stands in [listen a] already");
 	settings_free(read_fine(*state, "[listen a]\naddress = localhost:0, localhost:0\n" ROUTE));
+}
+
+static void who_names_sources_must_be_said(void **state)
+{
+	struct settings *s = read_fine(*state, LISTEN "proxy_protocol = on\ntrusted_proxy = 192.0.2.1, 10.0.0.0/8\n"
+	                                              "trusted_proxy = 2001:db8::/32\n" ROUTE);
+
+	assert_true(s->listens[0]->proxy_protocol);
+	assert_int_equal(s->listens[0]->trusted_proxy.count, 3);
+	assert_int_equal(s->listens[0]->trusted_proxy.item[1].bits, 8);
+	settings_free(s);
+	settings_free(read_fine(*state, "[listen l]\naddress = unix:/x\nproxy_protocol = on\n" ROUTE));
+	settings_free(read_fine(*state, "[listen l]\naddress = fd:web\nproxy_protocol = on\n" ROUTE));
+	settings_free(read_fine(*state, "[listen l]\naddress = fd:web, unix:/x\nproxy_protocol = on\n"
+	                                "trusted_proxy = ::1\n" ROUTE));
+	expect(*state, LISTEN "proxy_protocol = on\n" ROUTE,
+	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: who may say where a connection comes from");
+	expect(*state, "[listen l]\naddress = unix:/x, 6080\nproxy_protocol = on\n" ROUTE,
+	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: who may say where a connection comes from");
+	expect(*state, LISTEN "trusted_proxy = ::1\n" ROUTE,
+	       "~3: [listen l] trusted_proxy: can't matter without proxy_protocol = on");
+	expect(*state, LISTEN "proxy_protocol = on\ntrusted_proxy = here\n" ROUTE,
+	       "~4: [listen l] trusted_proxy: \"here\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address");
+	expect(*state, LISTEN "proxy_protocol = v2\ntrusted_proxy = ::1\n" ROUTE,
+	       "~3: [listen l] proxy_protocol: \"v2\" is none of: no, yes, off, on, false, true");
+	expect(*state, "[listen l]\naddress = unix:/x\nproxy_protocol = on\ntrusted_proxy = ::1\n" ROUTE,
+	       "~4: [listen l] trusted_proxy: can't matter for UNIX sockets: their permissions say who may connect");
+	expect(*state, "[listen l]\naddress = unix:@x\nproxy_protocol = on\n" ROUTE,
+	       "~3: [listen l] proxy_protocol: anybody could connect to unix:@x and be believed; give the socket a path");
 }
 
 static void tls_needs_both_ends(void **state)
@@ -550,6 +584,7 @@ int main(void)
 		TEST(defaults_round_trip),
 		TEST(something_must_listen_and_lead_somewhere),
 		TEST(addresses_are_unique),
+		TEST(who_names_sources_must_be_said),
 		TEST(tls_needs_both_ends),
 		TEST(names_of_listeners_exist),
 		TEST(words_have_their_form),

@@ -140,7 +140,7 @@ static void a_look_at_it_fails_too(void **state)
 
 	event_adds_to_fail = 1;
 	stream_release(&world->stream, HOLD_STATE);
-	assert_int_equal(stream_peek(&world->stream, &first), STREAM_FAILED);
+	assert_int_equal(stream_peek(&world->stream, &first, 1), STREAM_FAILED);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
