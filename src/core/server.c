@@ -122,12 +122,14 @@ static void server_refuse(struct server *srv, const struct load *load, struct ar
 		close(arrival->fd);
 }
 
-static enum reason server_admit(struct server *srv, const struct load *load, const struct peer *peer, bool *counted)
+/* Behind a proxy the source is known when its header was read: session_admit(). */
+static enum reason server_admit(struct server *srv, const struct load *load, struct arrival *arrival)
 {
-	*counted = false;
 	if (load->sessions >= srv->max_sessions)
 		return REASON_OVERLOAD;
-	return admission_enter(srv->sources, server_settings(srv), peer, counted);
+	if (arrival->listen->proxy_protocol)
+		return REASON_NONE;
+	return admission_enter(srv->sources, server_settings(srv), &arrival->peer, &arrival->counted);
 }
 
 static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
@@ -136,7 +138,7 @@ static void server_on_accepted(void *arg, const struct listen_settings *set, int
 	struct load load = server_load(srv);
 	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++srv->next_id, .listen = set };
 
-	arrival.refusal = server_admit(srv, &load, peer, &arrival.counted);
+	arrival.refusal = server_admit(srv, &load, &arrival);
 	if (arrival.refusal == REASON_NONE)
 		server_post(srv, load.least, &arrival);
 	else

@@ -124,8 +124,19 @@ void session_end(struct session *s, enum reason reason)
 		return;
 	s->reason = reason;
 	session_note_detail(s);
-	admission_note(s->worker->sources, s->generation->settings->server, s->worker->log, &s->peer, reason);
+	if (s->proxied || !s->listen->proxy_protocol) /* a proxy is not to blame for its clients */
+		admission_note(s->worker->sources, s->generation->settings->server, s->worker->log, &s->peer, reason);
 	closing_start(s);
+}
+
+enum reason session_admit(struct session *s)
+{
+	if (s->refusal != REASON_NONE)
+		return s->refusal;
+	s->refusal = admission_enter(s->worker->sources, s->generation->settings->server, &s->peer, &s->counted);
+	if (s->refusal != REASON_NONE)
+		worker_session_refused(s->worker);
+	return s->refusal;
 }
 
 static struct session *session_new(struct worker *worker, const struct arrival *arrival)

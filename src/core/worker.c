@@ -25,6 +25,11 @@ static void worker_on_arrival(struct mail *mail, void *owner)
 	free(letter);
 }
 
+void worker_session_refused(struct worker *w)
+{
+	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
+}
+
 int worker_post(struct worker *w, const struct arrival *arrival)
 {
 	struct arrival_mail *letter = malloc(sizeof(*letter));
@@ -34,7 +39,7 @@ int worker_post(struct worker *w, const struct arrival *arrival)
 	letter->arrival = *arrival;
 	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
 	if (arrival->refusal != REASON_NONE)
-		atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
+		worker_session_refused(w);
 	mailbox_post(w->mailbox, &letter->mail);
 	return 0;
 }

@@ -64,6 +64,7 @@ void worker_free(struct worker *worker); /* after that; NULL is allowed */
 /* --- from its own sessions --- */
 
 void worker_reap_soon(struct worker *worker);
+void worker_session_refused(struct worker *worker); /* one that was welcome is not any more */
 void worker_session_gone(struct worker *worker, bool was_refusal);
 
 #endif

@@ -189,6 +189,54 @@ def test_source_of_unix_sockets(start_gateway, tmp_path):
         second.expect_echo()
 
 
+def proxied(start_gateway, options):
+    config = limited(options).replace("[listen plain]", "[listen plain]\nproxy_protocol = on\ntrusted_proxy = 127.0.0.0/8")
+    return start_gateway(config)
+
+
+def through_proxy(gateway, client):
+    """A connection of a client that a proxy names."""
+    connection = connect(gateway)
+    connection.send(f"PROXY TCP4 {client} 192.0.2.99 4711 80\r\n".encode() if client else b"PROXY UNKNOWN\r\n")
+    return connection
+
+
+def test_sources_behind_a_proxy(start_gateway):
+    """Clients are told apart by what the proxy says, and the proxy itself is not counted."""
+    gateway = proxied(start_gateway, "source_max_sessions = 1")
+    with through_proxy(gateway, "192.0.2.1") as first, through_proxy(gateway, "192.0.2.2") as second:
+        first.upgrade()
+        second.upgrade()
+        with through_proxy(gateway, "192.0.2.1") as third:
+            third.send(request("/echo"))
+            check_429(third.read_response())
+        gateway.wait_for("session end", reason="source_sessions", peer="192.0.2.1:4711")
+        with through_proxy(gateway, None) as check, through_proxy(gateway, None) as another:
+            check.upgrade()
+            another.upgrade()
+        second.expect_echo()
+    gateway.wait_for("session end", count=5)
+    with through_proxy(gateway, "192.0.2.1") as again:
+        again.upgrade()
+
+
+def test_penalties_behind_a_proxy(start_gateway):
+    """Who is refused is cut off behind its header; the proxy goes on for all others."""
+    gateway = proxied(start_gateway, "source_penalty_protocol = 1h\nsource_penalty_max = 1h")
+    with through_proxy(gateway, "192.0.2.1") as client:
+        bad_request(client)
+        client.read_to_end()
+    gateway.wait_for("source is refused", peer="192.0.2.1:4711")
+    with through_proxy(gateway, "192.0.2.1") as client:
+        client.expect_end()
+    with through_proxy(gateway, None) as check:
+        bad_request(check)
+        check.read_to_end()
+    with through_proxy(gateway, "192.0.2.2") as other, through_proxy(gateway, None) as check:
+        other.upgrade()
+        check.upgrade()
+
+
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 def test_route_sessions(start_gateway):

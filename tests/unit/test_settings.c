@@ -218,11 +218,6 @@ static void same_addresses(const void *a, const void *b)
 	assert_int_equal(((const struct address_list *)a)->count, ((const struct address_list *)b)->count);
 }
 
-static void same_networks(const void *a, const void *b)
-{
-	assert_int_equal(((const struct cidr_list *)a)->count, ((const struct cidr_list *)b)->count);
-}
-
 #define SAME(field)                                                                                                    \
 	_Generic(field, char * : same_text, struct str_list : same_list, bool : same_flag, int : same_choice,          \
 	         uint32_t : same_mode, uint64_t : same_number, struct address : same_target,                           \
