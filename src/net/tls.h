@@ -1,8 +1,8 @@
 /* TLS contexts: for our listeners a set of certificates chosen by SNI, for backends one verifying client context.
  *
- * Always: TLS 1.2 and 1.3, AEAD suites only, no renegotiation, no compression, ALPN http/1.1 only, released buffers for
- * idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable
- * once built; it belongs to a generation. */
+ * Always: TLS 1.2 and 1.3, AEAD suites only, key exchange by elliptic curves only, no renegotiation, no compression, ALPN
+ * http/1.1 only, released buffers for idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never
+ * SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 

@@ -9,8 +9,8 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 
-/* TLS 1.2 and up, AEAD suites with forward secrecy, no renegotiation, no compression, no session cache, no early data,
- * no passphrase asked; the modes that net/stream.h needs. NULL: complained. */
+/* TLS 1.2 and up, AEAD suites with forward secrecy, elliptic curves only, no renegotiation, no compression, no session
+ * cache, no early data, no passphrase asked; the modes that net/stream.h needs. NULL: complained. */
 must_check SSL_CTX *tls_context_new(const SSL_METHOD *method, const char *where, struct err *err);
 
 /* Trusts each certificate in the file by itself, also one that is no root: whoever names its file means that one. -1:

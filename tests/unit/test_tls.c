@@ -178,6 +178,7 @@ static int remove_all(void **state)
 struct client {
 	int version;             /* the only one; 0: all */
 	const char *ciphers;     /* of TLS 1.2 */
+	const char *groups;      /* of key exchange */
 	const char *sni;
 	const char *alpn;        /* as on the wire */
 	const char *certificate; /* NAME of the files */
@@ -251,6 +252,8 @@ static SSL_CTX *client_context(const struct client *c)
 	SSL_CTX_set_security_level(ctx, 0);
 	if (c->ciphers != NULL)
 		assert_int_equal(SSL_CTX_set_cipher_list(ctx, c->ciphers), 1);
+	if (c->groups != NULL)
+		assert_int_equal(SSL_CTX_set1_groups_list(ctx, c->groups), 1);
 	if (c->certificate != NULL) {
 		SSL_CTX_use_certificate(ctx, certs[made(c->certificate)]);
 		SSL_CTX_use_PrivateKey(ctx, keys[made(c->certificate)]);
@@ -398,6 +401,27 @@ static void only_aead_suites(void **state)
 		assert_non_null(strstr(warnings.text, "[tls x] ciphers: suites that are not AEAD are left out, such as "));
 		tls_server_free(server);
 	}
+}
+
+/* A finite field costs a peer nothing to ask for, and us a power with thousands of bits. */
+static void only_elliptic_groups(void **state)
+{
+	static const struct {
+		const char *groups;
+		bool passes;
+	} cases[] = {
+		{ "X25519", true },     { "P-256", true },      { "P-384", true },
+		{ "P-521", true },      { "X448", true },       { "ffdhe2048:P-256", true },
+		{ "ffdhe2048", false }, { "ffdhe8192", false },
+	};
+	struct tls_server *server = serve_one("a");
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct client c = { .version = TLS1_3_VERSION, .groups = cases[i].groups };
+		assert_int_equal(passes(server, &c), cases[i].passes);
+	}
+	tls_server_free(server);
 }
 
 static void configured_suites(void **state)
@@ -950,6 +974,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(versions),
 		cmocka_unit_test(only_aead_suites),
+		cmocka_unit_test(only_elliptic_groups),
 		cmocka_unit_test(configured_suites),
 		cmocka_unit_test(alpn_selects_http11_or_nothing),
 		cmocka_unit_test(renegotiation_is_refused),
