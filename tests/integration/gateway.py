@@ -81,7 +81,7 @@ class Gateway:
     """A running gateway. listeners: names of the [listen] sections in the order in which they appear in the log, one a
     bound address; None when it is not known (a program that is expected to fail)."""
 
-    def __init__(self, arguments, listeners, env=None, prefix=(), preexec=None, binary_path=None):
+    def __init__(self, arguments, listeners, env=None, prefix=(), preexec=None, binary_path=None, pass_fds=()):
         self.listeners = listeners
         self.records = []
         self.changed = threading.Condition()
@@ -95,7 +95,7 @@ class Gateway:
         environment.update(env or {})
         self.process = subprocess.Popen([*prefix, binary_path or binary(), *arguments], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
-                                        preexec_fn=preexec, start_new_session=True)
+                                        preexec_fn=preexec, start_new_session=True, pass_fds=pass_fds)
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
 
