@@ -39,8 +39,9 @@ struct log_field {
 /* text: `2026-11-22T19:18:01.123Z info  session end id=7 peer=127.0.0.1:4711 bytes_up=12`
  * JSON: {"time":"...","level":"info","event":"session end","id":7,...}
  * A text value is quoted when it is empty or has bytes other than A-Z a-z 0-9 and ._:/@[]-, in it; control bytes,
- * backslashes and everything from 0x7f up become \xNN (JSON: \u00NN). A record of more than 4 KiB is cut and ends with
- * `...` (JSON: `"cut":true`). errno is left alone.
+ * backslashes and everything from 0x7f up become \xNN (JSON: \u00NN), a byte each, so that a peer's bytes can be had back
+ * (JSON: a string encoded as Latin-1) and no override of the writing direction reaches a reader. A record of more than
+ * 4 KiB is cut and ends with `...` (JSON: `"cut":true`). errno is left alone.
  * stderr under systemd and syslog carry their own time, so there it is left out of the text form. */
 void log_record(struct log *log, enum log_level level, const char *event, const struct log_field *fields, size_t count);
 
