@@ -253,9 +253,18 @@ static bool closing_moved(struct session *s, bool waits_for_backend)
 	return moved;
 }
 
+/* Only for the kernel's limits: a peer that died makes no progress either, and here that is what is looked at. */
+static void closing_look(struct session *s)
+{
+	uint64_t next = UINT64_MAX;
+	if (s->peers_watched)
+		(void)relay_look(s, &next);
+}
+
 enum reason closing_on_timer(struct session *s)
 {
 	uint64_t now = clock_ms();
+	closing_look(s);
 	bool waits_for_backend = closing_waits_for_backend(s, now);
 	if (closing_moved(s, waits_for_backend))
 		s->progress_ms = now;

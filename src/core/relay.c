@@ -322,12 +322,13 @@ static void relay_ping(struct session *s, uint64_t now)
 		return; /* reading will find out why */
 }
 
-/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, and not
- * while what stands in front of the ping still makes its way, in our backlog or in the kernel's. */
+/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, not while
+ * what stands in front of the ping still makes its way, in our backlog or in the kernel's, and not while the ping cannot
+ * reach it because its window is closed, which is what stall_timeout is for. */
 static bool relay_pong_overdue(struct session *s, uint64_t now, uint64_t *next)
 {
 	uint64_t progress = stream_progress(&s->client);
-	if (s->client.hold != 0 || s->pong_wait.progress != progress)
+	if (s->client.hold != 0 || s->client.full || s->pong_wait.progress != progress)
 		s->pong_wait = (struct stall){ .progress = progress, .since = now };
 	return relay_expired(now, s->pong_wait.since, s->route->set->pong_timeout, next);
 }
@@ -358,6 +359,19 @@ static enum reason relay_check_stall(struct session *s, uint64_t now, uint64_t *
 	return REASON_NONE;
 }
 
+/* Twice stall_timeout, so that a backlog that stalls is found, and named, by us first. */
+enum reason relay_look(struct session *s, uint64_t *next)
+{
+	uint64_t patience = 2 * s->route->set->stall_timeout;
+	enum stream_peer client = stream_look(&s->client, patience), backend = stream_look(&s->backend, patience);
+	uint64_t again = s->client.full || s->backend.full ? RELAY_LOOK_FULL : RELAY_LOOK;
+	if (again < *next)
+		*next = again;
+	if (client == STREAM_PEER_MUTE)
+		return REASON_CLIENT_DEAD;
+	return backend == STREAM_PEER_MUTE ? REASON_BACKEND_DEAD : REASON_NONE;
+}
+
 static enum reason relay_check(struct session *s, uint64_t next)
 {
 	const struct route_settings *set = s->route->set;
@@ -367,7 +381,9 @@ static enum reason relay_check(struct session *s, uint64_t next)
 		return REASON_LIFETIME;
 	if (relay_expired(now, s->data_ms, set->idle_timeout, &next))
 		return REASON_IDLE;
-	enum reason reason = relay_check_stall(s, now, &next);
+	enum reason reason = s->peers_watched ? relay_look(s, &next) : REASON_NONE;
+	if (reason == REASON_NONE)
+		reason = relay_check_stall(s, now, &next);
 	if (reason == REASON_NONE)
 		reason = relay_check_ping(s, now, &next);
 	if (reason == REASON_NONE)
@@ -375,12 +391,10 @@ static enum reason relay_check(struct session *s, uint64_t next)
 	return reason;
 }
 
-/* The kernel's limit is for what it alone still holds: twice ours, so that a backlog that stalls is named by us. */
 static void relay_watch_peers(struct session *s)
 {
-	uint64_t limit = 2 * s->route->set->stall_timeout;
-	stream_watch_peer(&s->client, limit);
-	stream_watch_peer(&s->backend, limit);
+	stream_watch_peer(&s->client);
+	stream_watch_peer(&s->backend);
 	s->peers_watched = true;
 }
 
@@ -390,7 +404,7 @@ enum reason relay_on_timer(struct session *s)
 		relay_watch_peers(s);
 	relay_resume(s, &s->client, &s->pace_up);
 	relay_resume(s, &s->backend, &s->pace_down);
-	return relay_check(s, RELAY_TIMER_MAX);
+	return relay_check(s, RELAY_LOOK);
 }
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */

@@ -623,8 +623,8 @@ def test_rl_dead_peer_keepalive(gw, open_tcp):
     for end in (session.client.sock, session.peer.sock):
         with socket_of(gw.pid, end) as copy:
             assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
-            assert 0 < copy.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) <= 120_000
-            assert copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+            assert 0 < copy.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) <= 35_000
+            assert copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20
 
 
 # --- timers -----------------------------------------------------------------------------------------------------------

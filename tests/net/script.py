@@ -1,0 +1,97 @@
+"""What the scripts of this folder have in common: their command line, a gateway of their own, and a last line of counts.
+
+Owns the verdicts of one run; each script prints its figures itself, and a goal that was missed makes the status 1.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "integration"))
+from gateway import Gateway, listener_names  # noqa: E402
+
+
+def arguments(words, prepare=None):
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the short version")
+    parser.add_argument("--gateway", default=os.environ.get("SALLYPORT", "./sallyport"), help="the program (SALLYPORT)")
+    if prepare:
+        prepare(parser)
+    given = parser.parse_args()
+    os.environ["SALLYPORT"] = os.path.abspath(given.gateway)
+    if not os.access(given.gateway, os.X_OK):
+        sys.exit(f"{given.gateway} is not a program: build it, or name it with SALLYPORT=")
+    return given
+
+
+class Verdicts:
+    """Goals, met or missed."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, met, what):
+        self.passed, self.failed = self.passed + bool(met), self.failed + (not met)
+        print(f"{'ok    ' if met else 'MISSED'} {what}", flush=True)
+        return met
+
+    def end(self):
+        """The status of the script."""
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed or not self.passed else 0
+
+
+@contextlib.contextmanager
+def directory():
+    path = tempfile.mkdtemp(prefix="sallyport-net-")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def gateway(config, verdicts=None, **options):
+    """A gateway with this configuration for the length of the block; how it ends is a verdict, too."""
+    with directory() as path:
+        file = os.path.join(path, "sallyport.conf")
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(config)
+        running = Gateway(["-c", file], listener_names(config), **options)
+        try:
+            running.wait_ready()
+            yield running
+            failure = None
+            try:
+                running.stop()
+            except AssertionError as error:
+                failure = str(error)
+            if verdicts is not None:
+                verdicts.check(failure is None, failure or "the gateway ended on SIGTERM with status 0 and no complaint")
+        finally:
+            running.judged = True
+            running.kill()
+
+
+def compile_shim(directory_path, name, source):
+    """A shared object for LD_PRELOAD from this C text; its path."""
+    text, library = os.path.join(directory_path, f"{name}.c"), os.path.join(directory_path, f"{name}.so")
+    with open(text, "w", encoding="ascii") as out:
+        out.write(source)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", library, text, "-ldl"], check=True)
+    return library
+
+
+def route(name, target, **options):
+    lines = [f"[route {name}]", f"path = /{name}", f"target = {target}"]
+    return "\n".join(lines + [f"{key} = {value}" for key, value in options.items()]) + "\n"
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
