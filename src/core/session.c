@@ -23,6 +23,8 @@ struct state_row {
 	enum reason (*on_timer)(struct session *);
 };
 
+#define LATE_MS ((uint64_t)1000) /* a timer that is so late ran after a time in which nothing did */
+
 #define FROM(name) (1u << STATE_##name)
 static const struct state_row state_row[STATE_COUNT] = {
 #define STATE(name, from, on_stream, on_timer) [STATE_##name] = { from, on_stream, on_timer },
@@ -53,6 +55,40 @@ static void session_timerless(struct session *s)
 		session_end(s, REASON_OUT_OF_MEMORY);
 }
 
+/* Moves the marks from which silence is counted over a time in which the process did not live, but not into the future. */
+static void session_skip_time(struct session *s, uint64_t ms)
+{
+	uint64_t now = clock_ms();
+	uint64_t *marks[] = {
+		&s->heard_ms, &s->data_ms, &s->pinged_ms, &s->closing_ms, &s->progress_ms,
+		&s->client_stall.since, &s->backend_stall.since, &s->pong_wait.since,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+		if (*marks[i] != 0)
+			*marks[i] = *marks[i] + ms < now ? *marks[i] + ms : now;
+}
+
+/* Whether it may go on for a moment although its time to open is over: what it sent in time may wait to be read. */
+static bool session_spare(struct session *s)
+{
+	bool opening = s->state == STATE_TLS || s->state == STATE_REQUEST || s->state == STATE_DIAL;
+	if (!opening || s->spared)
+		return false;
+	s->spared = true;
+	session_arm(s, LATE_MS);
+	return true;
+}
+
+/* Whether the timer has nothing to judge this time. */
+static bool session_was_frozen(struct session *s)
+{
+	uint64_t now = clock_ms();
+	if (now < s->due_ms + LATE_MS)
+		return false;
+	session_skip_time(s, now - s->due_ms);
+	return session_spare(s);
+}
+
 static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
@@ -60,13 +96,14 @@ static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->timerless)
 		session_timerless(s);
-	else if (state_row[s->state].on_timer != NULL)
+	else if (!session_was_frozen(s) && state_row[s->state].on_timer != NULL)
 		session_act(s, state_row[s->state].on_timer(s));
 }
 
 void session_arm(struct session *s, uint64_t ms)
 {
 	struct timeval after = clock_timeval(ms);
+	s->due_ms = clock_ms() + ms;
 	if (event_add(&s->timer, &after) == 0)
 		return;
 	s->timerless = true;

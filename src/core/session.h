@@ -78,6 +78,7 @@ struct session {
 	bool close_sent;              /* nothing may be sent to the client any more */
 	bool client_done;             /* the client has nothing more to say */
 	bool timerless;               /* there was no memory to set the timer */
+	bool spared;                  /* was given a little longer to open, see session_arm() */
 	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
@@ -95,6 +96,7 @@ struct session {
 	struct ws_rx rx;
 	uint64_t bytes_up, bytes_down; /* payload */
 	uint64_t accepted_ms, opened_ms;
+	uint64_t due_ms;               /* when the timer is to run */
 	uint64_t deadline_ms;          /* opening: the answer must be out by then */
 	uint64_t heard_ms;             /* the last byte from the client */
 	uint64_t data_ms;              /* the last payload byte either way */
@@ -130,7 +132,8 @@ void session_enter(struct session *session, enum session_state next);
 /* The only way out, from any state; idempotent, cannot fail. The first reason wins. */
 void session_end(struct session *session, enum reason reason);
 
-/* Sets the session's one timer, from now. */
+/* Sets the session's one timer, from now. If it then runs much too late, the process has not lived in between (SIGSTOP, a
+ * frozen machine), and that time counts against nobody but for lifetime: what the peers sent meanwhile is still to be read. */
 void session_arm(struct session *session, uint64_t ms);
 
 /* Closes, logs and frees a DEAD session; only the worker calls it, outside of every callback of the session's. */
