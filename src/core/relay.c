@@ -10,9 +10,29 @@
 
 #define UTF8_MAX 4 /* bytes of a character */
 
+#define RELAY_SHARES 8             /* one read takes at most this part of what max_backlog leaves */
+#define RELAY_LEAST  ((size_t)4096) /* what may be read for a stream without a backlog in any case */
+
 _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit the scratch buffer");
 
 /* --- both directions ------------------------------------------------------------------------------------------------ */
+
+/* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that takes
+ * what it gets still gets a little at a time, and only one that does not waits. */
+static size_t relay_share(const struct session *s, const struct stream *to)
+{
+	const struct stream_pool *pool = &s->worker->backlogs;
+	if (pool->most == 0)
+		return RELAY_BACKLOG_MAX;
+	size_t share = pool->held < pool->most ? (pool->most - pool->held) / RELAY_SHARES : 0;
+	size_t least = stream_backlog(to) == 0 ? RELAY_LEAST : 0;
+	return share > least ? share : least;
+}
+
+static size_t relay_least_of(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
 
 static uint64_t relay_rate(const struct session *s, const struct stream *from)
 {
@@ -22,13 +42,13 @@ static uint64_t relay_rate(const struct session *s, const struct stream *from)
 /* What may be read from `from` for the sake of `to`. 0: nothing before that has drained. */
 static size_t relay_room(const struct session *s, const struct stream *from, const struct stream *to)
 {
-	size_t paced = pace_room(relay_rate(s, from));
-	size_t most = paced < s->route->set->max_read ? paced : s->route->set->max_read;
+	size_t paced = relay_least_of(pace_room(relay_rate(s, from)), relay_share(s, to));
+	size_t most = relay_least_of(paced, s->route->set->max_read);
 	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
 	if (to->broken)
 		return RELAY_BACKLOG_MAX; /* it is all discarded */
 	size_t room = full < RELAY_BACKLOG_MAX ? RELAY_BACKLOG_MAX - full : 0;
-	return room < most ? room : most;
+	return relay_least_of(room, most);
 }
 
 /* The timer is for the first of: what waits for its pace, and next. In ms from now. */
@@ -428,6 +448,8 @@ enum reason relay_start(struct session *s, size_t early)
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))
 		stream_set_low_water(&s->backend, s->route->set->low_water);
+	if (stream_join_pool(&s->client, &s->worker->backlogs) != 0 || stream_join_pool(&s->backend, &s->worker->backlogs) != 0)
+		return REASON_OUT_OF_MEMORY;
 
 	if (early > 0) {
 		enum reason reason = relay_feed(s, s->worker->scratch, early);

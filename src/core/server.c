@@ -354,6 +354,8 @@ static int server_start_workers(struct server *srv, struct err *err)
 		struct server_worker *slot = &srv->workers[i];
 		slot->farewell.run = server_on_farewell;
 		slot->worker = worker_new(srv->log, srv->resolver, srv->sources, srv->mailbox, &slot->farewell);
+		if (slot->worker != NULL)
+			slot->worker->backlogs.most = server_settings(srv)->max_backlog / srv->workers_count;
 		int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 		if (error != 0)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));

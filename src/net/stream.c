@@ -117,6 +117,45 @@ int stream_wait_for_room(struct stream *st)
 	return -1;
 }
 
+/* --- the backlog's pool --------------------------------------------------------------------------------------------- */
+
+static void stream_on_backlog(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct stream_pool *pool = arg;
+	(void)buffer;
+	pool->held += info->n_added;
+	pool->held -= info->n_deleted;
+}
+
+static int stream_count_backlog(struct stream *st)
+{
+	struct evbuffer *output = bufferevent_get_output(st->bev);
+	if (st->pool == NULL)
+		return 0;
+	if (evbuffer_add_cb(output, stream_on_backlog, st->pool) == NULL)
+		return -1;
+	st->pool->held += evbuffer_get_length(output);
+	return 0;
+}
+
+static void stream_free_bufferevent(struct stream *st)
+{
+	struct evbuffer *output = bufferevent_get_output(st->bev);
+	if (st->pool != NULL && evbuffer_remove_cb(output, stream_on_backlog, st->pool) == 0)
+		st->pool->held -= evbuffer_get_length(output);
+	bufferevent_free(st->bev);
+	st->bev = NULL;
+}
+
+int stream_join_pool(struct stream *st, struct stream_pool *pool)
+{
+	st->pool = pool;
+	if (st->bev == NULL || stream_count_backlog(st) == 0)
+		return 0;
+	st->pool = NULL;
+	return -1;
+}
+
 /* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
 
 void stream_break(struct stream *st, int error)
@@ -137,8 +176,7 @@ static void stream_on_drained(struct bufferevent *bev, void *arg)
 
 static void stream_on_ready(struct stream *st)
 {
-	bufferevent_free(st->bev);
-	st->bev = NULL;
+	stream_free_bufferevent(st);
 	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
 	SSL_set_read_ahead(st->ssl, 1);
 	stream_release(st, HOLD_TLS);
@@ -173,7 +211,10 @@ static int stream_use_bufferevent(struct stream *st, enum bufferevent_ssl_state 
 	bufferevent_setcb(st->bev, NULL, stream_on_drained, stream_on_bufferevent, st);
 	bufferevent_set_max_single_write(st->bev, DRAIN_MAX);
 	bufferevent_setwatermark(st->bev, EV_WRITE, st->low_water, 0);
-	return 0;
+	if (stream_count_backlog(st) == 0)
+		return 0;
+	stream_free_bufferevent(st);
+	return -1;
 }
 
 /* The backlog, which is made if there is none; NULL without memory for it. */
@@ -222,11 +263,10 @@ void stream_close(struct stream *st, bool reset)
 	if (st->wr != NULL)
 		event_free(st->wr);
 	if (st->bev != NULL)
-		bufferevent_free(st->bev);
+		stream_free_bufferevent(st);
 	SSL_free(st->ssl);
 	close(st->fd);
 	st->wr = NULL;
-	st->bev = NULL;
 	st->ssl = NULL;
 	st->open = false;
 }

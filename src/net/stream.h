@@ -44,6 +44,12 @@ enum stream_hold {
 	HOLD_PACE = 1 << 4,  /* its bandwidth is used up for now */
 };
 
+/* Bytes in the backlogs of many streams of one thread. */
+struct stream_pool {
+	size_t held;
+	size_t most; /* what is to be held at the same time; 0: any. Streams do not enforce it: who offers bytes asks */
+};
+
 struct stream {
 	struct event rd;
 	int fd;
@@ -65,6 +71,7 @@ struct stream {
 	bool broken;             /* writing failed */
 	bool finishing;          /* stream_finish() was called */
 	bool finished;           /* our FIN is out */
+	bool full;               /* the peer's window was closed at the last stream_look() */
 	bool truncated;          /* TLS: FIN without close_notify */
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
 };
@@ -110,6 +117,9 @@ must_check ssize_t stream_write_last(struct stream *stream, const void *data, si
 must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap);
 
 size_t stream_backlog(const struct stream *stream);
+
+/* From now on its backlog, of bytes and not of files, is counted there until it is closed. */
+must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool); /* -1: out of memory */
 
 /* Bytes that the other end has not acknowledged: the backlog and what the kernel still holds. */
 size_t stream_unsent(const struct stream *stream);
