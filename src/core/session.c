@@ -23,7 +23,8 @@ struct state_row {
 	enum reason (*on_timer)(struct session *);
 };
 
-#define LATE_MS ((uint64_t)1000) /* a timer that is so late ran after a time in which nothing did */
+/* A timer that is so late ran after a time in which nothing did; and that moment. */
+#define LATE_MS ((uint64_t)1000)
 
 #define FROM(name) (1u << STATE_##name)
 static const struct state_row state_row[STATE_COUNT] = {
@@ -55,7 +56,8 @@ static void session_timerless(struct session *s)
 		session_end(s, REASON_OUT_OF_MEMORY);
 }
 
-/* Moves the marks from which silence is counted over a time in which the process did not live, but not into the future. */
+/* Moves the marks from which silence is counted over a time in which the process did not live, and a moment further, in which
+ * what came is read; but not into the future. */
 static void session_skip_time(struct session *s, uint64_t ms)
 {
 	uint64_t now = clock_ms();
@@ -85,7 +87,7 @@ static bool session_was_frozen(struct session *s)
 	uint64_t now = clock_ms();
 	if (now < s->due_ms + LATE_MS)
 		return false;
-	session_skip_time(s, now - s->due_ms);
+	session_skip_time(s, now - s->due_ms + LATE_MS);
 	return session_spare(s);
 }
 

@@ -102,8 +102,9 @@ class Session:
         while self.reading["client"].wait():
             got = self.client.read_frame()
             if got.opcode == PING:
-                with self.writing:
+                if self.writing.acquire(blocking=False):
                     self.client.sock.sendall(frame(PONG, got.payload))
+                    self.writing.release()
             elif got.opcode == CLOSE:
                 return self.leave(self.client.sock)
             else:
@@ -202,13 +203,12 @@ def configuration(cases):
 def main():
     given = script.arguments(__doc__)
     netns.require()
-    dead = CASES
     alive_for = 50 if given.quick else 100
     verdicts, results, threads = script.Verdicts(), {}, []
-    with netns.Network() as network, script.gateway(configuration(dead + ALIVE), verdicts,
+    with netns.Network() as network, script.gateway(configuration(CASES + ALIVE), verdicts,
                                                     preexec=network.gateway.enter) as running:
         before = descriptors(running.pid)
-        for number, case in enumerate(dead + ALIVE):
+        for number, case in enumerate(CASES + ALIVE):
             session = Session(network, FIRST_PORT + number, case)
             job = (run_dead, (network, running, session, results)) if case.victim else \
                   (run_alive, (running, session, alive_for, results))
@@ -216,14 +216,14 @@ def main():
             threads[-1].start()
         for thread in threads:
             thread.join()
-        report(verdicts, dead, results, alive_for)
-        running.wait_for("session end", count=len(dead + ALIVE), timeout=120)
+        report(verdicts, results, alive_for)
+        running.wait_for("session end", count=len(CASES + ALIVE), timeout=120)
         verdicts.check(descriptors(running.pid) == before, f"{before} descriptors before, {descriptors(running.pid)} after")
     return verdicts.end()
 
 
-def report(verdicts, dead, results, alive_for):
-    for case in dead:
+def report(verdicts, results, alive_for):
+    for case in CASES:
         seconds, reason = results[case]
         verdicts.check(seconds is not None and seconds <= GOAL and reason == f"{case.victim}_dead",
                        f"{case.name}: {'not noticed' if seconds is None else f'{seconds:.1f} s'}, {reason}")
@@ -231,12 +231,11 @@ def report(verdicts, dead, results, alive_for):
         ended, complete, count = results[case]
         verdicts.check(ended is None and complete, f"{case.name} for {alive_for} s: "
                        f"{'ended: ' + ended if ended else 'not ended'}, {count} bytes {'right' if complete else 'NOT ALL'}")
-    worst = max((results[case][0] or 999 for case in dead))
-    print(f"R9: {len(dead)} vanished peers, the last noticed after {worst:.1f} s (goal {GOAL} s)")
+    worst = max((results[case][0] or 999 for case in CASES))
+    print(f"R9: {len(CASES)} vanished peers, the last noticed after {worst:.1f} s (goal {GOAL} s)")
 
 
 def descriptors(pid):
-
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 

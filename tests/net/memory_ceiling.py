@@ -239,7 +239,7 @@ def listening():
 
 
 def configuration(cert, key, targets, max_backlog):
-    text = (f"[server]\nworkers = 2\nmax_sessions = 4000\nmax_backlog = {max_backlog}\n"
+    text = (f"[server]\nworkers = 2\nmax_sessions = 4000\nmax_backlog = {max_backlog}\ndrain_timeout = 2s\n"
             f"[listen plain]\naddress = 127.0.0.1:0\n[listen tls]\naddress = 127.0.0.1:0\ntls = on\n"
             f"[tls one]\ncertificate = {cert}\nkey = {key}\n")
     return text + "".join(script.route(name, target, stall_timeout="10m", ping_interval="10m") for name, target in

@@ -11,6 +11,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
 
 CLIENT, OUTSIDE, INSIDE, BACKEND = "10.99.1.2", "10.99.1.1", "10.99.2.1", "10.99.2.2"
 
@@ -108,6 +109,7 @@ class Network:
         self.client, self.gateway, self.backend = Namespace("client"), Namespace("gateway"), Namespace("backend")
         self.gone = {"client": [], "backend": []}
         self.losses = []
+        self.lock = threading.Lock()
         self._join(1, self.client)
         self._join(2, self.backend)
 
@@ -127,8 +129,9 @@ class Network:
 
     def vanish(self, side, *ports):
         """Who has these TCP ports at the `client` or `backend` end is dead from now on: nothing leaves it or reaches it."""
-        self.gone[side] += [f"tcp {way} {port}" for port in ports for way in ("sport", "dport")]
-        getattr(self, side).rules(dropping(*self.gone[side]))
+        with self.lock:
+            self.gone[side] += [f"tcp {way} {port}" for port in ports for way in ("sport", "dport")]
+            getattr(self, side).rules(dropping(*self.gone[side]))
 
     def spoil(self, side, percent, rate):
         """The wire to `client` or `backend` carries so much (as tc writes it) and loses so many packets of a hundred, each way."""
