@@ -73,7 +73,7 @@ static void session_skip_time(struct session *s, uint64_t ms)
 /* Whether it may go on for a moment although its time to open is over: what it sent in time may wait to be read. */
 static bool session_spare(struct session *s)
 {
-	bool opening = s->state == STATE_TLS || s->state == STATE_REQUEST || s->state == STATE_DIAL;
+	bool opening = s->state == STATE_PROXY || s->state == STATE_TLS || s->state == STATE_REQUEST || s->state == STATE_DIAL;
 	if (!opening || s->spared)
 		return false;
 	s->spared = true;
