@@ -176,9 +176,8 @@ void listening_commit(struct listening *l, struct listening_plan *plan)
 		struct planned *planned = &plan->item[i];
 		l->doors.item[i] = planned->door;
 		planned->door->set = planned->set;
-		if (!planned->kept && listener_start(planned->door->listener, l->base, &door_ops, planned->door) != 0)
-			log_line(l->log, LEVEL_ERROR, "cannot accept on %s: out of memory",
-			         listener_text(planned->door->listener));
+		if (!planned->kept)
+			listener_start(planned->door->listener, l->base, &door_ops, planned->door);
 	}
 	free(plan->item);
 	free(plan);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -20,9 +21,9 @@ struct listener {
 	char *text;
 	struct bound bound;
 
-	/* While started. */
-	struct event **event; /* one a socket */
-	struct event *resume;
+	struct event *event; /* one a socket; initialised while started, as is resume */
+	struct event resume;
+	bool started;
 	const struct listener_ops *ops;
 	void *arg;
 	unsigned pause_ms; /* of the last pause, 0 after a successful accept */
@@ -40,7 +41,7 @@ struct listener *listener_new(const struct address *address, const struct listen
 		return NULL;
 	}
 	listener->text = mem_strdup(address->text);
-	listener->event = mem_zalloc(listener->bound.count * sizeof(struct event *));
+	listener->event = mem_zalloc(listener->bound.count * sizeof(struct event));
 	return listener;
 }
 
@@ -73,17 +74,12 @@ bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEX
 
 /* --- accepting ---------------------------------------------------------------------------------------------------- */
 
-static bool is_started(const struct listener *listener)
-{
-	return listener->resume != NULL;
-}
-
-static int watch_all(const struct listener *listener)
+static int watch_all(struct listener *listener)
 {
 	int result = 0;
 
 	for (size_t i = 0; i < listener->bound.count; i++)
-		result |= event_add(listener->event[i], NULL);
+		result |= event_add(&listener->event[i], NULL);
 	return result;
 }
 
@@ -95,10 +91,13 @@ static void pause_all(struct listener *listener)
 	if (listener->pause_ms > PAUSE_MAX_MS)
 		listener->pause_ms = PAUSE_MAX_MS;
 	pause = clock_timeval(listener->pause_ms);
-	if (event_add(listener->resume, &pause) != 0)
-		return; /* not even memory for a timer: trying again at once is dear, but nobody would end the pause */
+	if (event_add(&listener->resume, &pause) != 0) {
+		/* Not even memory for a timer: trying again at once is dear, but nobody would end the pause. */
+		event_active(&listener->resume, EV_TIMEOUT, 1);
+		return;
+	}
 	for (size_t i = 0; i < listener->bound.count; i++)
-		event_del(listener->event[i]);
+		event_del(&listener->event[i]);
 }
 
 static void listener_pause(struct listener *listener, int error)
@@ -112,14 +111,17 @@ static void listener_pause(struct listener *listener, int error)
 	listener->ops->trouble(listener->arg, listener, LISTENER_PAUSED, error);
 }
 
-static void listener_on_resume(evutil_socket_t fd, short what, void *arg)
+static void listener_watch(struct listener *listener)
 {
-	struct listener *listener = arg;
-
-	(void)fd;
-	(void)what;
 	if (watch_all(listener) != 0)
 		listener_pause(listener, ENOMEM);
+}
+
+static void listener_on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	listener_watch(arg);
 }
 
 /* Errors of the connection that was to be accepted, not of the accepting: the next one may be fine (accept(2)). */
@@ -155,7 +157,7 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 	struct listener *listener = arg;
 
 	(void)what;
-	for (int i = 0; i < ACCEPTS_A_WAKE_UP && is_started(listener); i++) {
+	for (int i = 0; i < ACCEPTS_A_WAKE_UP && listener->started; i++) {
 		int error = accept_one(listener, fd);
 		if (error == EAGAIN)
 			return;
@@ -166,35 +168,25 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg)
+void listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg)
 {
-	bool ready = true;
-
 	listener->ops = ops;
 	listener->arg = arg;
-	listener->resume = event_new(base, -1, 0, listener_on_resume, listener);
-	for (size_t i = 0; i < listener->bound.count; i++) {
-		listener->event[i] = event_new(base, listener->bound.fd[i], EV_READ | EV_PERSIST,
-		                               listener_on_readable, listener);
-		ready = ready && listener->event[i] != NULL;
-	}
-	if (listener->resume != NULL && ready && watch_all(listener) == 0)
-		return 0;
-	listener_stop(listener);
-	return -1;
-}
-
-static void drop_event(struct event **event)
-{
-	if (*event != NULL)
-		event_free(*event);
-	*event = NULL;
+	listener->started = true;
+	event_assign(&listener->resume, base, -1, 0, listener_on_resume, listener);
+	for (size_t i = 0; i < listener->bound.count; i++)
+		event_assign(&listener->event[i], base, listener->bound.fd[i], EV_READ | EV_PERSIST, listener_on_readable,
+		             listener);
+	listener_watch(listener);
 }
 
 void listener_stop(struct listener *listener)
 {
-	drop_event(&listener->resume);
+	if (!listener->started)
+		return;
+	listener->started = false;
+	event_del(&listener->resume);
 	for (size_t i = 0; i < listener->bound.count; i++)
-		drop_event(&listener->event[i]);
+		event_del(&listener->event[i]);
 	listener->pause_ms = 0;
 }

@@ -37,9 +37,8 @@ struct listener_ops {
 struct listener *listener_new(const struct address *address, const struct listener_options *options,
                               struct err *err) must_check;
 
-/* Starts accepting on base's thread. */
-must_check int listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops,
-                              void *arg);
+/* Starts accepting on base's thread, if need be after a pause: it cannot fail, and may call trouble(). */
+void listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg);
 
 void listener_stop(struct listener *listener); /* stops accepting, on base's thread; what waits in the backlog stays */
 void listener_free(struct listener *listener); /* stops, closes, removes the socket file; NULL is allowed */

@@ -116,7 +116,7 @@ static void start(struct world *world)
 {
 	if (world->listener == NULL)
 		fail_msg("%s", world->err.text);
-	assert_int_equal(listener_start(world->listener, world->base, &ops, world), 0);
+	listener_start(world->listener, world->base, &ops, world);
 }
 
 static void check_refused(struct world *world, struct listener *listener, const char *complaint)
@@ -559,6 +559,32 @@ static void without_memory_for_a_pause_the_listener_goes_on(void **state)
 	assert_int_equal(world->accepted_count, 1);
 }
 
+/* A start that fails is a pause like any other, or a listener that a reload opened would be dead for good. */
+static void a_listener_that_cannot_be_watched_is_tried_again(void **state)
+{
+	struct world *world = *state;
+
+	world->listener = listener_try(world, "127.0.0.1:0");
+	event_adds_to_fail = 1;
+	start(world);
+	assert_int_equal(world->troubles, 1);
+	assert_int_equal(world->trouble_error, ENOMEM);
+	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
+	wait_for_accepted(world, 1);
+}
+
+static void without_memory_for_anything_a_start_is_tried_again(void **state)
+{
+	struct world *world = *state;
+
+	world->listener = listener_try(world, "127.0.0.1:0");
+	event_adds_to_fail = 6; /* its one socket and its timer, three times */
+	start(world);
+	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
+	wait_for_accepted(world, 1);
+	assert_int_equal(event_adds_to_fail, 0);
+}
+
 static void a_paused_listener_can_be_stopped(void **state)
 {
 	struct world *world = *state;
@@ -601,6 +627,8 @@ int main(void)
 		TEST(stopped_from_accepted_the_rest_waits),
 		TEST(without_descriptors_the_listener_pauses_and_goes_on),
 		TEST(without_memory_for_a_pause_the_listener_goes_on),
+		TEST(a_listener_that_cannot_be_watched_is_tried_again),
+		TEST(without_memory_for_anything_a_start_is_tried_again),
 		TEST(a_paused_listener_can_be_stopped),
 	};
 	for (int fd = INHERITED; fd < INHERITED + 2; fd++)
