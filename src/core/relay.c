@@ -200,6 +200,8 @@ static enum reason relay_client_ended(const struct session *s)
 	case 0:
 	case EPIPE:
 		return REASON_CLIENT_GONE;
+	case ENOMEM:
+		return REASON_OUT_OF_MEMORY;
 	case ETIMEDOUT:
 		return REASON_CLIENT_DEAD;
 	default:
@@ -249,6 +251,8 @@ static enum reason relay_text(struct session *s, uint8_t *text, size_t len)
 
 static enum reason relay_backend_ended(const struct session *s)
 {
+	if (s->backend.error == ENOMEM)
+		return REASON_OUT_OF_MEMORY;
 	if (s->backend.error == ETIMEDOUT)
 		return REASON_BACKEND_DEAD;
 	if (s->backend.truncated || (s->backend.error != 0 && s->backend.error != EPIPE))

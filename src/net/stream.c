@@ -31,15 +31,21 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
 
 /* --- holding and reading -------------------------------------------------------------------------------------------- */
 
-/* Without memory for being woken the stream would just be silent for ever: its next read, now, says that it failed. */
-static void stream_watch(struct stream *st, const struct timeval *at_the_latest)
+/* What fails here and not in the connection, as for want of memory, would just be silent for ever, since the peer is well:
+ * the next read, now, says that it failed. */
+static void stream_fail(struct stream *st)
 {
-	if (event_add(&st->rd, at_the_latest) == 0)
-		return;
-	st->ended = STREAM_FAILED;
+	if (st->ended == 0)
+		st->ended = STREAM_FAILED;
 	if (st->error == 0)
 		st->error = ENOMEM;
 	event_active(&st->rd, EV_READ, 1);
+}
+
+static void stream_watch(struct stream *st, const struct timeval *at_the_latest)
+{
+	if (event_add(&st->rd, at_the_latest) != 0)
+		stream_fail(st);
 }
 
 /* Bytes that already are inside the SSL wake nobody, nor does an end that was not told yet, hence the extra look on the
@@ -162,7 +168,9 @@ void stream_break(struct stream *st, int error)
 {
 	st->broken = true;
 	if (st->error == 0)
-		st->error = error;
+		st->error = error == ENOBUFS ? ENOMEM : error;
+	if (st->error == ENOMEM || st->tls_error != 0)
+		stream_fail(st);
 }
 
 static void stream_on_drained(struct bufferevent *bev, void *arg)

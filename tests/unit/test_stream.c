@@ -14,6 +14,23 @@
 
 #include "no_memory.h"
 
+static int sends_to_fail;
+
+/* Stands in front of the C library's. */
+ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+	static ssize_t (*libc)(int, const void *, size_t, int);
+
+	if (sends_to_fail > 0) {
+		sends_to_fail--;
+		errno = ENOBUFS;
+		return -1;
+	}
+	if (libc == NULL)
+		*(void **)&libc = dlsym(RTLD_NEXT, "send");
+	return libc(fd, data, len, flags);
+}
+
 struct world {
 	struct event_base *base;
 	struct stream stream;
@@ -143,6 +160,18 @@ static void a_look_at_it_fails_too(void **state)
 	assert_int_equal(stream_peek(&world->stream, &first, 1), STREAM_FAILED);
 }
 
+/* The peer is well and waits, so nothing else would wake whoever has the stream. */
+static void what_cannot_be_sent_for_want_of_memory_fails_the_stream(void **state)
+{
+	struct world *world = *state;
+
+	stream_release(&world->stream, HOLD_STATE);
+	sends_to_fail = 1;
+	assert_int_equal(stream_write(&world->stream, "abc", 3), STREAM_FAILED);
+	turn(world);
+	check_failed(world);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -154,6 +183,7 @@ int main(void)
 		TEST(a_stream_that_cannot_be_watched_again_fails),
 		TEST(the_failure_is_told_once_the_stream_is_not_held),
 		TEST(a_look_at_it_fails_too),
+		TEST(what_cannot_be_sent_for_want_of_memory_fails_the_stream),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
