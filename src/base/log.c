@@ -27,6 +27,7 @@ struct log {
 	atomic_int level;
 	atomic_int format;
 	_Atomic uint64_t dropped, told;
+	atomic_bool torn; /* the last record stands there without its end */
 };
 
 static const struct {
@@ -276,12 +277,25 @@ static bool has_room(const struct log *log)
 	return log->path != NULL || poll(&out, 1, 0) == 1;
 }
 
-static bool record_out(const struct record *r, const struct log *log)
+static ssize_t record_push(const struct log *log, const char *bytes, size_t n)
 {
-	ssize_t n;
+	ssize_t written;
 	do
-		n = has_room(log) ? write(log->fd, r->text, r->n) : 0;
-	while (n < 0 && errno == EINTR);
+		written = has_room(log) ? write(log->fd, bytes, n) : 0;
+	while (written < 0 && errno == EINTR);
+	return written;
+}
+
+/* A disk that fills up may take the beginning of a record; the next one must not go on in its line. */
+static bool record_out(const struct record *r, struct log *log)
+{
+	if (atomic_exchange_explicit(&log->torn, false, memory_order_relaxed) && record_push(log, "\n", 1) != 1) {
+		atomic_store_explicit(&log->torn, true, memory_order_relaxed);
+		return false;
+	}
+	ssize_t n = record_push(log, r->text, r->n);
+	if (n > 0 && n < (ssize_t)r->n)
+		atomic_store_explicit(&log->torn, true, memory_order_relaxed);
 	return n == (ssize_t)r->n;
 }
 

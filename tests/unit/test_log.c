@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -416,6 +418,37 @@ static void lost_records_are_counted(void **state)
 	log_close(log);
 }
 
+static rlim_t set_largest_file(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	rlim_t before = limit.rlim_cur;
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	return before;
+}
+
+/* As on a disk that fills up in the middle of a record. */
+static void a_record_never_goes_on_in_a_torn_ones_line(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	rlim_t before = set_largest_file(10);
+	log_line(f->log, LEVEL_INFO, "torn");
+	log_line(f->log, LEVEL_INFO, "lost");
+	set_largest_file(before);
+	log_line(f->log, LEVEL_INFO, "whole");
+	const char *text = read_path(f, f->path);
+	assert_int_equal(text[10], '\n'); /* "2026-11-22" */
+	assert_time(text + 11);
+	assert_non_null(strstr(text, " info  whole\n"));
+	assert_non_null(strstr(text, " warn  2 log records could not be written\n"));
+	assert_null(strstr(text, "torn"));
+	assert_null(strstr(text, "lost"));
+}
+
 /* Stderr becomes a datagram socket, which shows the boundaries of writes. */
 static void stderr_gets_one_write_a_record(void **state)
 {
@@ -537,6 +570,7 @@ int main(void)
 		WITH_FILE(failed_reopen_keeps_the_old_file),
 		WITH_FILE(a_record_ends_at_its_limit),
 		cmocka_unit_test(lost_records_are_counted),
+		cmocka_unit_test_setup_teardown(a_record_never_goes_on_in_a_torn_ones_line, setup, teardown),
 		cmocka_unit_test(stderr_gets_one_write_a_record),
 		WITH_FILE(threads_share_a_log_that_rotates),
 	};
