@@ -2,49 +2,79 @@
  * It must never be called for a live session: see the header. */
 #include "base/mem.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void *mem_checked(void *p)
+#define WAIT_MS 50
+
+static atomic_bool patient; /* of the whole process, as memory is */
+
+static void mem_give_up(void)
 {
-	if (p == NULL) {
-		fputs("sallyport: out of memory\n", stderr);
-		abort();
-	}
-	return p;
+	fputs("sallyport: out of memory\n", stderr);
+	abort();
+}
+
+static void mem_wait(void)
+{
+	if (!atomic_load_explicit(&patient, memory_order_relaxed))
+		mem_give_up();
+	(void)poll(NULL, 0, WAIT_MS);
+}
+
+void mem_be_patient(void)
+{
+	atomic_store_explicit(&patient, true, memory_order_relaxed);
 }
 
 void *mem_zalloc(size_t size)
 {
-	return mem_checked(calloc(1, size));
+	void *p;
+	while ((p = calloc(1, size)) == NULL)
+		mem_wait();
+	return p;
 }
 
 void *mem_resize(void *old, size_t count, size_t size)
 {
+	void *p;
 	if (size != 0 && count > SIZE_MAX / size)
-		return mem_checked(NULL);
-	return mem_checked(realloc(old, count * size > 0 ? count * size : 1)); /* of 0 it may return NULL */
+		mem_give_up();
+	while ((p = realloc(old, count * size > 0 ? count * size : 1)) == NULL) /* of 0 it may return NULL */
+		mem_wait();
+	return p;
 }
 
 char *mem_strdup(const char *text)
 {
-	return mem_checked(strdup(text));
+	return mem_strndup(text, strlen(text));
 }
 
 char *mem_strndup(const char *text, size_t len)
 {
-	return mem_checked(strndup(text, len));
+	char *copy;
+	while ((copy = strndup(text, len)) == NULL)
+		mem_wait();
+	return copy;
 }
 
 char *mem_printf(const char *format, ...)
 {
 	char *text = NULL;
-	va_list args;
-	va_start(args, format);
-	int n = vasprintf(&text, format, args);
-	va_end(args);
-	return mem_checked(n < 0 ? NULL : text);
+	int n;
+	do {
+		va_list args;
+		va_start(args, format);
+		n = vasprintf(&text, format, args);
+		va_end(args);
+		if (n < 0)
+			mem_wait();
+	} while (n < 0);
+	return text;
 }

@@ -1,5 +1,6 @@
-/* Allocation for load time: where memory runs out while starting up or building a generation, there is nothing sensible
- * left to do, so these abort with a message and never return NULL. Code on the path of a live session must not use them:
+/* Allocation for load time, which never returns NULL. Where memory runs out while starting up, there is nothing sensible
+ * left to do, so these abort with a message; in a gateway that runs, where a generation is built for a reload, they wait until
+ * there is some, because sessions go on meanwhile, on threads of their own, and an abort would end them all. Code on the path of a live session must not use them:
  * there, failing to allocate ends one session and nothing else. Everything is released with free(). */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -8,6 +9,7 @@
 
 #include <stddef.h>
 
+void mem_be_patient(void);                              /* from now on they wait instead of aborting */
 void *mem_zalloc(size_t size);                          /* zero-filled */
 void *mem_resize(void *old, size_t count, size_t size); /* count * size bytes, checked for overflow */
 char *mem_strdup(const char *text);

@@ -489,6 +489,7 @@ int server_run(struct generation *first, const char *path)
 	err_init(&err);
 	if (server_start(&srv, &err) != 0)
 		return server_fail(&srv, &err);
+	mem_be_patient(); /* there are sessions now */
 	listening_announce(srv.listening, address);
 	server_greet(&srv, address);
 	event_base_dispatch(srv.base);
