@@ -275,8 +275,11 @@ int close(int fd)
 {
 	struct sock *sock = find_open(fd);
 
-	if (sock == NULL)
-		return (int)syscall(SYS_close, fd);
+	if (sock == NULL) {
+		int result = (int)syscall(SYS_close, fd);
+		CHECK(result == 0 || !kernel.running); /* or it was closed before */
+		return result;
+	}
 	sock->was_closed_unread = unread(sock) > 0;
 	if (sock->kind == KERNEL_SOCKET)
 		world_on_close(sock);

@@ -196,7 +196,7 @@ static void client_proxy_header(void)
 		"PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n", "PROXY TCP6 2001:db8::1 ::1 1000 80\r\n", "PROXY UNKNOWN\r\n",
 		"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\3\xe8\0\x50", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
 	};
-	static const size_t lengths[] = { 40, 40, 15, 28, 16 };
+	static const size_t lengths[] = { 40, 36, 15, 28, 16 };
 	size_t which = next() % ARRAY_LEN(headers);
 
 	if (world.client.sent.len == 0)

@@ -1,0 +1,66 @@
+#!/bin/sh
+# Planted bugs: mutants.sh [SECONDS] [MUTANT...] puts each patch of mutants/ into a copy of the tree, builds the target that it names
+# (`Found by:`) with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and says how long it took to be found: by replaying the
+# corpus (that is what `make check` would see), and, so that the corpus' luck does not hide how good the target is, by fuzzing from
+# the corpus without the inputs that find it. SECONDS (600) is how long that may take; what is not found by then fails.
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+seconds=600
+
+"$here/mutants_apply.sh" || exit 1
+case $1 in
+[0-9]*)
+	seconds=$1
+	shift
+	;;
+esac
+[ $# -gt 0 ] || set -- $(cd "$here/mutants" && ls | sed 's/\.patch$//')
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+mkdir "$work/build" "$work/tmp"
+[ -x "$root/configure" ] || (cd "$root" && ./autogen.sh >"$work/log" 2>&1) || exit 1
+(cd "$root" && tar cf - --exclude=.git --exclude=node_modules .) | (mkdir "$work/tree" && cd "$work/tree" && tar xf -)
+cd "$work/build" || exit 1
+../tree/configure -q --enable-sanitizers --disable-hardening CC="${CC:-clang}" CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" || exit 1
+
+# fuzz TARGET CORPUS SECONDS: 0 when it found nothing.
+fuzz() {
+	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+		-artifact_prefix="$work/tmp/" "$work/new" "$2" >"$work/log" 2>&1
+}
+
+# The inputs that do not find it by themselves.
+keep_blind() {
+	mkdir -p "$work/blind"
+	for input in "$root/tests/fuzz/corpus/$1"/*; do
+		TMPDIR=$work/tmp timeout 60 "tests/fuzz/$1" "$input" >"$work/log" 2>&1 && cp "$input" "$work/blind"
+	done
+}
+
+found=0 missed=0
+for mutant; do
+	patch=$here/mutants/$mutant.patch
+	target=$(sed -n 's/^Found by: //p' "$patch")
+	patch -d "$work/tree" -p1 -f -s <"$patch" || exit 1
+	make -s -j2 CPPFLAGS=-DLIBFUZZER LDFLAGS=-fsanitize=fuzzer "tests/fuzz/$target" >"$work/make.log" 2>&1 || { cat "$work/make.log"; exit 1; }
+	rm -rf "$work/new" "$work/blind"
+	mkdir "$work/new"
+	keep_blind "$target"
+	all=$(find "$root/tests/fuzz/corpus/$target" -type f | wc -l)
+	kept=$(find "$work/blind" -type f | wc -l)
+	begun=$(date +%s)
+	if fuzz "$target" "$work/blind" "$seconds"; then
+		result="NOT FOUND in $seconds s"
+		missed=$((missed + 1))
+	else
+		result="found by fuzzing in $(($(date +%s) - begun)) s"
+		found=$((found + 1))
+	fi
+	printf '%-20s %-18s replay: %d of %d inputs; %s\n' "$mutant" "$target" $((all - kept)) "$all" "$result"
+	patch -d "$work/tree" -p1 -f -s -R <"$patch" || exit 1
+done
+echo "$found passed, $missed failed"
+[ "$missed" -eq 0 ]

@@ -1,0 +1,202 @@
+#!/usr/bin/python3
+"""Mutation testing: small changes to the core of the gateway, one at a time, each of which some test should notice.
+
+    tests/mutate.py [-n 160] [-j 2] [-s SEED] [FILE...]
+
+A mutant is killed when a unit test or the replay of a corpus fails. Mutants that do not compile do not count. What survives is
+listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+ROOT = Path(__file__).resolve().parent.parent
+EQUIVALENT = ROOT / "tests/mutate.equivalent"
+LIMIT = 120  # seconds for one test; only a mutant that hangs takes so long
+GOAL = 85
+
+# What looks after a file, the quickest first. A name without a slash is a fuzz target or a unit test.
+GUARDS = {
+    "src/proto/ws.c": "test_ws fuzz_ws fuzz_ws_split fuzz_utf8 fuzz_session",
+    "src/proto/utf8.c": "test_utf8 fuzz_utf8 test_ws fuzz_ws",
+    "src/proto/http.c": "test_http fuzz_http_head fuzz_http_list test_upgrade test_origin fuzz_upgrade fuzz_origin",
+    "src/proto/upgrade.c": "test_upgrade fuzz_upgrade",
+    "src/proto/proxyhdr.c": "test_proxyhdr fuzz_proxyhdr",
+    "src/core/relay.c": "fuzz_session fuzz_session_tls",
+    "src/core/closing.c": "fuzz_session fuzz_session_tls",
+    "src/core/session.c": "fuzz_session fuzz_session_tls",
+}
+
+SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "), (" && ", " || "),
+         (" || ", " && "), (" + ", " - "), (" - ", " + "), (" += ", " -= "), (" -= ", " += "), ("true", "false"), ("false", "true"),
+         ("++", "--"), (" & ", " | "), (" << ", " >> "), (" >> ", " << "), ("(!", "(")]
+STATEMENT = re.compile(r"^\t+(?!return\b|break\b|continue\b|goto\b|case\b|else\b|if\b|for\b|while\b|do\b|struct\b|const\b|static\b)"
+                       r"(\*?[a-z_][\w.>\[\]()*-]* [|&+-]?= .*;|[a-z_][\w.>-]*\(.*\);|[\w.>-]+(\+\+|--);)$")
+CONDITION = re.compile(r"^(\t+(?:} else )?(?:if|while) \()(.*)(\)(?: \{)?)$")
+NUMBER = re.compile(r"(?<![\w.])(0x[0-9a-f]+|\d+)(?![\w.])")
+SKIPPED = ("#", "assert(", "_Static_assert", "(void)")
+
+
+def code_lines(text):
+    """(number, line) of what is code: no comments, no lines that only declare or include."""
+    inside = False
+    for number, line in enumerate(text.split("\n")):
+        starts, ends = "/*" in line, "*/" in line
+        comment = inside or line.lstrip().startswith("/*")
+        inside = (inside or starts) and not ends
+        if not comment and not starts and not line.lstrip().startswith(SKIPPED) and line.startswith("\t"):
+            yield number, line
+
+
+def without_strings(line):
+    return re.sub(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'', lambda found: "\0" * len(found.group()), line)
+
+
+def replaced(line, at, length, new):
+    return line[:at] + new + line[at + length:]
+
+
+def swaps(line):
+    shown = without_strings(line)
+    for old, new in SWAPS:
+        for found in re.finditer(re.escape(old), shown):
+            if not old.isalpha() or re.fullmatch(r"\W?", shown[found.start() - 1:found.start()]):
+                yield replaced(line, found.start(), len(old), new)
+
+
+def numbers(line):
+    for found in NUMBER.finditer(without_strings(line)):
+        yield replaced(line, found.start(), len(found.group()), str(int(found.group(), 0) + 1))
+
+
+def statements(line):
+    if STATEMENT.match(line):
+        yield re.match(r"\t+", line).group() + ";"
+    found = CONDITION.match(line)
+    if found and found.group(2).count("(") == found.group(2).count(")"):
+        yield f"{found.group(1)}!({found.group(2)}){found.group(3)}"
+
+
+def mutants_of(path):
+    for number, line in code_lines((ROOT / path).read_text()):
+        for make in (swaps, numbers, statements):
+            for mutant in make(line):
+                yield path, number, line, mutant
+
+
+def key_of(mutant):
+    path, _, line, new = mutant
+    return f"{path}: {line.strip()} -> {new.strip()}"
+
+
+def equivalents():
+    lines = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def run(command, where, limit=600):
+    try:
+        done = subprocess.run(command, cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, srcdir=str(ROOT), UBSAN_OPTIONS="halt_on_error=1"), timeout=limit, check=False)
+        return done.returncode
+    except subprocess.TimeoutExpired:
+        return -1
+
+
+def program(name):
+    return f"tests/{'fuzz' if name.startswith('fuzz_') else 'unit'}/{name}"
+
+
+class Tree:
+    """A copy of the sources with a build beside it, in which one mutant at a time is tried."""
+
+    def __init__(self, parent, number):
+        self.source = Path(parent) / f"tree{number}"
+        self.build = Path(parent) / f"build{number}"
+        shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns(".git", "node_modules", "artifacts", "build*[0-9]"))
+        self.build.mkdir()
+        self.must([f"../tree{number}/configure", "-q", "--enable-sanitizers", "--disable-hardening", "CFLAGS=-O1"])
+        self.must(["make", "-s", *(program(name) for name in sorted({n for names in GUARDS.values() for n in names.split()}))])
+
+    def must(self, command):
+        if run(command, self.build, 1800) != 0:
+            sys.exit(f"failed: {' '.join(command)}")
+
+    def judge(self, mutant):
+        """'killed', 'survived' or 'invalid'."""
+        path, number, _, new = mutant
+        original = (ROOT / path).read_text()
+        lines = original.split("\n")
+        lines[number] = new
+        (self.source / path).write_text("\n".join(lines))
+        try:
+            return self.verdict(GUARDS[path].split())
+        finally:
+            (self.source / path).write_text(original)
+
+    def verdict(self, names):
+        for name in names:
+            if run(["make", "-s", program(name)], self.build) != 0:
+                return "invalid"
+            if run([f"./{program(name)}"], self.build, LIMIT) != 0:
+                return "killed"
+        return "survived"
+
+
+def choose(files, count, seed):
+    known = equivalents()
+    every = [m for path in files for m in mutants_of(path) if key_of(m) not in known]
+    return sorted(random.Random(seed).sample(every, min(count, len(every)))), len(every)
+
+
+def try_all(mutants, jobs):
+    with tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+        trees = Queue()
+        for number in range(jobs):
+            trees.put(Tree(parent, number))
+
+        def attempt(mutant):
+            tree = trees.get()
+            try:
+                return mutant, tree.judge(mutant)
+            finally:
+                trees.put(tree)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(attempt, mutants)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=160, help="how many mutants, chosen by SEED")
+    parser.add_argument("-j", type=int, default=2, help="how many at a time")
+    parser.add_argument("-s", type=int, default=1, metavar="SEED")
+    parser.add_argument("files", nargs="*", metavar="FILE", default=list(GUARDS))
+    options = parser.parse_args()
+    mutants, possible = choose(options.files, options.n, options.s)
+    score = {path: [0, 0] for path in options.files}
+    for mutant, verdict in try_all(mutants, options.j):
+        if verdict == "invalid":
+            continue
+        score[mutant[0]][0] += verdict == "killed"
+        score[mutant[0]][1] += 1
+        if verdict == "survived":
+            print(f"survived, line {mutant[1] + 1}: {key_of(mutant)}", flush=True)
+    for path, (killed, total) in score.items():
+        print(f"{path:24} {killed:4} of {total:4} killed")
+    killed, total = (sum(column) for column in zip(*score.values()))
+    print(f"{killed} of {total} mutants killed, {100 * killed / max(total, 1):.1f} % (goal {GOAL}); {possible} are possible")
+    print(f"{int(100 * killed >= GOAL * total)} passed, {int(100 * killed < GOAL * total)} failed")
+    return 0 if 100 * killed >= GOAL * total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
