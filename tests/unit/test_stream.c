@@ -1,5 +1,5 @@
-/* test_stream.c has streams on socket pairs that cannot be watched, because libevent has no memory for it.
- * It must never wait for a time: what is wrong leaves the loop without an event, and that ends it. */
+/* test_stream.c has streams on socket pairs that are looked at, or that cannot be watched, because libevent has no memory
+ * for it. It must never wait for a time: what is wrong leaves the loop without an event, and that ends it. */
 #include "net/stream.h"
 
 #include <errno.h>
@@ -104,6 +104,37 @@ static void what_comes_is_read(void **state)
 	assert_memory_equal(world->got, "abc", 3);
 }
 
+static void what_is_looked_at_stays_until_it_is_skipped(void **state)
+{
+	struct world *world = *state;
+	char seen[16];
+
+	assert_int_equal(stream_peek(&world->stream, seen, sizeof(seen)), STREAM_AGAIN);
+	assert_int_equal(write(world->peer, "header", 6), 6);
+	assert_int_equal(write(world->peer, "rest", 4), 4);
+	assert_int_equal(stream_peek(&world->stream, seen, 3), 3);
+	assert_int_equal(stream_peek(&world->stream, seen, sizeof(seen)), 10);
+	assert_memory_equal(seen, "headerrest", 10);
+	assert_int_equal(stream_skip(&world->stream, seen, 6), 0);
+	assert_false(stream_heard(&world->stream));
+	stream_release(&world->stream, HOLD_STATE);
+	turn(world);
+	assert_int_equal(world->read, 4);
+	assert_memory_equal(world->got, "rest", 4);
+	assert_true(stream_heard(&world->stream));
+}
+
+static void skipping_what_is_not_there_fails(void **state)
+{
+	struct world *world = *state;
+	char buf[16];
+
+	assert_int_equal(write(world->peer, "abc", 3), 3);
+	assert_int_equal(stream_skip(&world->stream, buf, 4), -1);
+	assert_int_equal(stream_peek(&world->stream, buf, sizeof(buf)), STREAM_FAILED);
+	assert_int_equal(stream_read(&world->stream, buf, sizeof(buf)), STREAM_FAILED);
+}
+
 static void a_stream_that_cannot_be_watched_fails(void **state)
 {
 	struct world *world = *state;
@@ -178,6 +209,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_comes_is_read),
+		TEST(what_is_looked_at_stays_until_it_is_skipped),
+		TEST(skipping_what_is_not_there_fails),
 		TEST(a_stream_that_cannot_be_watched_fails),
 		TEST(a_stream_that_cannot_be_woken_fails),
 		TEST(a_stream_that_cannot_be_watched_again_fails),
