@@ -29,6 +29,7 @@ const char *http_status_text(int status)
 		{ 408, "Request Timeout" },
 		{ 412, "Precondition Failed" },
 		{ 414, "URI Too Long" },
+		{ 412, "Precondition Failed" },
 		{ 416, "Range Not Satisfiable" },
 		{ 426, "Upgrade Required" },
 		{ 429, "Too Many Requests" },

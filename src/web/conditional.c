@@ -50,12 +50,13 @@ void validators_init(struct validators *validators, const struct stat *st, bool 
 	conditional_date(validators->modified, validators->changed < now ? validators->changed : now);
 }
 
-static bool none_match_has(const struct http_head *request, const struct validators *file)
+/* Is the file's tag, or any, in the list of that field? weakly: a tag that calls itself weak will do. */
+static bool names(const struct http_head *request, const char *field, const struct validators *file, bool weakly)
 {
 	struct http_list cursor = { 0 };
 	struct span tag;
-	while (http_list_next(request, "If-None-Match", &cursor, &tag)) {
-		if (span_starts(tag, SPAN("W/")))
+	while (http_list_next(request, field, &cursor, &tag)) {
+		if (weakly && span_starts(tag, SPAN("W/")))
 			tag = span_skip(tag, 2);
 		if (span_eq(tag, span_of(file->etag)) || span_eq(tag, SPAN("*")))
 			return true;
@@ -63,13 +64,28 @@ static bool none_match_has(const struct http_head *request, const struct validat
 	return false;
 }
 
+/* Does that field have a date, and what date? */
+static bool has_date(const struct http_head *request, const char *name, time_t *when)
+{
+	const struct http_field *field = http_field(request, name);
+	return field != NULL && read_date(field->value, when);
+}
+
+/* The client wants one state of the file, and this is another. */
+static bool other_state(const struct http_head *request, const struct validators *file)
+{
+	time_t when;
+	if (http_field(request, "If-Match") != NULL)
+		return !names(request, "If-Match", file, false);
+	return has_date(request, "If-Unmodified-Since", &when) && file->changed > when;
+}
+
 static bool not_modified(const struct http_head *request, const struct validators *file)
 {
-	if (http_field(request, "If-None-Match") != NULL)
-		return none_match_has(request, file);
-	const struct http_field *since = http_field(request, "If-Modified-Since");
 	time_t when;
-	return since != NULL && read_date(since->value, &when) && file->changed <= when;
+	if (http_field(request, "If-None-Match") != NULL)
+		return names(request, "If-None-Match", file, true);
+	return has_date(request, "If-Modified-Since", &when) && file->changed <= when;
 }
 
 /* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range
@@ -124,6 +140,8 @@ int conditional_status(const struct http_head *request, const struct validators 
 	uint64_t first, last;
 
 	*part = (struct file_part){ 0, file->size };
+	if (other_state(request, file))
+		return 412;
 	if (not_modified(request, file))
 		return 304;
 	if (!range_wanted(request, file) || !read_range(http_field(request, "Range")->value, file->size, &first, &last))

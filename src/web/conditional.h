@@ -26,9 +26,10 @@ struct file_part {
 	uint64_t offset, length;
 };
 
-/* Returns 304: not modified; 416: the file has no such range; 206: one range, in *part; else 200, with all of it in
- * *part. If-None-Match goes before If-Modified-Since. A range counts if it is a single one, of a GET, and If-Range
- * allows it. */
+/* Returns 412: not the state of the file that is wanted; 304: not modified; 416: the file has no such range; 206: one
+ * range, in *part; else 200, with all of it in *part. The order is that of RFC 9110 section 13.2.2: If-Match goes
+ * before If-Unmodified-Since, and If-None-Match before If-Modified-Since. A range counts if it is a single one, of a
+ * GET, and If-Range allows it. */
 int conditional_status(const struct http_head *request, const struct validators *file, struct file_part *part);
 
 /* IMF-fixdate, as in `Date`; "" when the year is beyond that. */

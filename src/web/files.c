@@ -300,6 +300,7 @@ static const char *text_of(int status)
 		{ 400, "The address of this page is malformed.\n" },
 		{ 404, "There is no such page here.\n" },
 		{ 405, "Only GET and HEAD can be used here.\n" },
+		{ 412, "The file is not in the state that was asked for.\n" },
 		{ 416, "The file has no such range.\n" },
 		{ 500, "The file can't be read.\n" },
 		{ 503, "The gateway is too busy to open the file; try again.\n" },

@@ -36,7 +36,7 @@ void files_close(struct files *files); /* NULL is allowed */
 #define FILES_HEAD_MAX 4096 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
 
 struct files_answer {
-	int status;                /* 200, 206, 301, 304, 400, 404, 405, 416, 500, 503 */
+	int status;                /* 200, 206, 301, 304, 400, 404, 405, 412, 416, 500, 503 */
 	char head[FILES_HEAD_MAX]; /* a complete response head, Content-Length and Connection included */
 	size_t head_len;
 	int fd;                  /* the file, now the receiver's; -1: no body from a file (HEAD, 304, errors) */
@@ -57,9 +57,9 @@ struct files_answer {
  * whatever else there is, or may not be read, is 404. If a `name.gz` no older than the file stands beside it, the
  * answer has Vary, and a request that accepts gzip gets that one, with Content-Encoding.
  *
- * What of it: If-None-Match before If-Modified-Since; one byte range, if If-Range allows it (several: the whole
- * file). Sent with Date, ETag (size, mtime with nanoseconds), Last-Modified, the options' texts,
- * X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
+ * What of it: If-Match before If-Unmodified-Since, If-None-Match before If-Modified-Since; one byte range, if If-Range
+ * allows it (several: the whole file). Sent with Date, ETag (size, mtime with nanoseconds), Last-Modified, the options'
+ * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
 void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
                   struct files_answer *answer);
 

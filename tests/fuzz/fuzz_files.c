@@ -107,7 +107,7 @@ static void check_head(const struct files_answer *answer)
 
 static void check_answer(const struct tree *tree, struct span prefix, const struct http_head *request)
 {
-	static const int statuses[] = { 200, 206, 301, 304, 400, 404, 405, 416 };
+	static const int statuses[] = { 200, 206, 301, 304, 400, 404, 405, 412, 416 };
 	struct files_answer answer;
 	bool known = false;
 

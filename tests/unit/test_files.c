@@ -779,6 +779,41 @@ static void test_conditions(void **state)
 	check_status(f, 404);
 }
 
+static void test_preconditions(void **state)
+{
+	static const struct {
+		const char *fields;
+		int status;
+	} rows[] = {
+	        {"If-Match: " TAG "\r\n", 200},
+	        {"If-Match: \"x\", " TAG "\r\n", 200},
+	        {"If-Match: *\r\n", 200},
+	        {"If-Match: \"x\"\r\n", 412},
+	        {"If-Match: W/" TAG "\r\n", 412},
+	        {"If-Match:\r\n", 412},
+	        {"If-Match: \"x\"\r\nIf-None-Match: " TAG "\r\n", 412},
+	        {"If-Match: " TAG "\r\nIf-None-Match: " TAG "\r\n", 304},
+	        {"If-Match: \"x\"\r\nRange: bytes=0-1\r\n", 412},
+	        {"If-Match: " TAG "\r\nRange: bytes=0-1\r\n", 206},
+	        {"If-Unmodified-Since: " DATE "\r\n", 200},
+	        {"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 412},
+	        {"If-Unmodified-Since: yesterday\r\n", 200},
+	        {"If-Match: " TAG "\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200},
+	        {"If-Match: \"x\"\r\nIf-Unmodified-Since: " DATE "\r\n", 412},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		ask(f, "/vnc.html", rows[i].fields);
+		if (f->answer.status != rows[i].status)
+			print_error("%s", rows[i].fields);
+		check_status(f, rows[i].status);
+		if (rows[i].status == 412)
+			assert_int_equal(f->answer.fd, -1);
+	}
+	ask(f, "/nothing", "If-Match: *\r\n");
+	check_status(f, 404);
+}
+
 static void test_etag_tells_versions_apart(void **state)
 {
 	struct fixture *f = *state;
@@ -964,6 +999,7 @@ int main(void)
 	        CASE(test_types),
 	        CASE(test_head),
 	        CASE(test_conditions),
+	        CASE(test_preconditions),
 	        CASE(test_etag_tells_versions_apart),
 	        CASE(test_ranges),
 	        CASE(test_range_of_an_empty_file),
