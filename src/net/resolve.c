@@ -23,6 +23,8 @@ struct resolver {
 	bool closing;
 	struct list names;    /* every name, the least recently used first */
 	struct list queue;    /* names that wait for a thread */
+	unsigned threads;
+	unsigned pending;     /* names in the queue or being looked up */
 
 	uint64_t fresh_ms;
 	resolve_lookup *lookup;
@@ -206,9 +208,15 @@ static bool is_denial(int error)
 	return error == EAI_NONAME || error == EAI_NODATA;
 }
 
+static void name_set_pending(struct resolver *resolver, struct name *name, bool pending)
+{
+	name->pending = pending;
+	resolver->pending += pending ? 1u : -1u;
+}
+
 static void name_answered(struct resolver *resolver, struct name *name, const struct resolved *answer)
 {
-	name->pending = false;
+	name_set_pending(resolver, name, false);
 	if (answer->count > 0) {
 		copy_answer(&name->good, answer, 0);
 		name->good_at = clock_ms();
@@ -259,7 +267,7 @@ static struct name *helper_next(struct resolver *resolver)
 		struct name *name = list_entry(node, struct name, in_queue);
 		if (!list_empty(&name->askers))
 			return name;
-		name->pending = false;
+		name_set_pending(resolver, name, false);
 		if (name->good.count == 0)
 			name_drop(resolver, name);
 	}
@@ -324,6 +332,7 @@ struct resolver *resolver_new(const struct resolver_options *options)
 	if (resolver == NULL)
 		return NULL;
 	resolver->refs = 1;
+	resolver->threads = options->threads;
 	resolver->fresh_ms = options->fresh_ms == 0 ? RESOLVE_FRESH_MS : options->fresh_ms;
 	resolver->lookup = options->lookup == NULL ? lookup_by_getaddrinfo : options->lookup;
 	resolver->lookup_arg = options->lookup_arg;
@@ -384,14 +393,15 @@ static int resolve_ask(struct resolver *resolver, struct resolve *resolve, const
 	if (name == NULL && (name = name_add(resolver, host)) == NULL)
 		return -1;
 	name_used(resolver, name);
-	if (name_has_answer(name, resolver->fresh_ms)) {
+	bool all_busy = resolver->pending >= resolver->threads; /* for how long, nobody knows */
+	if (name_has_answer(name, all_busy ? RESOLVE_KEEP_MS : resolver->fresh_ms)) {
 		resolve_answer(resolve, &name->good);
 		return 0;
 	}
 	resolve->name = name;
 	list_append(&name->askers, &resolve->in_askers);
 	if (!name->pending) {
-		name->pending = true;
+		name_set_pending(resolver, name, true);
 		list_append(&resolver->queue, &name->in_queue);
 		pthread_cond_signal(&resolver->work);
 	}

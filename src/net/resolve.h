@@ -2,8 +2,8 @@
  *
  * An answer is used for RESOLVE_FRESH_MS without asking again, and a look-up of a name that is already being looked up
  * shares that one's answer. The last good answer is kept longer, for at most RESOLVE_KEEP_MS: it is the answer when a
- * later look-up fails for want of a name server (a plain "no such name" is believed), and whoever finds that a look-up
- * hangs can take it by resolve_last_good(). */
+ * later look-up fails for want of a name server (a plain "no such name" is believed), and when all threads are busy, perhaps
+ * with names that hang; and whoever finds that a look-up hangs can take it by resolve_last_good(). */
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
 

@@ -4,6 +4,8 @@ Owns its sessions; it must never reconnect by itself: an end is an end, and is c
 """
 
 import asyncio
+import contextlib
+import socket
 import time
 
 import script  # noqa: F401 - finds wsclient
@@ -21,18 +23,23 @@ def masked(first, payload=b""):
 
 
 class Client:
-    """One session. pong_after: s that it takes to answer a ping."""
+    """One session. pong_after: s that it takes to answer a ping; space: the netns.Namespace that it is in."""
 
-    def __init__(self, address, path="/echo", tls=None, pong_after=0):
-        self.address, self.path, self.tls, self.pong_after = address, path, tls, pong_after
+    def __init__(self, address, path="/echo", tls=None, pong_after=0, space=None):
+        self.address, self.path, self.tls, self.pong_after, self.space = address, path, tls, pong_after, space
         self.pings = 0
         self.ended = None       # why, once it is over
         self.handshake = None   # s from connect to 101
         self.asked = None
 
     async def connect(self):
+        with self.space.entered() if self.space else contextlib.nullcontext():
+            sock = socket.socket()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.asked = time.monotonic()
-        self.reader, self.writer = await asyncio.open_connection(*self.address, ssl=self.tls,
+        await asyncio.get_running_loop().sock_connect(sock, self.address)
+        self.reader, self.writer = await asyncio.open_connection(sock=sock, ssl=self.tls,
                                                                  server_hostname="gateway.test" if self.tls else None)
 
     async def open(self):

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 
+import script
+
 CLIENT, OUTSIDE, INSIDE, BACKEND = "10.99.1.2", "10.99.1.1", "10.99.2.1", "10.99.2.2"
 
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
-PACKAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "packages.sh")
 
 
 def lacking():
@@ -29,18 +30,12 @@ def lacking():
     return None
 
 
-def install(*packages):
-    """Installs what a script needs, on Debian; elsewhere it must be there."""
-    if os.path.exists("/etc/debian_version"):
-        subprocess.run(["bash", "-c", f'. "{PACKAGES}" && install_debian "$@" >&2', "-", *packages], check=False)
-
-
 def require(*packages):
     """For a script's beginning: ends it with words if it cannot work here."""
     reason = lacking()
     if reason:
         sys.exit(reason)
-    install("iproute2", "nftables", *packages)
+    script.install("iproute2", "nftables", *packages)
 
 
 def set_namespace(fd):

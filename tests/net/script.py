@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PACKAGES = os.path.join(HERE, "..", "packages.sh")
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 from gateway import Gateway, listener_names  # noqa: E402
 
@@ -27,6 +28,12 @@ def arguments(words, prepare=None):
     if not os.access(given.gateway, os.X_OK):
         sys.exit(f"{given.gateway} is not a program: build it, or name it with SALLYPORT=")
     return given
+
+
+def install(*packages):
+    """What a script needs, on Debian; elsewhere it must be there."""
+    if os.path.exists("/etc/debian_version"):
+        subprocess.run(["bash", "-c", f'. "{PACKAGES}" && install_debian "$@" >&2', "-", *packages], check=False)
 
 
 class Verdicts:
@@ -85,6 +92,15 @@ def compile_shim(directory_path, name, source):
         out.write(source)
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", library, text, "-ldl"], check=True)
     return library
+
+
+def make_certificate(path):
+    """Files of a certificate for gateway.test and of its key."""
+    cert, key = os.path.join(path, "cert.pem"), os.path.join(path, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                    "-out", cert, "-days", "2", "-subj", "/CN=gateway.test", "-addext", "subjectAltName=DNS:gateway.test"],
+                   check=True, capture_output=True)
+    return cert, key
 
 
 def route(name, target, **options):

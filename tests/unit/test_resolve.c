@@ -397,6 +397,32 @@ static void cancelled_and_its_mailbox_freed_while_the_look_up_hangs(void **state
 	ask_and_wait(world, "a.test");
 }
 
+/* rl_dns_hang */
+static void the_last_good_answer_is_used_at_once_while_all_threads_are_busy(void **state)
+{
+	struct world *world = world_new(2, 1);
+	struct resolve *hanging[2];
+
+	(void)state;
+	ask_and_wait(world, "a.test");
+	let_pass(world, 20);
+	hanging[0] = ask(world, "hang1.test");
+	hanging[1] = ask(world, "hang2.test");
+	wait_for(&world->entered);
+	wait_for(&world->entered);
+	ask_and_wait(world, "a.test");
+	check_answer(&world->last, "127.0.0.9", 5900);
+	assert_int_equal(world->calls, 3);
+	for (int i = 0; i < 2; i++) {
+		resolve_cancel(hanging[i]);
+		sem_post(&world->release);
+		wait_for(&world->left);
+	}
+	let_pass(world, 20);
+	ask_and_wait(world, "a.test");
+	world_free(world);
+}
+
 static void names_nobody_waits_for_are_not_looked_up(void **state)
 {
 	struct world *world = world_new(1, 0);
@@ -470,6 +496,7 @@ int main(void)
 		TEST(cancelled_before_the_answer),
 		TEST(cancelled_when_the_answer_is_already_under_way),
 		TEST(cancelled_and_its_mailbox_freed_while_the_look_up_hangs),
+		cmocka_unit_test(the_last_good_answer_is_used_at_once_while_all_threads_are_busy),
 		cmocka_unit_test(names_nobody_waits_for_are_not_looked_up),
 		cmocka_unit_test(cancel_races_with_the_answer),
 		cmocka_unit_test(free_does_not_wait_for_a_look_up_that_hangs),
