@@ -18,7 +18,6 @@ import random
 import resource
 import socket
 import ssl
-import subprocess
 import sys
 import time
 
@@ -225,14 +224,6 @@ def raise_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384, max(16384, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
 
 
-def make_certificate(path):
-    cert, key = os.path.join(path, "cert.pem"), os.path.join(path, "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
-                    "-out", cert, "-days", "2", "-subj", "/CN=gateway.test", "-addext", "subjectAltName=DNS:gateway.test"],
-                   check=True, capture_output=True)
-    return cert, key
-
-
 def listening():
     sock = socket.create_server(("127.0.0.1", 0), backlog=4096)
     return sock, f"tcp:127.0.0.1:{sock.getsockname()[1]}"
@@ -259,7 +250,7 @@ def start(target, *arguments):
 
 def measure(given, group, verdicts, path):
     hostile, good, size = (300, 30, 1 << 20) if given.quick else (1000, 100, 1 << 20)
-    cert, key = make_certificate(path)
+    cert, key = script.make_certificate(path)
     sockets = {name: listening() for name in ("echo", "source", "sink", "stuck")} # nobody ever accepts at the last
     backends = [start(run_backends, [(protocol, sockets[name][0])]) for protocol, name in
                 ((Echo, "echo"), (Source, "source"), (Sink, "sink"))]
