@@ -41,7 +41,8 @@ def stalled(rig, name, title, load, seconds):
     before = server.process.memory()
     run = rig.load(server.load(*load, "-n", "100", "-t", "600"))
     run.wait_open()
-    cpu, began = server.process.settled_cpu(), time.monotonic() # the kernel's buffers are full now
+    time.sleep(3) # the kernel lets its buffers grow by and by
+    cpu, began = server.process.settled_cpu(), time.monotonic()
     time.sleep(seconds)
     share = (server.process.cpu() - cpu) / (time.monotonic() - began)
     each = (server.process.memory() - before) / 100
