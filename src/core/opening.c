@@ -32,6 +32,12 @@ static void opening_set_deadline(struct session *s)
 	session_arm(s, s->listen->handshake_timeout);
 }
 
+static uint64_t opening_time_left(const struct session *s)
+{
+	uint64_t now = clock_ms();
+	return s->deadline_ms > now ? s->deadline_ms - now : 1;
+}
+
 static enum reason opening_enter_request(struct session *s)
 {
 	session_enter(s, STATE_REQUEST);
@@ -143,8 +149,7 @@ static void opening_on_dialled(void *arg, const struct dial_outcome *outcome)
 
 static enum reason opening_dial(struct session *s)
 {
-	uint64_t now = clock_ms();
-	uint64_t left = s->deadline_ms > now ? s->deadline_ms - now : 1;
+	uint64_t left = opening_time_left(s);
 	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
 	struct dial_env env = s->worker->dial_env;
 
@@ -292,6 +297,8 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	s->head_only = span_eq(head->method, SPAN("HEAD"));
 	if (s->refusal != REASON_NONE)
 		return s->refusal;
+	if (s->worker->draining)
+		return REASON_DRAIN;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
 }
 
@@ -392,10 +399,22 @@ enum reason opening_on_stream(struct session *s, struct stream *stream, enum str
 	}
 }
 
+enum reason opening_drain(struct session *s)
+{
+	bool is_new = s->state != STATE_REQUEST || (!s->asked && s->route == NULL);
+	if (!is_new)
+		return REASON_DRAIN;
+	uint64_t left = opening_time_left(s);
+	session_arm(s, left < s->listen->linger_timeout ? left : s->listen->linger_timeout);
+	return REASON_NONE;
+}
+
 enum reason opening_on_timer(struct session *s)
 {
 	if (s->state == STATE_DIAL)
 		return REASON_BACKEND_TIMEOUT;
+	if (s->worker->draining)
+		return REASON_DRAIN;
 	if (s->state == STATE_REQUEST && !s->asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	if (s->state == STATE_REQUEST)

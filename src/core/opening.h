@@ -25,6 +25,10 @@ must_check int opening_keep(struct session *session, const char *bytes, size_t l
 enum reason opening_answer(struct session *session);
 size_t opening_take_input(struct session *session);
 
+/* What ends a session in one of these states when its worker drains, if anything yet: who has only just connected is about to
+ * ask, and told then that this is no time for it, if that is within linger_timeout. */
+enum reason opening_drain(struct session *session);
+
 enum reason opening_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason opening_on_timer(struct session *session);
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "core/closing.h"
+#include "core/opening.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -87,6 +88,16 @@ static void worker_end_state(struct worker *w, enum session_state state)
 		session_end(list_entry(node, struct session, link), REASON_DRAIN);
 }
 
+static void worker_end_openings(struct worker *w, enum session_state state)
+{
+	list_each(&w->sessions[state], node, after) {
+		struct session *s = list_entry(node, struct session, link);
+		enum reason reason = opening_drain(s);
+		if (reason != REASON_NONE)
+			session_end(s, reason);
+	}
+}
+
 static void worker_end_files(struct worker *w)
 {
 	list_each(&w->sessions[STATE_FILE], node, after)
@@ -115,9 +126,9 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	struct timeval limit = clock_timeval(w->drain_timeout);
 	(void)mail;
 	w->draining = true;
-	worker_end_state(w, STATE_PROXY);
-	worker_end_state(w, STATE_TLS);
-	worker_end_state(w, STATE_REQUEST);
+	worker_end_openings(w, STATE_PROXY);
+	worker_end_openings(w, STATE_TLS);
+	worker_end_openings(w, STATE_REQUEST);
 	worker_end_state(w, STATE_DIAL);
 	worker_end_state(w, STATE_OPEN);
 	worker_end_files(w);
