@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds in every way that counts, and runs all tests; the last line says how many passed and failed.
 #
-#     tests/run.sh          everything: gcc with ASan and UBSan, clang, gcc with TSan, hardening, distcheck, install
-#     tests/run.sh quick    the ASan and UBSan build, make check and tests/integration
+#     tests/run.sh          everything: gcc and clang with ASan and UBSan, gcc with TSan, coverage, memcheck, analysis, fuzzing,
+#                           the quick forms of the long measurements, hardening, distcheck, install
+#     tests/run.sh quick    gcc with ASan and UBSan: make check and tests/integration
+#
+# Most of it is a queue of jobs, of which one more than there are processors run at a time, since many of them mostly wait. Where
+# the time went is in times.txt of the artifacts.
 #
 # It works from any directory, as root or with sudo, and leaves the tree as it was but for artifacts/.
 #
@@ -35,9 +39,10 @@ src=$work/src
 results=$work/results
 : >"$results"
 
-lane=
+declare -A running=() # jobs under way: process group to name
 finish() {
-	[ -z "$lane" ] || kill -- "-$lane" 2>/dev/null
+	local group
+	for group in "${!running[@]}"; do kill -- "-$group" 2>/dev/null; done
 	[ -z "$own_work" ] || { chmod -R u+w "$work"; rm -rf "$work"; } 2>/dev/null
 }
 trap finish EXIT
@@ -71,7 +76,10 @@ install_needs() {
 	if command -v apt-get >/dev/null; then
 		local packages=(autoconf automake binutils ca-certificates clang gcc git libc6-dev libcmocka-dev libevent-dev libinih-dev
 			libssl-dev make openssl pkg-config python3 python3-pytest python3-websockets tar util-linux xz-utils)
-		[ "$mode" = quick ] || mapfile -t -O ${#packages[@]} packages <"$top/tests/browser/packages.txt"
+		if [ "$mode" = all ]; then
+			packages+=(clang-14 clang-tidy-14 clang-tools-14 cppcheck gcovr libc6-dbg valgrind)
+			mapfile -t -O ${#packages[@]} packages <"$top/tests/browser/packages.txt"
+		fi
 		install_debian "${packages[@]}"
 	elif command -v dnf >/dev/null; then
 		local packages=(autoconf automake binutils clang compiler-rt gcc git inih-devel libasan libcmocka-devel libevent-devel libtsan
@@ -173,10 +181,10 @@ run_pytest() { # run_pytest NAME BUILD [pytest's arguments]
 	shift 2
 	rm -f "$report"
 	[ -x "$binary" ] || { not_ok "$name: there is no binary"; return; }
-	cd "$src" || return
+	cd "$src/tests/integration" || return
 	SALLYPORT=$binary timeout --kill-after=10 "${PYTEST_LIMIT:-900}" ${steady[@]+"${steady[@]}"} "$PYTHON" -m pytest \
 		-p no:cacheprovider -q -o faulthandler_timeout=300 --junitxml="$report" -o junit_family=xunit1 \
-		--basetemp="$work/tmp-$name" tests/integration "$@" >"$ARTIFACTS/$name.log" 2>&1
+		--basetemp="$work/tmp-$name" "$@" >"$ARTIFACTS/$name.log" 2>&1
 	local status=$?
 	if [ "$status" = 5 ]; then # no test has this mark
 		echo "no tests"
@@ -190,22 +198,91 @@ run_pytest() { # run_pytest NAME BUILD [pytest's arguments]
 	rm -rf "$work/tmp-$name"
 }
 
-run_browser() {
-	local script=$src/tests/browser/run.sh log=$ARTIFACTS/browser.log status last
-	[ -x "$work/asan/sallyport" ] || { not_ok "browser tests: there is no binary"; return; }
-	(cd "$src" && SALLYPORT=$work/asan/sallyport timeout --kill-after=30 900 bash "$script") >"$log" 2>&1
+# A script that says at its end `N passed, M failed` counts as so many tests, any other as one.
+run_script() { # run_script NAME LIMIT COMMAND...
+	local name=$1 limit=$2 log=$ARTIFACTS/$1.log status last
+	shift 2
+	(cd "$src" && timeout --kill-after=30 "$limit" "$@") >"$log" 2>&1
 	status=$?
 	last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
 	if [ -n "$last" ]; then
-		count "$(echo "$last" | sed 's/ passed, / /; s/ failed//') browser"
+		count "$(echo "$last" | sed 's/ passed, / /; s/ failed//') $name"
 		echo "$last"
 	fi
 	if [ "$status" != 0 ]; then
 		tail -n 40 "$log"
-		case $last in *" 0 failed" | "") not_ok "browser tests (ended with $status)" ;; esac
+		case $last in *" 0 failed" | "") not_ok "$name (ended with $status)" ;; esac
 	elif [ -z "$last" ]; then
-		ok "browser tests"
+		tail -n 8 "$log"
+		ok "$name"
 	fi
+}
+
+# --- the queue: lines `name | command`, in this shell's words; those that take longest come first ---------------------------------
+
+# The tests that take longest, for they are to begin first; then all others.
+integration_files() {
+	cd "$src/tests/integration" || return
+	local first=(test_relay.py test_strict.py test_at_once.py test_profile.py)
+	printf '%s\n' "${first[@]}" test_*.py | awk '!seen[$0]++' | while read -r file; do [ -e "$file" ] && echo "$file"; done
+}
+
+integration_jobs() { # integration_jobs BUILD [pytest's arguments]
+	local build=$1 file
+	shift
+	integration_files | while read -r file; do
+		echo "integration-$build-${file%.py} | run_pytest integration-$build-${file%.py} $build $file $*"
+	done
+}
+
+# What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT.
+quick_checks() {
+	cat <<-'END'
+		coverage    | 900 | tests/coverage.sh
+		fuzz        | 900 | tests/fuzz/run.sh 30
+		valgrind    | 600 | tests/valgrind.sh
+		analyse     | 600 | tests/analyse.sh
+		soak        | 300 | tests/soak/soak.py -n 20000 -s 4
+		reload      | 300 | tests/soak/reload.py -n 5000 -r 20
+		restart     | 300 | tests/soak/restart.py -r 5 -k 2
+		size        | 100 | tests/size.sh
+	END
+}
+
+quick_jobs() {
+	local name limit command
+	quick_checks | while IFS='|' read -r name limit command; do
+		echo "${name// /} | SALLYPORT=$work/plain/sallyport run_script ${name// /} ${limit// /} $command"
+	done
+}
+
+job_start() { # job_start NAME COMMAND
+	set -m
+	(
+		set +m
+		started=$SECONDS
+		eval "$2"
+		printf '%5d s  %s\n' $((SECONDS - started)) "$1" >>"$ARTIFACTS/times.txt"
+	) >"$work/job-$1.out" 2>&1 </dev/null &
+	running[$!]=$1
+	set +m
+}
+
+job_wait() { # for any one of them, and says what it said
+	local group
+	wait -n -p group "${!running[@]}"
+	section "${running[$group]}"
+	cat "$work/job-${running[$group]}.out"
+	unset "running[$group]"
+}
+
+run_queue() { # run_queue AT_ONCE, with the lines on standard input
+	local name command
+	while IFS='|' read -r name command; do
+		while [ ${#running[@]} -ge "$1" ]; do job_wait; done
+		job_start "${name// /}" "$command"
+	done
+	while [ ${#running[@]} -gt 0 ]; do job_wait; done
 }
 
 # --- the binary that people get ---------------------------------------------------------------------------------------------
@@ -243,58 +320,49 @@ distcheck() { cd "$work/plain" && make distcheck DISTCHECK_CONFIGURE_FLAGS=--ena
 
 # --- all of it --------------------------------------------------------------------------------------------------------------
 
-other_builds() {
-	build_counted clang clang --enable-werror
-	build_counted tsan gcc --enable-sanitizers=thread --enable-werror CFLAGS='-O1 -g'
-	build_counted plain gcc --enable-werror
+build_jobs() {
+	cat <<-'END'
+		build-asan  | build_counted asan gcc --enable-sanitizers --enable-werror CFLAGS='-O1 -g'
+	END
+	[ "$mode" = quick ] || cat <<-'END'
+		build-clang | build_counted clang clang --enable-sanitizers --enable-werror CFLAGS='-O1 -g'
+		build-tsan  | build_counted tsan gcc --enable-sanitizers=thread --enable-werror CFLAGS='-O1 -g'
+		build-plain | build_counted plain gcc --enable-werror
+	END
+}
+
+test_jobs() {
+	[ "$mode" = quick ] || quick_jobs
+	integration_jobs asan
+	echo "check-asan | make_check asan"
+	[ "$mode" = all ] || return
+	integration_jobs clang
+	echo "browser | SALLYPORT=$work/asan/sallyport run_script browser 900 bash tests/browser/run.sh"
+	echo "check-clang | make_check clang"
+	integration_jobs tsan -m '"not slow"' | grep -v test_strict | sed 's/| /| SALLYPORT_TEST_TIMEOUT=60 /' # strictness needs no thread
 }
 
 section "what is needed"
 if [ -z "${NO_INSTALL:-}" ]; then
 	logged install-needs install_needs || echo "not everything could be installed: going on with what is there"
 fi
+export NO_INSTALL=1 # for the scripts below
 
 section "sources: a copy of the tree, and ./configure"
 check "autogen.sh" logged autogen copy_tree
 cd "$work" || exit 2
+: >"$ARTIFACTS/times.txt"
 
-section "gcc with address and undefined-behaviour sanitizers"
-build_counted asan gcc --enable-sanitizers --enable-werror CFLAGS='-O1 -g'
-
-if [ "$mode" = all ]; then # one core builds the others while the tests of this one mostly wait
-	set -m
-	(jobs=1 && other_builds) >"$work/lane.log" 2>&1 &
-	lane=$!
-	set +m
-fi
-
-section "make check: gcc with sanitizers"
-make_check asan
-
-section "tests/integration: gcc with sanitizers"
-run_pytest integration-asan asan
+run_queue "$jobs" < <(build_jobs)
+run_queue $((jobs + 1)) < <(test_jobs)
 
 if [ "$mode" = all ]; then
-	section "tests/browser: gcc with sanitizers"
-	run_browser
-
-	section "the other builds"
-	wait "$lane"
-	lane=
-	cat "$work/lane.log"
-
-	section "make check: clang"
-	make_check clang
-
-	section "tests/integration: thread sanitizer"
-	SALLYPORT_TEST_TIMEOUT=60 run_pytest integration-tsan tsan -m "not slow"
-
 	section "tests/integration: as installed, what measures memory and time"
-	run_pytest integration-native plain -m native
+	run_pytest integration-native plain -m native .
 
 	section "quick start"
 	check "packaging/quickstart.sh --check" logged quickstart \
-		env SALLYPORT="$work/plain/sallyport" NO_INSTALL=1 bash "$src/packaging/quickstart.sh" --check
+		env SALLYPORT="$work/plain/sallyport" bash "$src/packaging/quickstart.sh" --check
 
 	section "hardening of a normal build"
 	check_hardening

@@ -128,6 +128,8 @@ static void client_advance(struct client *c)
 {
 	enum look look;
 
+	if (c->heard.pinged && c->out_len == 0 && c->bulk == 0)
+		op_pong(c);
 	while ((look = client_step(c)) == DONE) {
 		c->step++;
 		c->begun = false;

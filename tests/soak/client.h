@@ -37,6 +37,9 @@ struct heard {
 	bool frames;               /* after the 101 */
 	bool closed;               /* a Close came, nothing may follow it */
 	unsigned status, close_code, pongs;
+	bool pinged;               /* and has not got its pong */
+	uint8_t ping[125];
+	size_t ping_len;
 	uint64_t body_left;        /* of an answer */
 	uint64_t payload_left;     /* of a data frame */
 	uint64_t payload;

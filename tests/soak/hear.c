@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define CLOSE 8
+#define PING  9
 #define PONG  10
 
 static void drop(struct heard *heard, size_t n)
@@ -43,6 +44,11 @@ static void hear_control(struct heard *heard, unsigned opcode, const uint8_t *pa
 {
 	if (opcode == PONG)
 		heard->pongs++;
+	if (opcode == PING) {
+		memcpy(heard->ping, payload, n);
+		heard->ping_len = (size_t)n;
+		heard->pinged = true;
+	}
 	if (opcode != CLOSE)
 		return;
 	heard->closed = true;
@@ -61,9 +67,9 @@ static bool hear_frame(struct heard *heard, bool *right)
 		return false;
 	*right = (heard->bytes[0] & 0x70) == 0 && (heard->bytes[1] & 0x80) == 0 && !heard->closed &&
 		 (!control || (payload <= 125 && opcode >= CLOSE && opcode <= PONG));
-	if (control)
+	if (control && *right)
 		hear_control(heard, opcode, heard->bytes + header, payload);
-	else
+	else if (!control)
 		heard->payload_left = payload;
 	drop(heard, header + (control ? (size_t)payload : 0));
 	return *right;

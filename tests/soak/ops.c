@@ -12,7 +12,7 @@
 #define MASKED     0x80u
 #define HEAD_LIMIT 8192 /* the gateway's */
 
-enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9 };
+enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
 /* --- what is sent --------------------------------------------------------------------------------------------------- */
 
@@ -150,6 +150,13 @@ static void ping_begin(struct client *c, unsigned n)
 {
 	put_header(c, PING, MASKED, n);
 	put_bulk(c, n);
+}
+
+void op_pong(struct client *c)
+{
+	put_header(c, PONG, MASKED, c->heard.ping_len);
+	put(c, c->heard.ping, c->heard.ping_len);
+	c->heard.pinged = false;
 }
 
 static void close_begin(struct client *c, unsigned n)

@@ -13,5 +13,6 @@ struct op {
 };
 
 const struct op *op_find(const char *name);
+void op_pong(struct client *client); /* puts the answer to the last ping into client->out */
 
 #endif

@@ -135,10 +135,10 @@ class Gateway:
 class Churn:
     """The churn client: commands down its standard input, answers up its output."""
 
-    def __init__(self, program, clients, directory):
+    def __init__(self, program, clients, directory, complaints):
         backends = [spec.format(dir=directory) for spec in BACKENDS.values()]
         self.child = subprocess.Popen([program, "-n", str(clients), *backends], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      text=True, bufsize=1)
+                                      stderr=None if complaints else subprocess.DEVNULL, text=True, bufsize=1)
         self.lines = {word: queue.SimpleQueue() for word in ("backend", "ran", "held")}
         threading.Thread(target=self._read, daemon=True).start()
         self.backends = {name: self.line("backend").partition("=")[2] for name in BACKENDS}
@@ -185,10 +185,12 @@ class Churn:
 
 
 class Rig:
-    """A directory with all that the configuration names, the churn client, and gateways."""
+    """A directory with all that the configuration names, the churn client, and gateways. complaints: of sessions that did not
+    go as their kind says, the first few on standard error."""
 
-    def __init__(self, clients):
+    def __init__(self, clients, complaints=True):
         raise_descriptor_limit()
+        os.umask(0) # whoever the gateway becomes must reach what is made here
         self.directory = tempfile.mkdtemp(prefix="sallyport-soak-")
         os.chmod(self.directory, 0o755)
         self.gateways, self.churn = [], None
@@ -197,7 +199,7 @@ class Rig:
             self.refusing.bind(("127.0.0.1", 0))
             self._build()
             self._write_files()
-            self.churn = Churn(self.file("churn"), clients, self.directory)
+            self.churn = Churn(self.file("churn"), clients, self.directory, complaints)
         except BaseException:
             self.clear()
             raise
