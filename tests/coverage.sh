@@ -84,11 +84,10 @@ judge() {
 		             for what in ("line", "branch")]
 		    print("  ".join(share), "", row["filename"])
 		missed = 0
-		for what, goal in (("line", float(sys.argv[2])), ("branch", float(sys.argv[3]))):
+		for what, names, goal in (("line", "lines", float(sys.argv[2])), ("branch", "branches", float(sys.argv[3]))):
 		    got = 100 * report[f"{what}_covered"] / report[f"{what}_total"]
 		    missed += got < goal
-		    print("ok     " if got >= goal else "FAILED ", f"{got:.1f} % of the {what}s" if what == "line" else f"{got:.1f} % of the branches",
-		          f"are reached; the goal is {goal:g} %")
+		    print("ok     " if got >= goal else "FAILED ", f"{got:.1f} % of {names} are reached; the goal is {goal:g} %")
 		print(2 - missed, "passed,", missed, "failed")
 		sys.exit(missed > 0)
 	END

@@ -25,7 +25,8 @@ void client_end(struct client *c, enum outcome outcome, const char *what)
 	c->env->on_end(c, outcome, what);
 }
 
-/* --- bytes ---------------------------------------------------------------------------------------------------------- */
+/* --- bytes ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Bytes moved, 0 for the end, AGAIN or BROKEN. */
 static ssize_t client_result(struct client *c, ssize_t n)
@@ -48,8 +49,9 @@ static ssize_t client_result(struct client *c, ssize_t n)
 static ssize_t client_write(struct client *c, const uint8_t *bytes, size_t n)
 {
 	ERR_clear_error();
-	return client_result(c, c->ssl != NULL && SSL_is_init_finished(c->ssl) ? SSL_write(c->ssl, bytes, (int)n)
-	                                                                       : send(c->item.fd, bytes, n, MSG_NOSIGNAL));
+	return client_result(c, c->ssl != NULL && SSL_is_init_finished(c->ssl)
+	                                ? SSL_write(c->ssl, bytes, (int)n)
+	                                : send(c->item.fd, bytes, n, MSG_NOSIGNAL));
 }
 
 /* False: not all of it could be sent yet. What cannot be sent at all is not needed: reading finds out why. */
@@ -96,7 +98,8 @@ static bool client_read(struct client *c)
 	return true;
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------------- */
+/* --- steps ----------------------------------------------------------------------------------------------------------
+ */
 
 /* It waits for something that cannot come any more. */
 static void client_give_up(struct client *c)
@@ -165,7 +168,8 @@ static void client_on_ready(struct item *item, uint32_t events)
 		client_connected(c);
 		return;
 	}
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && (c->ssl == NULL || SSL_is_init_finished(c->ssl)) && !client_read(c)) {
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && (c->ssl == NULL || SSL_is_init_finished(c->ssl)) &&
+	    !client_read(c)) {
 		client_end(c, WRONG, "not an answer, nor a frame");
 		return;
 	}
@@ -189,7 +193,8 @@ void client_begin(struct client *c, const struct kind *kind, const struct endpoi
 	c->env = env;
 	c->kind = kind;
 	c->since_ms = now_ns() / 1000000;
-	c->item = (struct item){ client_on_ready, socket(gateway->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 0 };
+	c->item = (struct item){ client_on_ready,
+		                 socket(gateway->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 0 };
 	if (c->item.fd < 0)
 		die("socket");
 	if (gateway->sa.ss_family == AF_INET) {

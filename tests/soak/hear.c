@@ -66,7 +66,7 @@ static bool hear_frame(struct heard *heard, bool *right)
 	if (header == 0 || (control && heard->len < header + payload))
 		return false;
 	*right = (heard->bytes[0] & 0x70) == 0 && (heard->bytes[1] & 0x80) == 0 && !heard->closed &&
-		 (!control || (payload <= 125 && opcode >= CLOSE && opcode <= PONG));
+	         (!control || (payload <= 125 && opcode >= CLOSE && opcode <= PONG));
 	if (control && *right)
 		hear_control(heard, opcode, heard->bytes + header, payload);
 	else if (!control)

@@ -17,11 +17,11 @@ struct step {
 
 struct kind {
 	const char *name;
-	const char *reason;        /* the log's; with a | where it is a matter of luck */
-	unsigned weight;           /* how often it is drawn; 0: only by name */
-	const char *listener;      /* the gateway's [listen] section */
+	const char *reason;   /* the log's; with a | where it is a matter of luck */
+	unsigned weight;      /* how often it is drawn; 0: only by name */
+	const char *listener; /* the gateway's [listen] section */
 	const char *path;
-	const char *script;        /* words of ops.c, each with a number */
+	const char *script; /* words of ops.c, each with a number */
 	struct step steps[STEPS_MAX];
 	size_t steps_count;
 	uint64_t begun;

@@ -13,7 +13,7 @@
 struct item {
 	void (*on_ready)(struct item *item, uint32_t events);
 	int fd;
-	uint32_t watched;          /* the events; 0: not watched */
+	uint32_t watched; /* the events; 0: not watched */
 };
 
 struct loop {

@@ -1,5 +1,5 @@
-/* main.c owns the clients of a churn and what its master, a script at the other end of its standard input, wants of them.
- * It must never judge the figures: it prints them. */
+/* main.c owns the clients of a churn and what its master, a script at the other end of its standard input, wants of
+ * them. It must never judge the figures: it prints them. */
 #include "backend.h"
 #include "client.h"
 #include "kinds.h"
@@ -18,16 +18,18 @@
 #define COMPLAINTS    30
 
 static const char usage[] =
-    "usage: churn [-n CLIENTS] KIND=ADDRESS...    backends: echo, fin, rst; prints `backend KIND=ADDRESS` for each\n"
-    "Commands, a line each:\n"
-    "  listen NAME HOST:PORT  where the gateway's [listen NAME] is\n"
-    "  only KIND              sessions of this kind alone\n"
-    "  run N                  N sessions, at most CLIENTS at a time; prints `ran {...}` when all have ended\n"
-    "  stop                   begins none of them any more\n"
-    "  hold N                 N sessions that stay; prints `held N told M cut L` when they are open: M and L have ended\n"
-    "  poke                   an echo in each of them; prints the same when all have come back\n"
-    "  count                  prints the same when those that are left have ended\n"
-    "  drop                   ends those that are left and forgets all\n";
+        "usage: churn [-n CLIENTS] KIND=ADDRESS...    backends: echo, fin, rst; prints `backend KIND=ADDRESS` for "
+        "each\n"
+        "Commands, a line each:\n"
+        "  listen NAME HOST:PORT  where the gateway's [listen NAME] is\n"
+        "  only KIND              sessions of this kind alone\n"
+        "  run N                  N sessions, at most CLIENTS at a time; prints `ran {...}` when all have ended\n"
+        "  stop                   begins none of them any more\n"
+        "  hold N                 N sessions that stay; prints `held N told M cut L` when they are open: M and L have "
+        "ended\n"
+        "  poke                   an echo in each of them; prints the same when all have come back\n"
+        "  count                  prints the same when those that are left have ended\n"
+        "  drop                   ends those that are left and forgets all\n";
 
 struct listener {
 	char name[64];
@@ -35,12 +37,12 @@ struct listener {
 };
 
 struct churn {
-	struct item master;        /* standard input */
+	struct item master; /* standard input */
 	struct loop *loop;
 	struct client_env env, held_env;
 	struct kind *kinds;
 	size_t kinds_count;
-	uint32_t *wheel;           /* the kinds, each as often as it weighs */
+	uint32_t *wheel; /* the kinds, each as often as it weighs */
 	size_t wheel_size;
 	struct listener listeners[LISTENERS_MAX];
 	size_t listeners_count;
@@ -58,7 +60,8 @@ struct churn {
 
 static const char *const outcome_names[OUTCOMES] = { "fine", "told", "refused", "cut", "wrong", "late" };
 
-/* --- the draw ------------------------------------------------------------------------------------------------------- */
+/* --- the draw -------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t random_next(struct churn *churn)
 {
@@ -100,7 +103,8 @@ static const struct endpoint *endpoint_of(const struct churn *churn, const char 
 	usage_error("%s: the gateway has no such listener", listener);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------------------- */
+/* --- sessions -------------------------------------------------------------------------------------------------------
+ */
 
 static void begin(struct churn *churn, struct client *client, struct kind *kind)
 {
@@ -129,8 +133,8 @@ static void complain(struct churn *churn, const struct client *client, enum outc
 
 	if (outcome == FINE || outcome == TOLD || churn->complaints++ >= COMPLAINTS)
 		return;
-	fprintf(stderr, "churn: %s: \"%s\" at step %zu: %s (status %u, Close %u)\n", outcome_names[outcome], client->kind->name,
-		client->step + 1, what, heard->status, heard->close_code);
+	fprintf(stderr, "churn: %s: \"%s\" at step %zu: %s (status %u, Close %u)\n", outcome_names[outcome],
+	        client->kind->name, client->step + 1, what, heard->status, heard->close_code);
 }
 
 static void on_end(struct client *client, enum outcome outcome, const char *what)
@@ -159,7 +163,8 @@ static void fill(struct churn *churn)
 	}
 }
 
-/* --- held sessions -------------------------------------------------------------------------------------------------- */
+/* --- held sessions --------------------------------------------------------------------------------------------------
+ */
 
 static void held_progress(struct churn *churn)
 {
@@ -253,7 +258,8 @@ static void drop(struct churn *churn)
 	churn->held_count = churn->held_told = churn->held_cut = 0;
 }
 
-/* --- the master ----------------------------------------------------------------------------------------------------- */
+/* --- the master -----------------------------------------------------------------------------------------------------
+ */
 
 static void listen_at(struct churn *churn, const char *name, const char *address)
 {

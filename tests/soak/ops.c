@@ -14,7 +14,8 @@
 
 enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
-/* --- what is sent --------------------------------------------------------------------------------------------------- */
+/* --- what is sent ---------------------------------------------------------------------------------------------------
+ */
 
 static void put(struct client *c, const void *bytes, size_t n)
 {
@@ -39,7 +40,7 @@ static void put_header(struct client *c, unsigned opcode, unsigned mask, uint64_
 	static const uint8_t key[4];
 	unsigned bytes = n < 126 ? 0 : 2;
 	uint8_t header[4] = { (uint8_t)(FIN_BIT | opcode), (uint8_t)(mask | (bytes == 0 ? n : 126)), (uint8_t)(n >> 8),
-			      (uint8_t)n };
+		              (uint8_t)n };
 
 	put(c, header, 2 + bytes);
 	if (mask)
@@ -54,8 +55,8 @@ static void put_bulk(struct client *c, size_t n)
 
 static void put_request(struct client *c, const char *origin)
 {
-	put_text(c, "GET %s HTTP/1.1\r\nHost: gateway.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s", c->kind->path,
-		 origin);
+	put_text(c, "GET %s HTTP/1.1\r\nHost: gateway.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s",
+	         c->kind->path, origin);
 	put_text(c, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 }
 
@@ -68,7 +69,8 @@ static void upgrade_begin(struct client *c, unsigned n)
 static void page_begin(struct client *c, unsigned n)
 {
 	(void)n;
-	put_request(c, c->kind->listener[0] == 't' ? "Origin: https://gateway.test\r\n" : "Origin: http://gateway.test\r\n");
+	put_request(c, c->kind->listener[0] == 't' ? "Origin: https://gateway.test\r\n"
+	                                           : "Origin: http://gateway.test\r\n");
 }
 
 static void foreign_begin(struct client *c, unsigned n)
@@ -167,7 +169,8 @@ static void close_begin(struct client *c, unsigned n)
 	put(c, code, sizeof(code));
 }
 
-/* --- what ends a direction or all ----------------------------------------------------------------------------------- */
+/* --- what ends a direction or all -----------------------------------------------------------------------------------
+ */
 
 static void tls_begin(struct client *c, unsigned n)
 {
@@ -203,7 +206,8 @@ static enum look reset_look(struct client *c, unsigned n)
 	return drop_look(c, n);
 }
 
-/* --- what is awaited ------------------------------------------------------------------------------------------------ */
+/* --- what is awaited ------------------------------------------------------------------------------------------------
+ */
 
 static enum look fail(struct client *c, enum outcome outcome, const char *what)
 {
@@ -292,19 +296,19 @@ static const struct op ops[] = {
 	{ "foreign", foreign_begin, answer_look }, /* ... a page of another origin */
 	{ "get", get_begin, answer_look },
 	{ "post", post_begin, answer_look },
-	{ "spaced", spaced_begin, answer_look },   /* a space before a colon */
+	{ "spaced", spaced_begin, answer_look }, /* a space before a colon */
 	{ "long", long_begin, answer_look },
 	{ "echo", send_begin, echo_look },
 	{ "ping", ping_begin, ping_look },
 	{ "close", close_begin, closed_look },
 	/* only sent */
-	{ "part", part_begin, NULL },              /* so many bytes of a request */
+	{ "part", part_begin, NULL }, /* so many bytes of a request */
 	{ "noise", noise_begin, NULL },
-	{ "hello", hello_begin, NULL },            /* so many bytes of a ClientHello */
+	{ "hello", hello_begin, NULL }, /* so many bytes of a ClientHello */
 	{ "send", send_begin, NULL },
-	{ "text", text_begin, NULL },              /* this one byte */
+	{ "text", text_begin, NULL }, /* this one byte */
 	{ "unmasked", unmasked_begin, NULL },
-	{ "declare", declare_begin, NULL },        /* the header of a frame of this length */
+	{ "declare", declare_begin, NULL }, /* the header of a frame of this length */
 	{ "bye", close_begin, NULL },
 	{ "notify", notify_begin, NULL },
 	{ "fin", fin_begin, NULL },

@@ -8,8 +8,9 @@ enum look { WAIT, DONE, GONE }; /* GONE: the session is over, and maybe another'
 
 struct op {
 	const char *name;
-	void (*begin)(struct client *client, unsigned n);      /* puts what it sends into client->out; NULL: nothing */
-	enum look (*look)(struct client *client, unsigned n);  /* called when all is sent, and at each news; NULL: done */
+	void (*begin)(struct client *client, unsigned n); /* puts what it sends into client->out; NULL: nothing */
+	enum look (*look)(struct client *client,
+	                  unsigned n); /* called when all is sent, and at each news; NULL: done */
 };
 
 const struct op *op_find(const char *name);

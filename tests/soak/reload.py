@@ -93,7 +93,8 @@ class Reloads:
         self.probes += 1
         host, _, port = self.addresses["tls"].rpartition(":")
         with open(self.rig.file("own.pem"), encoding="ascii") as file:
-            self.expect(file.read().startswith(ssl.get_server_certificate((host, int(port))).strip()), "the certificate")
+            served = ssl.get_server_certificate((host, int(port))).strip()
+            self.expect(file.read().startswith(served), "the certificate")
 
     def change_listener(self):
         self.has_spare = not self.has_spare
@@ -110,7 +111,8 @@ class Reloads:
 
 
 # After a whole round all but the certificate is as before.
-ROUND = (Reloads.change_route, Reloads.change_certificate, Reloads.change_listener, Reloads.change_route, Reloads.change_listener)
+ROUND = (Reloads.change_route, Reloads.change_certificate, Reloads.change_listener, Reloads.change_route,
+         Reloads.change_listener)
 
 
 class State:
@@ -141,7 +143,8 @@ def judge_state(gateway, before):
     with open(f"/proc/{gateway.pid}/task/{gateway.pid}/children", encoding="ascii") as file:
         children = file.read().split()
     growth = after.memory - before.memory
-    print(f"one process: {not children}; {after.threads} threads, before {before.threads}; memory {growth / 1024:+.0f} KiB")
+    print(f"one process: {not children}; {after.threads} threads, before {before.threads}; "
+          f"memory {growth / 1024:+.0f} KiB")
     if children or after.threads != before.threads or growth > GROWTH:
         raise Failure("the gateway is not what it was")
 
@@ -166,7 +169,7 @@ def main():
     arguments = parser.parse_args()
     with judged("reload"), Rig(arguments.c) as rig:
         reloads = Reloads(rig)
-        descriptors = reloads.gateway.descriptors() + 2 * HELD + 1 # they keep their generation, which has its directory open
+        descriptors = reloads.gateway.descriptors() + 2 * HELD + 1 # they keep their generation, which has a directory
         rig.churn.held(f"hold {HELD}")
         reload_under_load(rig, reloads, max(arguments.n // 10, 1000), 2 * len(ROUND)) # what is grown to once, and kept
         before = State(reloads.gateway, descriptors)

@@ -102,8 +102,8 @@ def difference(later, earlier):
 
 
 def report(what, figures):
-    print(f"{what}: {figures['begun']} connections, {figures['refused']} refused; {figures['fine']} served, {figures['told']} told "
-          f"(503, Close 1012), {figures['cut']} cut, {figures['wrong'] + figures['late']} otherwise", flush=True)
+    print(f"{what}: {figures['begun']} connections, {figures['refused']} refused; {figures['fine']} served, "
+          f"{figures['told']} told (503, Close 1012), {figures['cut']} cut, {figures['wrong'] + figures['late']} otherwise", flush=True)
     if figures["refused"] or figures["wrong"] or figures["late"]:
         raise Failure("a connection was refused, or got a wrong answer")
 

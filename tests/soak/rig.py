@@ -27,7 +27,8 @@ from process import memory_bytes, raise_descriptor_limit  # noqa: E402
 PATIENCE = 120      # seconds for what must come
 FIRST_INHERITED = 3 # of the descriptors that LISTEN_FDS counts
 SESSION_END = re.compile(rb"session end.* reason=([a-z_0-9]+)")
-BACKENDS = {"tcp": "echo=127.0.0.1:0", "unix": "echo=unix:{dir}/echo.sock", "fin": "fin=127.0.0.1:0", "rst": "rst=127.0.0.1:0"}
+BACKENDS = {"tcp": "echo=127.0.0.1:0", "unix": "echo=unix:{dir}/echo.sock", "fin": "fin=127.0.0.1:0",
+            "rst": "rst=127.0.0.1:0"}
 
 
 class Failure(Exception):
@@ -229,8 +230,8 @@ class Rig:
 
     def _build(self):
         sources = sorted(glob.glob(os.path.join(HERE, "*.c"))) + [os.path.join(BENCH, "benchnet.c")]
-        subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-D_GNU_SOURCE", "-O2", "-o", self.file("churn"),
-                        *sources, "-lssl", "-lcrypto"], check=True)
+        subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-D_GNU_SOURCE", "-O2", "-o",
+                        self.file("churn"), *sources, "-lssl", "-lcrypto"], check=True)
 
     def _write_files(self):
         os.mkdir(self.file("web"))
@@ -239,9 +240,9 @@ class Rig:
         self.renew_certificate()
 
     def renew_certificate(self):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                        "/CN=gateway.test", "-days", "2", "-keyout", self.file("new.key"), "-out", self.file("new.pem")],
-                       check=True, capture_output=True)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=gateway.test", "-days", "2", "-keyout", self.file("new.key"),
+                        "-out", self.file("new.pem")], check=True, capture_output=True)
         parts = []
         for name in ("new.pem", "new.key"):
             with open(self.file(name), encoding="ascii") as part:

@@ -74,8 +74,8 @@ class Soak:
             faults.append(f"{self.gateway.threads()} threads, there were {self.threads}")
         growth = slope(self.points)
         first, last = self.points[0], self.points[-1]
-        print(f"growth: {growth * 10000 / KIB:.2f} KiB for 10,000 sessions; {(last[1] - first[1]) / KIB:.0f} KiB since the first"
-              " step")
+        print(f"growth: {growth * 10000 / KIB:.2f} KiB for 10,000 sessions; {(last[1] - first[1]) / KIB:.0f} KiB since the"
+              " first step")
         if growth > GROWTH and last[1] - first[1] > SLACK:
             faults.append("memory grows")
         if faults:
