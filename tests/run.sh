@@ -34,6 +34,7 @@ fi
 ARTIFACTS=${ARTIFACTS:-$top/artifacts}
 mkdir -p "$ARTIFACTS" && ARTIFACTS=$(cd "$ARTIFACTS" && pwd -P) || exit 2
 export ARTIFACTS PYTHONDONTWRITEBYTECODE=1
+export SALLYPORT_TEST_TIMEOUT=${SALLYPORT_TEST_TIMEOUT:-60} # several things run at a time; only a failure takes so long
 unset SALLYPORT MAKEFLAGS MAKELEVEL
 src=$work/src
 results=$work/results
@@ -235,17 +236,18 @@ integration_jobs() { # integration_jobs BUILD [pytest's arguments]
 	done
 }
 
-# What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT.
+# What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT. The last
+# one keeps all processors busy to the end.
 quick_checks() {
 	cat <<-'END'
-		coverage    | 900 | tests/coverage.sh
-		fuzz        | 900 | tests/fuzz/run.sh 30
-		valgrind    | 600 | tests/valgrind.sh
-		analyse     | 600 | tests/analyse.sh
-		soak        | 300 | tests/soak/soak.py -n 20000 -s 4
-		reload      | 300 | tests/soak/reload.py -n 5000 -r 20
-		restart     | 300 | tests/soak/restart.py -r 5 -k 2
-		size        | 100 | tests/size.sh
+		coverage | 900 | tests/coverage.sh
+		valgrind | 600 | tests/valgrind.sh
+		analyse  | 600 | tests/analyse.sh
+		soak     | 300 | tests/soak/soak.py -n 20000 -s 4
+		reload   | 300 | tests/soak/reload.py -n 5000 -r 20
+		restart  | 300 | tests/soak/restart.py -r 5 -k 2
+		size     | 100 | tests/size.sh
+		fuzz     | 900 | tests/fuzz/run.sh 30
 	END
 }
 
@@ -332,14 +334,15 @@ build_jobs() {
 }
 
 test_jobs() {
-	[ "$mode" = quick ] || quick_jobs
 	integration_jobs asan
 	echo "check-asan | make_check asan"
 	[ "$mode" = all ] || return
 	integration_jobs clang
-	echo "browser | SALLYPORT=$work/asan/sallyport run_script browser 900 bash tests/browser/run.sh"
 	echo "check-clang | make_check clang"
-	integration_jobs tsan -m '"not slow"' | grep -v test_strict | sed 's/| /| SALLYPORT_TEST_TIMEOUT=60 /' # strictness needs no thread
+	integration_jobs tsan -m '"not slow"' | grep -v test_strict # strictness needs no second thread
+	echo "browser | SALLYPORT=$work/asan/sallyport run_script browser 900 bash tests/browser/run.sh"
+	echo "distcheck | check 'make distcheck' logged distcheck distcheck"
+	quick_jobs
 }
 
 section "what is needed"
@@ -369,9 +372,6 @@ if [ "$mode" = all ]; then
 
 	section "make install"
 	check_install
-
-	section "make distcheck"
-	check "make distcheck" logged distcheck distcheck
 fi
 
 section "result"
