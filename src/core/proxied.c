@@ -91,5 +91,7 @@ enum reason proxied_on_stream(struct session *s, struct stream *stream, enum str
 
 enum reason proxied_on_timer(struct session *s)
 {
+	if (s->worker->draining)
+		return REASON_DRAIN;
 	return s->input.len == 0 ? REASON_HTTP_DONE : proxied_refuse(s, "took too long");
 }
