@@ -72,7 +72,7 @@ def test_check_binds_nothing(tmp_path):
         assert run("-t", f"127.0.0.1:{busy.getsockname()[1]}", "echo:").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["vnc", "ssh", "tls", "tokens", "unix", "proxy"])
+@pytest.mark.parametrize("name", ["vnc", "ssh", "tls", "tokens", "unix", "proxy", "internet"])
 def test_example_passes(name, tmp_path):
     """Each example is fine once the files that it names are there."""
     text = (SOURCE / "conf" / "examples" / f"{name}.conf").read_text()
@@ -90,7 +90,7 @@ def test_example_passes(name, tmp_path):
 
 def test_every_example_is_tested():
     assert {path.name for path in (SOURCE / "conf" / "examples").iterdir()} == {
-        "vnc.conf", "ssh.conf", "tls.conf", "tokens.conf", "unix.conf", "proxy.conf"}
+        "vnc.conf", "ssh.conf", "tls.conf", "tokens.conf", "unix.conf", "proxy.conf", "internet.conf"}
 
 
 def test_shipped_configuration_says_what_it_lacks(tmp_path):
