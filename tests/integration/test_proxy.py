@@ -37,6 +37,7 @@ def shared(share_gateway, certificate, tmp_path_factory):
 workers = 2
 log_level = debug
 access_log = on
+source_penalty_max = 0
 """ + listen("plain") + listen("tls", tls="on") + listen("auto", tls="auto")
         + listen("hurry", handshake_timeout="500ms") + listen("hurrytls", tls="on", handshake_timeout="500ms")
         + listen("distrust", trusted="192.0.2.0/24, 2001:db8::/32, 127.0.0.2")
