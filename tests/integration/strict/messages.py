@@ -1,14 +1,12 @@
-"""What happens after the upgrade, RFC 6455 sections 5 to 8: one rule after the other; `rows.py` says what the words
-mean.
+"""What happens after the upgrade, RFC 6455 sections 5 to 8, one rule after the other in the words of `rows.py`.
 
 On `/raw` and its like the backend sees what was delivered, on `/echo` the client sees types and borders. Whoever is not
 said to end anything stays silent, and the gateway's timers are far away: each end is the gateway's own.
 """
 
 from strict.rows import (BACKEND_ENDS, BACKEND_RESETS, CLIENT_CUTS, CLIENT_ENDS, CLIENT_RESETS, TOLD, answers, bad,
-                         bad_echo,
-                         binary, closed, closed_as, echoed, good, heard, messages, played, pong, reached, rest, says,
-                         text)
+                         bad_echo, binary, closed, closed_as, echoed, good, heard, messages, played, pong, reached, rest,
+                         says, text)
 from wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, close_payload, frame
 
 SEVEN = bytes(range(7))
@@ -102,11 +100,9 @@ LENGTHS = messages("fr_len_bounds", "RFC 6455 5.2",
       for name, n in (("2^31-1", (1 << 31) - 1), ("2^31", 1 << 31), ("2^32-1", (1 << 32) - 1), ("2^32", 1 << 32),
                       ("2^32+20", (1 << 32) + 20), ("2^40", 1 << 40), ("2^62", 1 << 62), ("2^63-1", (1 << 63) - 1))),
     played("2^32-announced-twice", says(more(BINARY, b"a") + frame(CONTINUATION, some(20), length=1 << 32)),
-           reached(21), CLIENT_ENDS,
-           up=b"a" + some(20), code=1006),
+           reached(21), CLIENT_ENDS, up=b"a" + some(20), code=1006),
     played("2^63-1-announced-in-text", says(frame(TEXT, b"fine", length=(1 << 63) - 1)), reached(4), CLIENT_ENDS,
-           up=b"fine",
-           code=1006),
+           up=b"fine", code=1006),
 )
 
 MINIMAL = messages("fr_len_minimal", "RFC 6455 5.2",
@@ -165,8 +161,7 @@ FRAGMENTS = messages("fr_fragments", "RFC 6455 5.4",
                              ("empty-ones-between", (b"", b"one", b"", b"", b"two", b"")),
                              ("of-all-forms", (b"a" * 5, b"b" * 200, b"c" * 66000, b"d")))),
     echoed("three-messages", pieces(TEXT, b"a", b"b") + pieces(BINARY, b"c", b"d") + frame(TEXT, b"e"), text(b"ab"),
-           binary(b"cd"),
-           text(b"e")),
+           binary(b"cd"), text(b"e")),
     echoed("a-fragment-for-each-byte", singly(BINARY, some(300)), binary(some(300))),
     good("a-fragment-for-each-byte-to-a-backend", singly(BINARY, some(300)), some(300)),
     played("never-ended", says(more(BINARY, b"half")), reached(4), CLIENT_ENDS, up=b"half", code=1006),
@@ -181,16 +176,15 @@ INTERLEAVED = messages("fr_ctl_interleaved", "RFC 6455 5.4, 5.5",
     echoed("ping-in-binary", more(BINARY, b"a") + frame(PING) + frame(CONTINUATION, b"b"), binary(b"a", fin=False),
            pong(b""), rest(b"b")),
     echoed("two-pings",
-           more(TEXT, b"a") + frame(PING, b"1") + more(CONTINUATION, b"b") + frame(PING, b"2") + frame(CONTINUATION,
-                                                                                                       b"c"),
+           more(TEXT, b"a") + frame(PING, b"1") + more(CONTINUATION, b"b") + frame(PING, b"2")
+           + frame(CONTINUATION, b"c"),
            text(b"a", fin=False), pong(b"1"), rest(b"b", fin=False), pong(b"2"), rest(b"c")),
     echoed("pong", more(TEXT, b"a") + frame(PONG, b"unasked") + frame(CONTINUATION, b"b"), text(b"ab")),
     echoed("inside-a-character",
            more(TEXT, "€".encode()[:1]) + frame(PING, b"\xff") + frame(CONTINUATION, "€".encode()[1:]),
            text("€".encode()[:1], fin=False), pong(b"\xff"), rest("€".encode()[1:])),
     echoed("behind-the-last-fragment", pieces(TEXT, b"a", b"b") + frame(PING, b"1") + frame(TEXT, b"c"), text(b"ab"),
-           pong(b"1"),
-           text(b"c")),
+           pong(b"1"), text(b"c")),
     good("to-a-backend",
          more(BINARY, b"a") + frame(PING, b"1") + more(CONTINUATION, b"b") + frame(PONG) + frame(CONTINUATION, b"c"),
          b"abc", pong(b"1")),
@@ -275,8 +269,7 @@ CLOSES = [
         closes("empty-twice", b"", 1005, close_frame()),
         played("without-anything-before", says(close_frame(1000)), down=[closed_as(close_payload(1000))]),
         played("on-echo", says(frame(TEXT, b"bye") + close_frame()), up=None, target="/echo",
-               down=[text(b"bye"), closed_as(b"")],
-               code=1005)),
+               down=[text(b"bye"), closed_as(b"")], code=1005)),
     *messages("fr_after_close", "RFC 6455 5.5.1, 7.1.6",
         *(closes(name, close_payload(1000), 1000, behind) for name, behind in (
             ("data", frame(BINARY, b"does not count")), ("text", frame(TEXT, b"\xff")), ("ping", frame(PING, b"x")),
@@ -336,8 +329,7 @@ TEXTS = [
         *(echoed(f"{name}-byte-by-byte", singly(TEXT, t.encode()), text(t.encode())) for name, t in VALID.items() if t),
         *(good(f"{name}-to-a-backend", frame(TEXT, t.encode()), t.encode()) for name, t in VALID.items()),
         echoed("state-ends-with-the-message", frame(TEXT, EURO) + frame(BINARY, b"\x82\xac") + frame(TEXT, EURO),
-               text(EURO),
-               binary(b"\x82\xac"), text(EURO)),
+               text(EURO), binary(b"\x82\xac"), text(EURO)),
         good("binary-is-not-looked-at", frame(BINARY, b"\xff\xc0\x80" * 10), b"\xff\xc0\x80" * 10),
         good("binary-continuations-neither", pieces(BINARY, b"\xe2", b"\xff", b"\x80"), b"\xe2\xff\x80")),
     *messages("fr_text_utf8", "RFC 6455 8.1, RFC 3629 3",
@@ -361,8 +353,7 @@ TEXTS = [
         *(bad(f"{name}-on-{target}", frames, 1003, target=f"/{target}")
           for target, opcode in (("binary", TEXT), ("text", BINARY))
           for name, frames in (("whole", frame(opcode, b"x")), ("empty", frame(opcode)),
-                               ("fragment", more(opcode, b"x")),
-                               ("long", frame(opcode, b"x" * 70000)),
+                               ("fragment", more(opcode, b"x")), ("long", frame(opcode, b"x" * 70000)),
                                ("only-the-header", frame(opcode, b"x" * 200)[:2]))),
         bad("protocol-error-comes-first", frame(TEXT, b"x", rsv=1), 1002, target="/binary"),
         bad("no-type-to-refuse", frame(CONTINUATION, b"x"), 1002, target="/binary"),
@@ -410,8 +401,7 @@ EMPTY = messages("fr_empty", "RFC 6455 5.2, 5.6",
     good("nothing-else", frame(BINARY) * 10, b""),
     good("fragments", pieces(BINARY, b"", b"", b"") + pieces(TEXT, b"", b""), b""),
     echoed("is-a-message", frame(BINARY) + frame(TEXT) + pieces(BINARY, b"", b"") + frame(TEXT, b"t"), binary(b""),
-           text(b""), binary(b""),
-           text(b"t")),
+           text(b""), binary(b""), text(b"t")),
 )
 
 # --- with the request -------------------------------------------------------------------------------------------------
@@ -430,8 +420,7 @@ EARLY = messages("hs_pipelined_frame", "RFC 6455 4.1: what is behind the blank l
                                      ("unmasked", frame(BINARY, b"x", mask=None), b"", 1002),
                                      ("bad-close", close_frame(1005), b"", 1002))),
     played("half-a-frame", says(frame(BINARY, b"hello")[:8]), says(frame(BINARY, b"hello")[8:] + close_frame(1000)),
-           up=b"hello",
-           down=[closed_as(close_payload(1000))], early=True),
+           up=b"hello", down=[closed_as(close_payload(1000))], early=True),
     played("then-the-end", says(frame(BINARY, b"early")), CLIENT_ENDS, up=b"early", code=1006, early=True),
     played("a-second-request", says(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), down=[closed(1002)], code=1002, early=True),
 )
@@ -473,26 +462,22 @@ ENDS = [
         played("backend-ends-and-we-close-otherwise", BACKEND_ENDS, TOLD, says(close_frame(4000, "mine")),
                down=[closed(1000)]),
         played("backend-ends-and-we-fail", BACKEND_ENDS, TOLD,
-               says(frame(BINARY, b"good") + frame(3, b"bad") + frame(BINARY, b"x")),
-               up=b"good", down=[closed(1000)]),
+               says(frame(BINARY, b"good") + frame(3, b"bad") + frame(BINARY, b"x")), up=b"good", down=[closed(1000)]),
         played("backend-ends-and-we-end", BACKEND_ENDS, TOLD, CLIENT_ENDS, down=[closed(1000)]),
         played("backend-ends-in-our-message", says(more(BINARY, b"ha")), reached(2), BACKEND_ENDS, TOLD,
                says(frame(CONTINUATION, b"lf") + close_frame(1000)), up=b"half", down=[closed(1000)]),
         played("data-behind-our-close", BACKEND_ENDS, TOLD, says(close_frame(1000) + frame(BINARY, b"not")),
                down=[closed(1000)]),
         played("backend-resets", says(frame(BINARY, b"x")), reached(1), BACKEND_RESETS, TOLD, says(close_frame(1011)),
-               up=b"x",
-               down=[closed(1011)], code=1011),
+               up=b"x", down=[closed(1011)], code=1011),
         played("backend-resets-after-an-answer", answers(b"some"), heard(4), BACKEND_RESETS, TOLD,
-               says(close_frame(1011)),
-               down=[binary(b"some"), closed(1011)], code=1011),
+               says(close_frame(1011)), down=[binary(b"some"), closed(1011)], code=1011),
         played("backend-resets-and-we-end", BACKEND_RESETS, TOLD, CLIENT_ENDS, down=[closed(1011)], code=1011)),
     *messages("fr_tcp_close_first", "RFC 6455 7.1.1",
         played("much-behind-the-close", says(close_frame(1000) + b"\0" * 20000), down=BYE),
         played("much-behind-a-violation", says(frame(3) + b"\0" * 20000), down=[closed(1002)], code=1002),
         played("backend-speaks-after-the-close", says(frame(BINARY, b"a") + close_frame(1000)), reached(1),
-               answers(b"late" * 1000), up=b"a",
-               down=BYE)),
+               answers(b"late" * 1000), up=b"a", down=BYE)),
 ]
 
 # --- down -------------------------------------------------------------------------------------------------------------
@@ -515,22 +500,18 @@ DOWN = [
         played("to-and-fro", says(frame(BINARY, b"one")), reached(3), answers(b"two"), heard(3),
                says(frame(PING, b"p")), heard(3),
                says(frame(TEXT, b"three")), reached(8), answers(b"four"), heard(7), says(close_frame(1000)),
-               up=b"onethree",
-               down=[binary(b"two"), pong(b"p"), binary(b"four"), *BYE])),
+               up=b"onethree", down=[binary(b"two"), pong(b"p"), binary(b"four"), *BYE])),
     *messages("fr_text_sent", "RFC 6455 8.1: send = text",
         *(answered(name, *parts, kind=text, target="/send-text") for name, parts in (
             ("ascii", [b"ascii"]), ("characters", [PHRASE.encode()]), ("u+10ffff", ["\U0010ffff".encode()]),
             ("byte-by-byte", [PHRASE.encode()[i:i + 1] for i in range(len(PHRASE.encode()))]),
             ("long", [PHRASE.encode() * 3000]), ("nothing", []))),
         *(played(f"{name}", answers(b"ok"), heard(2), answers(bad_bytes), TOLD, says(close_frame(1011)),
-                 target="/send-text",
-                 down=[text(b"ok"), closed(1011)], code=1011)
+                 target="/send-text", down=[text(b"ok"), closed(1011)], code=1011)
           for name, bad_bytes in (("bad-ff", b"\xff is no text"), ("bad-lone-80", b"\x80"),
-                                  ("bad-surrogate", b"\xed\xa0\x80"),
-                                  ("bad-overlong", b"\xc0\xaf"))),
+                                  ("bad-surrogate", b"\xed\xa0\x80"), ("bad-overlong", b"\xc0\xaf"))),
         played("ends-inside-a-character", answers(b"ok" + EURO[:2]), BACKEND_ENDS, TOLD, says(close_frame(1011)),
-               target="/send-text",
-               down=[text(b"ok"), closed(1011)], code=1011)),
+               target="/send-text", down=[text(b"ok"), closed(1011)], code=1011)),
 ]
 
 MESSAGES = [*UNMASKED, *MASKS, *RSV, *OPCODES, *LENGTHS, *MINIMAL, *TOP_BIT, *ORPHANS, *NESTED, *FRAGMENTS,
