@@ -5,7 +5,8 @@ said to end anything stays silent, and the gateway's timers are far away: each e
 """
 
 from strict.rows import (BACKEND_ENDS, BACKEND_RESETS, CLIENT_CUTS, CLIENT_ENDS, CLIENT_RESETS, TOLD, answers, bad,
-                         bad_echo, binary, closed, closed_as, echoed, good, heard, messages, played, pong, reached, rest,
+                         bad_echo, binary, closed, closed_as, echoed, good, heard, messages, played, pong, reached,
+                         rest,
                          says, text)
 from wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, close_payload, frame
 

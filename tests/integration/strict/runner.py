@@ -9,7 +9,7 @@ import textwrap
 import zlib
 
 from strict import wire
-from strict.rows import OPEN, Handshake
+from strict.rows import OPEN, Handshake, Message
 from wsclient import BINARY, TIMEOUT, close_frame, frame, request
 
 AT_ONCE = 40
@@ -135,7 +135,8 @@ class Run:
 
     async def all(self, row, address, context):
         self.client = await wire.connect(address, self.source, context if self.way.tls else None)
-        await (self._shake(row) if isinstance(row, Handshake) else self._converse(row))
+        play = {Handshake: self._shake, Message: self._converse}.get(type(row), self._pour)
+        await play(row)
         self.waits_for = "the end of the client's connection"
         await self.client.until()
         if self.backend is not None:
@@ -170,6 +171,13 @@ class Run:
         for step in steps:
             self.waits_for = f"step {step}"
             await getattr(self, f"_{step.who}_{step.what.replace(' ', '_')}")(step.value)
+
+    async def _pour(self, stream):
+        """A whole session (streams.py) without a look at what comes back, and the client's end."""
+        await self.client.send(stream.bytes(self.slot.port), self.way.split)
+        await self._client_ends(None)
+        if await self._answered() and stream.backend:
+            self.backend = await self.slot.accepted()
 
     async def _client_sends(self, data):
         await self.client.send(data, self.way.split)

@@ -5,8 +5,10 @@ close_notify.
 """
 
 import asyncio
+import random
 import socket
 import ssl
+import zlib
 
 from wsclient import BYTEWISE_MAX, PIECE
 
@@ -23,12 +25,14 @@ def bytewise(data):
         yield data[i:i + PIECE]
 
 
-def random_cuts(random):
-    """A splitter that cuts anywhere: into mostly small pieces, or a few large ones."""
+def random_cuts(salt):
+    """A splitter that cuts anywhere, into mostly small pieces or a few large ones; the same data always in the same
+    way."""
     def split(data):
-        largest = random.choice((3, 20, 200, 5000))
+        rng = random.Random(f"{salt} {zlib.crc32(data)}")
+        largest = rng.choice((3, 20, 200, 5000))
         while data:
-            n = random.randint(1, largest)
+            n = rng.randint(1, largest)
             yield data[:n]
             data = data[n:]
     return split
