@@ -84,15 +84,14 @@ def configuration(certificate, directory):
 
 
 class Table:
-    """Plays rows in one way. addresses: of the listeners "plain" and "tls"; directory: where the gateway looks for
-    tokens."""
+    """Plays rows. addresses: of the listeners "plain" and "tls"; directory: where the gateway looks for tokens."""
 
     def __init__(self, addresses, context, directory):
         self.addresses, self.context, self.directory = addresses, context, directory
 
     def play(self, rows, way, sources):
-        """Returns what was seen of each row, in their order. sources: as many loopback addresses, each used once
-        only."""
+        """Returns what was seen of each row, in their order. sources: as many loopback addresses, each never used
+        before."""
         return asyncio.run(self._play(rows, way, sources))
 
     async def _play(self, rows, way, sources):
@@ -103,8 +102,8 @@ class Table:
         for slot in opened:
             slots.put_nowait(slot)
         try:
-            return await asyncio.gather(*(self._play_one(row, way, source, slots) for row,
-                                          source in zip(rows, sources)))
+            return await asyncio.gather(*(self._play_one(row, way, source, slots)
+                                          for row, source in zip(rows, sources)))
         finally:
             for slot in opened:
                 slot.close()

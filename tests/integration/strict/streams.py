@@ -13,7 +13,8 @@ from strict.runner import ECHO_ROUTES, ROUTES
 from strict.verdict import Recorded, read_all, short
 from wsclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, EndOfStream, close_frame, frame, request
 
-TARGETS = [f"/{name}" for name in ROUTES] + ["/echo"] * 4 + [f"/{name}" for name in ECHO_ROUTES if name.startswith("echo-")]
+ECHOES = [name for name in ECHO_ROUTES if name.startswith("echo-")]
+TARGETS = [f"/{name}" for name in [*ROUTES, *ECHOES]] + ["/echo"] * 4
 SNIPPETS = [step.value for row in MESSAGES for step in row.steps
             if (step.who, step.what) == ("client", "sends") and len(step.value) < 3000]
 CHARACTERS = ["a", "Z", "ä", "€", "𝄞", "\ud7ff", "\U0010ffff"]
