@@ -39,8 +39,8 @@ def test_split(gw, certificate, directory, tls):
                   for name, split in (("whole", wire.whole), ("cut", wire.random_cuts(SEED))))
     wrong = [words for words in map(streams.disagreement, rows, whole, cut) if words]
     kinds = collections.Counter(streams.kind_of(streams.observed(*pair)) for pair in zip(rows, whole))
-    print(f"{len(rows)} streams, {len(wrong)} disagreements; ends: " + ", ".join(f"{k} {n}" for k,
-                                                                                 n in kinds.most_common()))
+    print(f"{len(rows)} streams, {len(wrong)} disagreements; ends:", ", ".join(f"{k} {n}" for k, n in kinds.most_common()))
     assert not wrong, f"{len(wrong)} of {len(rows)}:\n" + "\n".join(wrong[:10])
-    assert {"1000", "1002", "1003", "1007", "1009", "400",
-            "open to the end"} <= set(kinds), "some kind of end never came"
+    if STREAMS >= 400:
+        ends = {"1000", "1002", "1003", "1007", "1009", "400", "open to the end"}
+        assert ends <= set(kinds), "some kind of end never came"
