@@ -1,5 +1,5 @@
-/* log_integrity.c owns the proof that one record is one line, whatever bytes it was made of, and that all of them can be read back.
- * It must never use the log's own code to read: it decodes lines as a stranger would.
+/* log_integrity.c owns the proof that one record is one line, whatever bytes it was made of, and that all of them can
+ * be read back. It must never use the log's own code to read: it decodes lines as a stranger would.
  *
  *     tests/log_integrity [RECORDS [SEED]]      default 100000, half of them as text, half as JSON
  *
@@ -47,10 +47,44 @@ static uint64_t next(uint64_t *state)
 
 /* What a client would send to forge a line, break a parser or deceive a reader. */
 static const char *const spice[] = {
-	"\n", "\r\n", "\r", "\t", "\"", "\\", "\\n", "\\x0a", "\\u000a", "\",\"level\":\"error", "\"}\n{\"time\":\"", "\x1b[2J",
-	"\n2026-11-22T19:18:01.123Z error session end id=1", " code=200", "=", "\x7f", "\x80", "\xff", "\xc3", "\xc3\xbc",
-	"\xe2\x80\xae", "\xe2\x80\xa8", "\xc2\x85", "\xef\xbb\xbf", "\xed\xa0\x80", "\xf0\x9f\x98\x80", "\xf4\x90\x80\x80", "\xc0\x8a",
-	"%s%n", "...", "\"...\"", ",\"cut\":true}", "/vnc.html?token=a", "127.0.0.1:80", "\b", "\v", "\f", "\x01",
+	"\n",
+	"\r\n",
+	"\r",
+	"\t",
+	"\"",
+	"\\",
+	"\\n",
+	"\\x0a",
+	"\\u000a",
+	"\",\"level\":\"error",
+	"\"}\n{\"time\":\"",
+	"\x1b[2J",
+	"\n2026-11-22T19:18:01.123Z error session end id=1",
+	" code=200",
+	"=",
+	"\x7f",
+	"\x80",
+	"\xff",
+	"\xc3",
+	"\xc3\xbc",
+	"\xe2\x80\xae",
+	"\xe2\x80\xa8",
+	"\xc2\x85",
+	"\xef\xbb\xbf",
+	"\xed\xa0\x80",
+	"\xf0\x9f\x98\x80",
+	"\xf4\x90\x80\x80",
+	"\xc0\x8a",
+	"%s%n",
+	"...",
+	"\"...\"",
+	",\"cut\":true}",
+	"/vnc.html?token=a",
+	"127.0.0.1:80",
+	"\b",
+	"\v",
+	"\f",
+	"\x01",
 };
 
 static size_t put_spice(uint64_t *rng, char *out, size_t room)
@@ -96,7 +130,10 @@ static void make_record(uint64_t *rng, struct record *r)
 	r->count = r->is_line ? 1 : next(rng) % (FIELDS_MAX + 1);
 	for (size_t i = 0; i < r->count; i++) {
 		uint64_t kind = r->is_line ? 7 : next(rng) % 8;
-		r->fields[i] = (struct log_field){ .key = keys[i], .kind = kind > 1 ? FIELD_TEXT : kind == 1 ? FIELD_MS : FIELD_COUNT };
+		r->fields[i] = (struct log_field){ .key = keys[i],
+			                           .kind = kind > 1    ? FIELD_TEXT
+			                                   : kind == 1 ? FIELD_MS
+			                                               : FIELD_COUNT };
 		if (kind > 1)
 			r->fields[i].text = make_text(rng, r->bytes[i]);
 		else
@@ -121,7 +158,8 @@ static void write_record(struct log *log, struct record *r)
 		log_record(log, LEVEL_WARN, "session end", r->fields, r->count);
 }
 
-/* --- lines, as a stranger reads them ---------------------------------------------------------------------------------- */
+/* --- lines, as a stranger reads them
+ * ---------------------------------------------------------------------------------- */
 
 static void fail(const struct reader *r, const char *what)
 {
@@ -266,7 +304,8 @@ static void check_line(const char *line, size_t n, bool json, struct record *rec
 		fail(&r, "the end");
 }
 
-/* --- batches ------------------------------------------------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------------------------------------------------
+ */
 
 struct file {
 	int fd;
@@ -318,7 +357,8 @@ static void check_batch(struct file *file, uint64_t rng, size_t count, bool json
 
 int main(int argc, char **argv)
 {
-	uint64_t records = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000, seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	uint64_t records = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000,
+	         seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	uint64_t rng = seed, done = 0;
 	struct file file;
 	struct log *log = open_log(&file);
@@ -336,8 +376,8 @@ int main(int argc, char **argv)
 		done += count;
 	}
 	bool lost = log_dropped(log) > 0 || record == NULL;
-	printf("%s  %" PRIu64 " records were as many lines of printable ASCII, and read back; seed %" PRIu64 "\n", lost ? "FAILED" : "ok    ",
-	       done, seed);
+	printf("%s  %" PRIu64 " records were as many lines of printable ASCII, and read back; seed %" PRIu64 "\n",
+	       lost ? "FAILED" : "ok    ", done, seed);
 	free(record);
 	free(file.text);
 	log_close(log);

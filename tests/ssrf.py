@@ -3,10 +3,11 @@
 
     SALLYPORT=/absolute/path/of/sallyport tests/ssrf.py [N] [SEED]
 
-Sends N (default 1000000) random requests that name foreign addresses wherever one could be named: path, query, token, Host, absolute
-and authority forms, and fields that other programs believe. What the gateway connects to, and the names it looks up, are recorded by
-a preloaded library (ssrf_shim.c); all of it must be in the configuration, each target there must have been reached, and nobody may
-knock at the foreign addresses, which are real sockets. STRACE=1 compares with what strace sees, too; that is slow.
+Sends N (default 1000000) random requests that name foreign addresses wherever one could be named: path, query, token,
+Host, absolute and authority forms, PROXY headers, and fields that other programs believe. What the gateway connects to, and
+the names it looks up, are recorded by a preloaded library (ssrf_shim.c); all of it must be in the configuration, each target
+there must have been reached, and nobody may knock at the foreign addresses, which are real sockets. STRACE=1 compares with
+what strace sees, too; that is slow.
 """
 
 import collections
@@ -62,8 +63,9 @@ class Targets:
         self.foreign = [f"127.0.0.1:{port}", f"tcp:127.0.0.1:{port}", f"localhost:{port}", f"127.1:{port}", f"2130706433:{port}",
                         f"[::ffff:127.0.0.1]:{port}", f"[::1]:{port}", f"0x7f.1:{port}", f"0:{port}", f"tls:127.0.0.1:{port}",
                         f"unix:{directory}/foreign.sock", f"unix_socket:{directory}/foreign.sock", f"{directory}/foreign.sock",
-                        "169.254.169.254:80", "metadata.invalid:80", "foreign.invalid", "unix:@foreign", "unix:/run/dbus/system_bus_socket",
-                        f"localhost:{self.ports[0] ^ 1}", "127.0.0.1:22", "echo:", "fd:3", "file:///etc/passwd"]
+                        "169.254.169.254:80", "metadata.invalid:80", "foreign.invalid", "unix:@foreign",
+                        "unix:/run/dbus/system_bus_socket", f"localhost:{self.ports[0] ^ 1}", "127.0.0.1:22", "echo:", "fd:3",
+                        "file:///etc/passwd"]
 
     def serve(self):
         """Accepts and hangs up, until the process is told to end."""
@@ -95,29 +97,36 @@ def drop(sock):
 
 def configuration(directory, targets, port):
     ports = targets.ports
-    (directory / "tokens").write_text(f"one: 127.0.0.1:{ports[1]}\ntwo: unix:{targets.unix[1]}\nthree: unix:@{targets.abstract}\n")
+    tokens = directory / "tokens"
+    tokens.write_text(f"one: 127.0.0.1:{ports[1]}\ntwo: unix:{targets.unix[1]}\nthree: unix:@{targets.abstract}\n")
     root = directory / "root"
     root.mkdir()
     (root / "index.html").write_text("index\n")
-    routes = {"tcp": f"target = 127.0.0.1:{ports[0]}", "unix": f"target = unix:{targets.unix[0]}", "tokens": f"token_file = {directory}/tokens",
-              "tree/*": f"target = 127.0.0.1:{ports[2]}", "name": f"target = localhost:{ports[3]}",
-              "tls": f"target = tls:127.0.0.1:{ports[4]}\ntarget_verify = off", "open": f"target = 127.0.0.1:{ports[0]}\norigin = *",
-              "echo": "target = echo:", "*": f"root = {root}"}
-    text = f"[server]\nlog_level = error\n[listen tcp]\naddress = 127.0.0.1:{port}\n[listen unix]\naddress = unix:{directory}/gateway.sock\n"
+    routes = {
+        "tcp": f"target = 127.0.0.1:{ports[0]}", "unix": f"target = unix:{targets.unix[0]}",
+        "tokens": f"token_file = {tokens}", "tree/*": f"target = 127.0.0.1:{ports[2]}",
+        "name": f"target = localhost:{ports[3]}", "tls": f"target = tls:127.0.0.1:{ports[4]}\ntarget_verify = off",
+        "open": f"target = 127.0.0.1:{ports[0]}\norigin = *", "echo": "target = echo:", "*": f"root = {root}",
+    }
+    text = f"[server]\nlog_level = error\n[listen tcp]\naddress = 127.0.0.1:{port}\n"
+    text += f"[listen unix]\naddress = unix:{directory}/gateway.sock\n"
+    text += f"[listen proxied]\naddress = unix:{directory}/proxied.sock\nproxy_protocol = on\n"
     return text + "".join(f"[route {i}]\npath = /{path}\n{lines}\n" for i, (path, lines) in enumerate(routes.items()))
 
 
-# --- what a hostile client says ------------------------------------------------------------------------------------------------
+# --- what a hostile client says -----------------------------------------------------------------------------------------
 
 PATHS = ["/tcp", "/unix", "/tokens", "/tree/", "/name", "/tls", "/open", "/echo", "/", "/nowhere"]
-PARAMETERS = ["token", "Token", "target", "host", "port", "path", "url", "uri", "dest", "backend", "redirect", "proxy", "t%6fken", "token[]",
-              "token;token", ""]
-BELIEVED = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "Forwarded",
-            "X-Original-URL", "X-Rewrite-URL", "X-Original-Host", "X-Host", "X-Target", "X-Proxy-URL", "Proxy", "Proxy-Host", "Via",
-            "Destination", "Location", "Content-Location", "Referer", "From", "Client-IP", "True-Client-IP", "X-Wap-Profile", "Base-Url",
-            "Authorization", "Cookie", "Sec-WebSocket-Extensions", "Proxy-Authorization", "Proxy-Connection", "Alt-Svc"]
-SPICE = ["", "\0", "%00", "\t", " ", "%0a", "%0d%0a", "\r\n", "\n", "@", "#", "?", "&token=", ";", ",", "\\", "/../", "%2e%2e/", "%", "..",
-         "\xff", "\u202e".encode().decode("latin-1"), "[", "]", ":", "::", "'", '"', "$(id)", "{{7*7}}", "a" * 300]
+PARAMETERS = ["token", "Token", "target", "host", "port", "path", "url", "uri", "dest", "backend", "redirect", "proxy",
+              "t%6fken", "token[]", "token;token", ""]
+BELIEVED = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Proto", "Forwarded",
+            "X-Real-IP", "X-Original-URL", "X-Rewrite-URL", "X-Original-Host", "X-Host", "X-Target", "X-Proxy-URL", "Proxy",
+            "Proxy-Host", "Via", "Destination", "Location", "Content-Location", "Referer", "From", "Client-IP",
+            "True-Client-IP", "X-Wap-Profile", "Base-Url", "Authorization", "Cookie", "Sec-WebSocket-Extensions",
+            "Proxy-Authorization", "Proxy-Connection", "Alt-Svc"]
+SPICE = ["", "\0", "%00", "\t", " ", "%0a", "%0d%0a", "\r\n", "\n", "@", "#", "?", "&token=", ";", ",", "\\", "/../",
+         "%2e%2e/", "%", "..", "\xff", "\u202e".encode().decode("latin-1"), "[", "]", ":", "::", "'", '"', "$(id)",
+         "{{7*7}}", "a" * 300]
 
 
 class Fuzzer:
@@ -157,11 +166,13 @@ class Fuzzer:
         if form < 0.75:
             return self.path() + self.query()
         if form < 0.9: # absolute
-            return f"{self.one(('http', 'ws', 'https', 'ftp', 'unix', 'HTTP'))}://{self.address()}{self.path()}{self.query()}"
+            scheme = self.one(("http", "ws", "https", "ftp", "unix", "HTTP"))
+            return f"{scheme}://{self.address()}{self.path()}{self.query()}"
         return self.one((self.address(), "//" + self.address() + self.path(), "*", "@" + self.address() + self.path()))
 
     def request(self):
-        method = "GET" if self.chance(0.9) else self.one(("CONNECT", "POST", "HEAD", "OPTIONS", "TRACE", "PUT", "GET " + self.address()))
+        others = ("CONNECT", "POST", "HEAD", "OPTIONS", "TRACE", "PUT", "GET " + self.address())
+        method = "GET" if self.chance(0.9) else self.one(others)
         lines = [f"{method} {self.target()} HTTP/1.1", "Host: " + ("gateway.test" if self.chance(0.8) else self.address())]
         if self.chance(0.85):
             lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: " + KEY, "Sec-WebSocket-Version: 13"]
@@ -179,6 +190,14 @@ class Fuzzer:
         return raw + b"\r\n\r\n"
 
 
+    def proxied(self):
+        """Behind a proxy's header, which says that the client wanted to go elsewhere."""
+        port = self.foreign[0].rpartition(":")[2]
+        source = ".".join(str(int(self.random.random() * 256)) for _ in range(3))
+        wanted = self.one(("127.0.0.1", "169.254.169.254"))
+        return f"PROXY TCP4 10.{source} {wanted} 4711 {port}\r\n".encode() + self.request()
+
+
 def connect(address):
     sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     sock.connect(address)
@@ -193,13 +212,14 @@ def status_of(sock):
     return head[9:12].decode("latin-1") if head.startswith(b"HTTP/1.1 ") else "other" if head else "ended"
 
 
-def batch(addresses, requests):
-    """As many connections at once as there are requests; yields the status of each."""
+def batch(addresses, fuzzer, count):
+    """So many connections at once, most to the UNIX socket, which takes no ports; yields the status of each."""
+    plain, tcp, proxied = addresses
     socks = []
-    for i, raw in enumerate(requests):
-        socks.append(connect(addresses[0] if i % 8 else addresses[1])) # a UNIX socket takes no ports
+    for i in range(count):
+        socks.append(connect({0: tcp, 4: proxied}.get(i % 8, plain)))
         with contextlib.suppress(OSError):
-            socks[-1].sendall(raw)
+            socks[-1].sendall(fuzzer.proxied() if i % 8 == 4 else fuzzer.request())
     for sock in socks:
         yield status_of(sock)
         drop(sock)
@@ -210,7 +230,7 @@ def attack(addresses, count, seed, foreign, results):
     fuzzer, statuses = Fuzzer(seed, foreign), collections.Counter()
     for begin in range(0, count, BATCH):
         signal.alarm(ALARM) # ends a client whose request is never answered
-        statuses.update(batch(addresses, [fuzzer.request() for _ in range(min(BATCH, count - begin))]))
+        statuses.update(batch(addresses, fuzzer, min(BATCH, count - begin)))
     results.put(statuses)
 
 
@@ -223,7 +243,8 @@ def attack_all(addresses, count, seed, foreign):
         client.start()
     for client in clients:
         client.join()
-    assert all(c.exitcode == 0 for c in clients), f"a client ended with {[c.exitcode for c in clients]}: was it never answered?"
+    exits = [client.exitcode for client in clients]
+    assert not any(exits), f"clients ended with {exits}: was one never answered?"
     return sum((results.get() for _ in clients), collections.Counter())
 
 
@@ -241,7 +262,7 @@ STRACED = re.compile(r'sa_family=AF_INET, sin_port=htons\((\d+)\), sin_addr=inet
 
 
 def read_strace(path):
-    """Addresses as the library writes them. Looking up a name may go to the system's resolver: that is no client's choice."""
+    """Addresses as the library writes them. That looking up a name may go to the system's resolver is no client's choice."""
     for line in path.read_text(errors="replace").splitlines():
         match = STRACED.search(line)
         if match and match[1]:
@@ -256,7 +277,8 @@ def judge(seen, targets, what):
     allowed = targets.configured | targets.possible
     strange = sorted(set(seen) - allowed)
     missing = sorted(targets.configured - set(seen) - ({"name:localhost"} if what == "strace" else set()))
-    print(f"        {what}: {sum(seen.values())} calls for {len(seen)} addresses, {len(strange)} of them not in the configuration", *strange[:20])
+    print(f"        {what}: {sum(seen.values())} calls for {len(seen)} addresses,",
+          f"{len(strange)} of them not in the configuration", *strange[:20])
     if missing:
         print("        never reached, so nothing is proved:", *missing)
     return not strange and not missing
@@ -290,14 +312,14 @@ def start(directory, targets, record, port):
     if prefix: # the gateway alone, not strace
         prefix += [part for name, value in env.items() for part in ("-E", f"{name}={value}")]
         env = {"LSAN_OPTIONS": "detect_leaks=0", "ASAN_OPTIONS": "detect_leaks=0"}
-    return Gateway(["-c", str(config)], ["tcp", "unix"], env=env, prefix=prefix, pass_fds=[record.fileno()])
+    return Gateway(["-c", str(config)], ["tcp", "unix", "proxied"], env=env, prefix=prefix, pass_fds=[record.fileno()])
 
 
 def run(directory, count, seed):
     targets = Targets(directory)
     server = multiprocessing.Process(target=targets.serve, daemon=True)
     server.start()
-    addresses = [f"{directory}/gateway.sock", ("127.0.0.1", free_port())]
+    addresses = [f"{directory}/gateway.sock", ("127.0.0.1", free_port()), f"{directory}/proxied.sock"]
     with open(directory / "record", "a", encoding="ascii") as record:
         gateway = start(directory, targets, record, addresses[1][1])
     try:
@@ -311,7 +333,8 @@ def run(directory, count, seed):
         server.terminate()
         server.join()
     print(f"        {sum(statuses.values())} requests in {took:.1f} s, seed {seed}; answers", dict(sorted(statuses.items())))
-    results = [judge(collections.Counter((directory / "record").read_text(errors="replace").splitlines()), targets, "library")]
+    calls = (directory / "record").read_text(errors="replace").splitlines()
+    results = [judge(collections.Counter(calls), targets, "library")]
     if (directory / "strace").exists():
         results.append(judge(collections.Counter(read_strace(directory / "strace")), targets, "strace"))
     knocked = targets.knocked()

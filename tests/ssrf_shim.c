@@ -1,6 +1,6 @@
-/* ssrf_shim.c owns a record of whatever the process it is preloaded into wants to reach: each address of connect(), sendto() and
- * each name of getaddrinfo(), a line each, to the descriptor that CONNECTS_FD says.
- * It must never change what a call does. */
+/* ssrf_shim.c owns a record of whatever the process it is preloaded into wants to reach: each address of connect(),
+ * sendto() and each name of getaddrinfo(), a line each, to the descriptor that CONNECTS_FD says. It must never change
+ * what a call does. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -61,10 +61,10 @@ static void tell_address(const struct sockaddr *address, socklen_t len)
 }
 
 /* POSIX wants dlsym()'s object pointer to become a function's, ISO C does not have it. */
-#define REAL(type, name) \
-	union { \
-		void *object; \
-		type *call; \
+#define REAL(type, name)                                                                                               \
+	union {                                                                                                        \
+		void *object;                                                                                          \
+		type *call;                                                                                            \
 	} real = { dlsym(RTLD_NEXT, name) }
 
 typedef int connect_fn(int, const struct sockaddr *, socklen_t);

@@ -3,9 +3,9 @@
 
     SALLYPORT=/absolute/path/of/sallyport tests/static_escape.py [SWAPS]
 
-First thousands of forms of paths, each asked for once; then so many swaps (default 100000) of files and directories of the root
-with links out of it and with what lies outside, raced against at least as many requests. Whatever must not be seen says so in its
-text. The last line says how many of the two passed and failed.
+First thousands of forms of paths, each asked for once; then so many swaps (default 100000) of files and directories of the
+root with links out of it and with what lies outside, raced against at least as many requests. Whatever must not be seen says
+so in its text. The last line says how many of the two passed and failed.
 """
 
 import collections
@@ -88,21 +88,24 @@ def make_specials(root):
 
 # --- forms of paths -----------------------------------------------------------------------------------------------------
 
-DOTS = [b"..", b"%2e%2e", b".%2e", b"%2E.", b"..%00", b"%252e%252e", b"%25%32%65%25%32%65", b"..;", b"..;x=1", b"....", b"...", b". .",
-        b"..%20", b"..%09", b"%c0%ae%c0%ae", b"%e0%80%ae%e0%80%ae", b"%f0%80%80%ae.", b"\xc0\xae\xc0\xae", b"%uff0e%uff0e",
+DOTS = [b"..", b"%2e%2e", b".%2e", b"%2E.", b"..%00", b"%252e%252e", b"%25%32%65%25%32%65", b"..;", b"..;x=1", b"....",
+        b"...", b". .", b"..%20", b"..%09", b"%c0%ae%c0%ae", b"%e0%80%ae%e0%80%ae", b"%f0%80%80%ae.", b"\xc0\xae\xc0\xae",
+        b"%uff0e%uff0e",
         b"%ef%bc%8e%ef%bc%8e", b"%2e%2e%2f..", b"%u002e%u002e", b"..%3b", b"..%5c..", b".%0a.", b"%", b"%2", b"%zz"]
-SLASHES = [b"/", b"//", b"/./", b"%2f", b"%2F", b"%5c", b"\\", b"/\\", b"%252f", b"%c0%af", b"%e0%80%af", b"\xc0\xaf", b"%ef%bc%8f",
-           b"%u2215", b"/%2e/", b"/%00/", b"%00/", b"/sub/../", b":", b";/"]
+SLASHES = [b"/", b"//", b"/./", b"%2f", b"%2F", b"%5c", b"\\", b"/\\", b"%252f", b"%c0%af", b"%e0%80%af", b"\xc0\xaf",
+           b"%ef%bc%8f", b"%u2215", b"/%2e/", b"/%00/", b"%00/", b"/sub/../", b":", b";/"]
 GOALS = [b"secret.txt", b"root-evil/secret.txt", b"outside/page.txt", b"page.txt"]
 STARTS = [b"/", b"/sub/", b"/sub/deep/", b"//", b"/nowhere/", b"/link-in/", b"/below/", b"/page.txt/", b"\\", b""]
-NAMES = [b"secret.txt", b".hidden", b".git/config", b".git", b".git/", b"sub/.htpasswd", b".well-known/x", b"sub/..swp", b"link-out",
-         b"link-abs", b"link-dir", b"link-dir/", b"link-dir/page.txt", b"link-dir-abs/page.txt", b"link-etc/passwd", b"link-root/",
-         b"link-root/etc/passwd", b"link-up/", b"link-up/secret.txt", b"link-loop", b"link-loop/x", b"link-proc/environ",
-         b"link-proc/root/etc/passwd", b"link-proc/fd/0", b"link-cwd/secret.txt", b"link-link", b"link-in-out", b"link-back", b"fifo",
-         b"pit/", b"pit", b"socket", b"device", b"trap/", b"trap/index.html", b"trap/vnc.html", b"packed.js.gz", b"packed.js",
-         b"C:/secret.txt", b"~root", b"~/secret.txt", b"-evil/secret.txt", b"con", b"page.txt::$DATA", b"page.txt.", b"page.txt%20",
-         b"etc/passwd", b"proc/self/environ", b"file:///etc/passwd", b"%2fetc/passwd", b"%5c%5chost%5cshare", b"secret.txt%00.html",
-         b"link-out%00.txt", b"page.txt/..", b"page.txt/../../secret.txt", b"sub/index.html/", b"?/../secret.txt", b"#/../secret.txt"]
+NAMES = [b"secret.txt", b".hidden", b".git/config", b".git", b".git/", b"sub/.htpasswd", b".well-known/x",
+         b"sub/..swp", b"link-out", b"link-abs", b"link-dir", b"link-dir/", b"link-dir/page.txt",
+         b"link-dir-abs/page.txt", b"link-etc/passwd", b"link-root/", b"link-root/etc/passwd", b"link-up/",
+         b"link-up/secret.txt", b"link-loop", b"link-loop/x", b"link-proc/environ", b"link-proc/root/etc/passwd",
+         b"link-proc/fd/0", b"link-cwd/secret.txt", b"link-link", b"link-in-out", b"link-back", b"fifo", b"pit/",
+         b"pit", b"socket", b"device", b"trap/", b"trap/index.html", b"trap/vnc.html", b"packed.js.gz", b"packed.js",
+         b"C:/secret.txt", b"~root", b"~/secret.txt", b"-evil/secret.txt", b"con", b"page.txt::$DATA", b"page.txt.",
+         b"page.txt%20", b"etc/passwd", b"proc/self/environ", b"file:///etc/passwd", b"%2fetc/passwd",
+         b"%5c%5chost%5cshare", b"secret.txt%00.html", b"link-out%00.txt", b"page.txt/..",
+         b"page.txt/../../secret.txt", b"sub/index.html/", b"?/../secret.txt", b"#/../secret.txt"]
 
 
 def climbing():
@@ -229,8 +232,9 @@ def ask_all(address, targets):
     return statuses, wrong
 
 
-CONTROLS = [b"/", b"/page.txt", b"/sub/", b"/sub/deep/page.txt", b"/space%20name.txt", b"/a%252fb.txt", b"/x;y.txt", b"/link-in",
-            b"/packed.js", b"/%70age.txt", b"/below/page.txt", b"http://gateway.test/page.txt", b"/swap/deep/here/up.txt", b"/swap/app.js"]
+CONTROLS = [b"/", b"/page.txt", b"/sub/", b"/sub/deep/page.txt", b"/space%20name.txt", b"/a%252fb.txt", b"/x;y.txt",
+            b"/link-in", b"/packed.js", b"/%70age.txt", b"/below/page.txt", b"http://gateway.test/page.txt",
+            b"/swap/deep/here/up.txt", b"/swap/app.js"]
 
 
 def run_forms(address):
@@ -259,8 +263,8 @@ def swap(root, swaps, stop):
         swaps.value += 1
 
 
-RACED = [b"/swap/dir/page.txt", b"/swap/link/page.txt", b"/swap/file.txt", b"/swap/link.txt", b"/swap/app.js", b"/swap/app.js.gz",
-         b"/swap/link.gz", b"/swap/deep/here/up.txt", b"/swap/deep/here/file.txt", b"/swap/dir/"] * 4
+RACED = [b"/swap/dir/page.txt", b"/swap/link/page.txt", b"/swap/file.txt", b"/swap/link.txt", b"/swap/app.js",
+         b"/swap/app.js.gz", b"/swap/link.gz", b"/swap/deep/here/up.txt", b"/swap/deep/here/file.txt", b"/swap/dir/"] * 4
 
 
 def run_swaps(address, root, wanted):

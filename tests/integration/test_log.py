@@ -21,9 +21,11 @@ TEXT_FIELD = re.compile(r' (?P<key>[a-z_0-9]+)=(?P<value>"(?:[^"\\]|\\x[0-9a-f]{
 
 FORGED = "session end id=31337"
 POISON = [
-    "\n2026-11-22T19:18:01.123Z error " + FORGED, '\n{"time":"2026-11-22T19:18:01.123Z","level":"error","event":"' + FORGED + '"}',
-    "\r", "\0", "\x1b[2J\x1b]0;title\x07", "\x7f", "\t", '"', "\\", '","level":"error', '"}', '" code=101 reason="', " code=101", "\\x0a",
-    "\\u000a", "%0a", "%s%n%p", "${jndi:ldap://x}", "\u202e", "\u2028", "\u0085", "\ufeff", "\u00fc", "\U0001f600", "...", "a" * 3000,
+    "\n2026-11-22T19:18:01.123Z error " + FORGED,
+    '\n{"time":"2026-11-22T19:18:01.123Z","level":"error","event":"' + FORGED + '"}',
+    "\r", "\0", "\x1b[2J\x1b]0;title\x07", "\x7f", "\t", '"', "\\", '","level":"error', '"}', '" code=101 reason="',
+    " code=101", "\\x0a", "\\u000a", "%0a", "%s%n%p", "${jndi:ldap://x}", "\u202e", "\u2028", "\u0085", "\ufeff", "\u00fc", "\U0001f600", "...",
+    "a" * 3000,
 ]
 RAW = [b"\xff", b"\x80", b"\xc3", b"\xed\xa0\x80", b"\xc0\x8a", b"\xf4\x90\x80\x80"]
 
@@ -42,7 +44,8 @@ def hostile(rng):
     mark = "POISON"
     raw = rng.choice([
         request("/" + mark), request("/echo?token=" + mark), request("/tokens?token=" + mark), request("/echo", host=mark),
-        request("/echo", origin=mark), request("/echo", origin="http://" + mark), request("/echo", protocol=mark), get("/" + mark),
+        request("/echo", origin=mark), request("/echo", origin="http://" + mark), request("/echo", protocol=mark),
+        get("/" + mark),
         get("/" + mark, host=mark), get("/?" + mark), get("/files" + mark, extra=["User-Agent: " + mark, "Referer: " + mark]),
         get("/", method=mark), get("http://" + mark + "/"), request("/echo", key=mark), request("/echo", ws_version=mark),
         request("/echo", extra=[mark]), request("/echo", extra=["X-Forwarded-For: " + mark]), request("/refused?" + mark),
