@@ -190,7 +190,37 @@ async function chromiumTests(suite, gateway) {
 	await originTests(suite, gateway, chromium, test);
 }
 
+/* In the page: tries all URLs at once, since a browser makes whoever failed before wait for seconds; tells how many could be
+ * opened, and how the attempts ended. */
+async function tryAll(urls) {
+	const attempt = (url) => new Promise((resolve) => {
+		const ws = new WebSocket(url);
+		let opened = false;
+		ws.onopen = () => (opened = true);
+		ws.onmessage = () => (opened = true);
+		ws.onclose = (event) => resolve([opened, event.code]);
+	});
+	const ends = await Promise.all(urls.map(attempt));
+	return { opened: ends.filter(([opened]) => opened).length, codes: [...new Set(ends.map(([, code]) => code))] };
+}
+
+/* Cross-site WebSocket hijacking: pages of another port, of another name for the same address, and of no origin. */
+async function hijackTest(suite, gateway, chromium) {
+	const paths = ['/bytes', '/echo', '/texts', '/small'], port = new URL(gateway.http).port;
+	const urls = Array.from({ length: 34 }, (_, i) => (i % 2 ? gateway.ws : gateway.wss) + paths[i % paths.length]);
+	const before = gateway.echo.sockets.length;
+	const tryFrom = async (where) => {
+		const page = await newPage(chromium, where);
+		assert.deepStrictEqual(await page.evaluate(tryAll, urls), { opened: 0, codes: [1006] }, `from ${where}`);
+		await page.context().close();
+	};
+	const places = [await foreignSite(suite), `http://localhost:${port}/`, 'data:text/html,nowhere'];
+	await Promise.all(places.map(tryFrom));
+	assert.strictEqual(gateway.echo.sockets.length, before, 'a backend was reached');
+}
+
 async function originTests(suite, gateway, chromium, test) {
+	await test('pages of other origins open 0 of 102 sockets', () => hijackTest(suite, gateway, chromium));
 	const foreign = await newPage(chromium, await foreignSite(suite));
 	const from = (where) => foreign.evaluate(converse, { url: gateway.ws + where });
 	await test('a page of another origin is refused: error, 1006', async () => {

@@ -4,6 +4,7 @@
 #
 #     SALLYPORT=/absolute/path/of/sallyport tests/browser/run.sh [vnc|ssh|clients]...
 #
+#     CYCLES=N                  noVNC sessions in a row over ws, and over wss (default: 100)
 #     SALLYPORT_TEST_CACHE=DIR  keeps what npm installs (default: a temporary directory)
 #     ARTIFACTS=DIR             screenshots (default: artifacts/ in the current directory)
 set -uo pipefail
