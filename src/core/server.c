@@ -102,12 +102,8 @@ static void server_tell_refused(struct server *srv, const struct arrival *arriva
 static void server_post(struct server *srv, struct worker *worker, struct arrival *arrival)
 {
 	arrival->generation = generation_ref(srv->current);
-	if (worker_post(worker, arrival) == 0)
-		return;
-	if (arrival->counted)
-		admission_leave(srv->sources, server_settings(srv), &arrival->peer);
-	generation_unref(arrival->generation);
-	close(arrival->fd);
+	if (worker_post(worker, arrival) != 0)
+		session_unborn(arrival, srv->sources, srv->log);
 }
 
 /* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */

@@ -197,21 +197,6 @@ static struct session *session_new(struct worker *worker, const struct arrival *
 	return s;
 }
 
-void session_start(struct worker *worker, const struct arrival *arrival)
-{
-	struct session *s = session_new(worker, arrival);
-	if (s == NULL) {
-		close(arrival->fd);
-		if (arrival->counted)
-			admission_leave(worker->sources, arrival->generation->settings->server, &arrival->peer);
-		generation_unref(arrival->generation);
-		worker_session_gone(worker, arrival->refusal != REASON_NONE);
-		return;
-	}
-	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
-	session_act(s, opening_start(s, arrival->fd));
-}
-
 static struct log_field field_text(const char *key, const char *text)
 {
 	return (struct log_field){ .key = key, .kind = FIELD_TEXT, .text = span_of(text) };
@@ -220,6 +205,35 @@ static struct log_field field_text(const char *key, const char *text)
 static struct log_field field_number(const char *key, uint64_t number)
 {
 	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
+}
+
+void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log)
+{
+	char peer[ADDR_TEXT_MAX];
+	peer_format(&arrival->peer, peer);
+	const struct log_field fields[] = {
+		field_number("id", arrival->id),
+		field_text("peer", peer),
+		field_text("listen", arrival->listen->section.name),
+		field_text("reason", reason_row[REASON_OUT_OF_MEMORY].label),
+	};
+	log_record(log, reason_row[REASON_OUT_OF_MEMORY].level, "session end", fields, ARRAY_LEN(fields));
+	close(arrival->fd);
+	if (arrival->counted)
+		admission_leave(sources, arrival->generation->settings->server, &arrival->peer);
+	generation_unref(arrival->generation);
+}
+
+void session_start(struct worker *worker, const struct arrival *arrival)
+{
+	struct session *s = session_new(worker, arrival);
+	if (s == NULL) {
+		session_unborn(arrival, worker->sources, worker->log);
+		worker_session_gone(worker, arrival->refusal != REASON_NONE);
+		return;
+	}
+	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
+	session_act(s, opening_start(s, arrival->fd));
 }
 
 static void session_log(const struct session *s)

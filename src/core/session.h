@@ -26,6 +26,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct log;
+struct sources;
 struct worker;
 
 enum session_state {
@@ -123,8 +125,11 @@ struct arrival {
 	bool counted;        /* among its source's sessions, which becomes the session's to end */
 };
 
-/* Takes fd and the reference over, also when it fails for want of memory: then the connection is just closed. */
+/* Takes fd and the reference over, also when it fails for want of memory: then the session is unborn. */
 void session_start(struct worker *worker, const struct arrival *arrival);
+
+/* The end of a connection that there was no memory to make a session of; any thread. */
+void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log);
 
 /* The only writer of state. Asserts that the step is allowed. */
 void session_enter(struct session *session, enum session_state next);
