@@ -80,6 +80,12 @@ HARMLESS |= {("accept4", e) for e in FAULTS["accept4"]} | {("epoll_wait", E.EINT
 # Memory that is gone for good, from the n-th call on, while a session lasts.
 LASTING = {("malloc", E.ENOMEM), ("epoll_ctl", E.ENOMEM)}
 
+ONCE_FAILED = [(scenarios.plain, "send", E.ENOBUFS, n) for n in range(2, 6)] # sessions that nobody would have woken
+ONCE_FAILED += [(scenarios.plain, "malloc", E.ENOMEM, n) for n in (1, 2)] # connections that the log did not know
+ONCE_FAILED += [(scenarios.reload, "malloc", E.ENOMEM, n) for n in (1, 5, 50)] # a reload that ended the process
+ONCE_FAILED += [(scenarios.reload, "epoll_ctl", E.ENOMEM, n) for n in (1, 2)] # a listener that never listened
+ONCE_FAILED += [(scenarios.unix, "write", SHORT, 1)] # a record in the line of a torn one
+
 
 def name_of(error):
     return NAMES.get(error) or errno.errorcode[error]
@@ -262,8 +268,12 @@ def everything(runner, chosen, functions, errors, lasting):
 
 
 def sample(runner, chosen, functions, seconds):
-    """As much as there is time for: each function in turn, in any kind of session, at any of its calls there."""
+    """What once went wrong; then as much as there is time for: each function in turn, in any kind of session, at any of its
+    calls there."""
     end, counts = time.monotonic() + seconds, {}
+    for scenario, function, error, nth in ONCE_FAILED:
+        if scenario in chosen and function in functions:
+            runner.once(scenario, function, error, nth)
     while time.monotonic() < end:
         for function in functions:
             scenario = random.choice(chosen)

@@ -5,6 +5,7 @@ Owns threads that serve backends; it never speaks to the gateway as a client.
 
 import hashlib
 import os
+import socket
 import ssl
 import subprocess
 import time
@@ -72,6 +73,8 @@ def pattern(n):
 def serve_echo(peer, last=None):
     """Echo, until the peer ends or says the last byte."""
     peer.sock.settimeout(None)
+    if peer.sock.family != socket.AF_UNIX:
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while True:
         data = peer.recv()
         if not data:
@@ -110,7 +113,8 @@ class World:
         self.secure = backends.Backend(serve=self._serve_secure)
         self.source = backends.Backend(serve=backends.serve_source(self.bulk))
         self.sink = backends.Backend(serve=self._serve_sink)
-        self.refusing = backends.Refusing()
+        self.silence = backends.Backend(serve=backends.serve_silence())
+        self.refusing, self.unanswering = backends.Refusing(), backends.Unanswering()
         self.tokens = os.path.join(self.directory, "tokens")
         os.mkdir(self.tokens)
         for name, target in (("a", f"127.0.0.1:{self.tcp.port}"), ("b", f"unix_socket:{self.unix_path}")):
@@ -148,6 +152,8 @@ class World:
             "echo": "target = echo:",
             "refused": f"target = {local}:{self.refusing.port}",
             "secure": f"target = tls:localhost:{self.secure.port}\ntarget_ca = {self.cert}",
+            "unanswering": f"target = {local}:{self.unanswering.port}",
+            "silence": f"target = {local}:{self.silence.port}",
             "source": f"target = {local}:{self.source.port}",
             "sink": f"target = {local}:{self.sink.port}",
             "token": f"token_file = {self.tokens}",
@@ -158,7 +164,7 @@ class World:
                               for name, how in targets.items())
 
     def close(self):
-        for one in (self.tcp, self.unix, self.secure, self.source, self.sink, self.refusing):
+        for one in (self.tcp, self.unix, self.secure, self.source, self.sink, self.silence, self.refusing, self.unanswering):
             one.close()
 
 
