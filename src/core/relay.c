@@ -17,8 +17,8 @@ _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit 
 
 /* --- both directions ------------------------------------------------------------------------------------------------ */
 
-/* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that takes
- * what it gets still gets a little at a time, and only one that does not waits. */
+/* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that
+ * takes what it gets still gets a little at a time, and only one that does not waits. */
 static size_t relay_share(const struct session *s, const struct stream *to)
 {
 	const struct stream_pool *pool = &s->worker->backlogs;
@@ -346,9 +346,9 @@ static void relay_ping(struct session *s, uint64_t now)
 		return; /* reading will find out why */
 }
 
-/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, not while
- * what stands in front of the ping still makes its way, in our backlog or in the kernel's, and not while the ping cannot
- * reach it because its window is closed, which is what stall_timeout is for. */
+/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, not
+ * while what stands in front of the ping still makes its way, in our backlog or in the kernel's, and not while the ping
+ * cannot reach it because its window is closed, which is what stall_timeout is for. */
 static bool relay_pong_overdue(struct session *s, uint64_t now, uint64_t *next)
 {
 	uint64_t progress = stream_progress(&s->client);
@@ -452,7 +452,8 @@ enum reason relay_start(struct session *s, size_t early)
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))
 		stream_set_low_water(&s->backend, s->route->set->low_water);
-	if (stream_join_pool(&s->client, &s->worker->backlogs) != 0 || stream_join_pool(&s->backend, &s->worker->backlogs) != 0)
+	struct stream_pool *pool = &s->worker->backlogs;
+	if (stream_join_pool(&s->client, pool) != 0 || stream_join_pool(&s->backend, pool) != 0)
 		return REASON_OUT_OF_MEMORY;
 
 	if (early > 0) {

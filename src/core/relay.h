@@ -14,9 +14,9 @@
  * part, the session itself, and what an evbuffer rounds up. */
 #define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
 
-/* Timers run at least once in this time, ms. An open session looks after its peers more often, most while the window of one is
- * closed, and the first time when it has lasted for a while. Only one that lasts until then has the kernel watch its peers:
- * it takes many system calls, and less than the 20 s of net/tcp.h have passed. */
+/* Timers run at least once in this time, ms. An open session looks after its peers more often, most while the window of one
+ * is closed, and the first time when it has lasted for a while. Only one that lasts until then has the kernel watch its
+ * peers: it takes many system calls, and less than the 20 s of net/tcp.h have passed. */
 #define RELAY_TIMER_MAX ((uint64_t)3600 * 1000)
 #define RELAY_LOOK      (TCP_DEAD_MS / 2)
 #define RELAY_LOOK_FULL (TCP_DEAD_MS / 10)
@@ -39,8 +39,8 @@ void relay_credit(struct session *session, const struct stream *stream);
 enum reason relay_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason relay_on_timer(struct session *session);
 
-/* Looks at both peers of a session that lasts: REASON_CLIENT_DEAD, REASON_BACKEND_DEAD or none. *next is at most when to look
- * again, ms. While a session closes, too: a window that is closed is given the time that stall_timeout says. */
+/* Looks at both peers of a session that lasts: REASON_CLIENT_DEAD, REASON_BACKEND_DEAD or none. *next is at most when to
+ * look again, ms. While a session closes, too: a window that is closed is given the time that stall_timeout says. */
 enum reason relay_look(struct session *session, uint64_t *next);
 
 /* Whether a stream has had something to deliver and made no progress for limit ms (0: never). */

@@ -56,8 +56,8 @@ static void session_timerless(struct session *s)
 		session_end(s, REASON_OUT_OF_MEMORY);
 }
 
-/* Moves the marks from which silence is counted over a time in which the process did not live, and a moment further, in which
- * what came is read; but not into the future. */
+/* Moves the marks from which silence is counted over a time in which the process did not live, and a moment further, in
+ * which what came is read; but not into the future. */
 static void session_skip_time(struct session *s, uint64_t ms)
 {
 	uint64_t now = clock_ms();

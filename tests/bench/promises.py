@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """The promises about data, memory and fairness, each against its goal: one command each, its figure, and ok or MISSED.
 
-    SALLYPORT=/abs/sallyport tests/bench/promises.py D1 [--closes 10000] [--seed N]     no byte lost or doubled in random closes
-    SALLYPORT=/abs/sallyport tests/bench/promises.py D2        memory and processor time of 100 stalled sessions
-    SALLYPORT=/abs/sallyport tests/bench/promises.py D3        growth under 1 TiB frames and floods; one-byte frames a second and core
-    SALLYPORT=/abs/sallyport tests/bench/promises.py D5        memory of an idle session, plain and TLS 1.3
-    SALLYPORT=/abs/sallyport tests/bench/promises.py D6        what a flooder adds to the latency of 100 sessions
+    SALLYPORT=/abs/sallyport tests/bench/promises.py GOAL...
 
-What is measured is in memory.py, latency.py and random_closes.py; here are only the goals. D1 is 10,000 closes of 1 B to 64 MiB and takes hours
-on two busy processors: --closes and --seed cut it into slices. All others take less than a minute or two.
+    D1 [--closes 10000] [--seed N]   no byte lost or doubled in random closes
+    D2    memory and processor time of 100 stalled sessions
+    D3    growth under 1 TiB frames and floods; one-byte frames a second and core
+    D5    memory of an idle session, plain and TLS 1.3
+    D6    what a flooder adds to the latency of 100 sessions
+
+What is measured is in memory.py, latency.py and random_closes.py; here are only the goals. D1 is 10,000 closes of 1 B
+to 64 MiB and takes hours on two busy processors: --closes and --seed cut it into slices. All others take less than a
+minute or two.
 """
 
 import argparse
@@ -43,8 +46,8 @@ def figures(row, *patterns):
 
 
 def closes(args, verdicts):
-    done = subprocess.run([sys.executable, os.path.join(HERE, "random_closes.py"), "-n", str(args.closes), "--seed", str(args.seed)],
-                          env={**os.environ, "SALLYPORT": args.gateway}, stdout=subprocess.PIPE, text=True, check=False)
+    words = [os.path.join(HERE, "random_closes.py"), "-n", str(args.closes), "--seed", str(args.seed)]
+    done = subprocess.run([sys.executable, *words], env={**os.environ, "SALLYPORT": args.gateway}, stdout=subprocess.PIPE, text=True, check=False)
     lines = done.stdout.strip().splitlines() or ["nothing was said"]
     print("\n".join(lines[:-1]), end="\n" if lines[1:] else "")
     verdicts.check(done.returncode == 0, f"D1: {lines[-1]} (goal 0 failed)")
@@ -76,8 +79,8 @@ def frames(rig, verdicts):
     run = rig.load(server.load("up", "sink", "-n", "4", "-s", "1", "-t", "5", "-k", str(server.process.pid)))
     got = run.result()
     rate = got["frames"] / got["cpu"] / 1e6
-    verdicts.check(rate >= 15, f"D3: {rate:.1f} M one-byte frames a second and core (goal 15), {got['frames'] / got['seconds'] / 1e6:.1f} M a "
-                   f"second with {got['cpu'] / got['seconds'] * 100:.0f} % of one")
+    verdicts.check(rate >= 15, f"D3: {rate:.1f} M one-byte frames a second and core (goal 15), "
+                   f"{got['frames'] / got['seconds'] / 1e6:.1f} M a second with {got['cpu'] / got['seconds'] * 100:.0f} % of one")
 
 
 def idle(args, verdicts):
@@ -87,8 +90,8 @@ def idle(args, verdicts):
             if growth is None:
                 verdicts.check(False, f"D5: {name} refused some of 2000 sessions")
             else:
-                verdicts.check(growth / 2000 / KIB <= goal, f"D5: {name}, 2000 idle sessions: {growth / 2000 / KIB:.1f} KiB each (goal "
-                               f"{goal})")
+                each = growth / 2000 / KIB
+                verdicts.check(each <= goal, f"D5: {name}, 2000 idle sessions: {each:.1f} KiB each (goal {goal})")
 
 
 def fairness(args, verdicts):
@@ -97,8 +100,9 @@ def fairness(args, verdicts):
     rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| sallyport")]
     for row in rows:
         added = float(row[6].split()[0])
-        verdicts.check(added <= 5, f"D6: a flooder {row[2].strip()} adds {row[6].strip()} ms of p99 to 100 sessions (goal 5); p50 / p99 / p99.9 "
-                       f"alone {row[4].strip()}, with it {row[5].strip()} ms")
+        kind, alone, with_it, words = (row[column].strip() for column in (2, 4, 5, 6))
+        verdicts.check(added <= 5, f"D6: a flooder {kind} adds {words} ms of p99 to 100 sessions (goal 5); "
+                       f"p50 / p99 / p99.9 alone {alone}, with it {with_it} ms")
     if len(rows) != 2:
         verdicts.check(False, "D6: latency.py did not measure both floods")
 

@@ -90,13 +90,14 @@ def test_rl_clock_step_stopped_half_asked(start_gateway):
 # --- rl_dead_peer, rl_write_stall -------------------------------------------------------------------------------------
 
 def test_rl_dead_peer_closed_window_is_not_death(start_gateway, backend):
-    """A client that takes nothing for a while has the time of stall_timeout, not that of pong_timeout; and the kernel's, too."""
+    """A client that takes nothing for a while has the time of stall_timeout, not that of pong_timeout, from the kernel too."""
     source = backend(serve=backends.serve_source(BLOB))
-    gateway = start_gateway(HEAD % "" + route("source", source.target, ping_interval="300ms", pong_timeout="500ms", stall_timeout="50s"))
+    options = {"ping_interval": "300ms", "pong_timeout": "500ms", "stall_timeout": "50s"}
+    gateway = start_gateway(HEAD % "" + route("source", source.target, **options))
     with opened(gateway, "/source", rcvbuf=65536) as client:
         with socket_of(gateway.pid, client.sock) as copy:
             deadline = time.monotonic() + 30
-            while copy.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) != 100_000: # twice stall_timeout: its window is known to be closed
+            while copy.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) != 100_000: # twice stall_timeout: it is known to be full
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             time.sleep(2)

@@ -3,10 +3,11 @@
 
     SALLYPORT=/abs/sallyport tests/net/dead_peer.py [--quick]
 
-Client, gateway and backend are in network namespaces of their own; a nftables rule makes a peer dead. Each row is one session: who
-vanishes, at which age of the session, and what was under way. The goal is 45 s on both sides from then to the session's line in the
-log, the reason client_dead or backend_dead, and every descriptor back. In further rows both peers live, with a window that is closed for longer than
-that: nothing may end these before their stall_timeout, and no byte may be missing after it. Takes two minutes; --quick: one.
+Client, gateway and backend are in network namespaces of their own; a nftables rule makes a peer dead. Each row is one
+session: who vanishes, at which age of the session, and what was under way. The goal is 45 s on both sides from then to
+the session's line in the log, the reason client_dead or backend_dead, and every descriptor back. In further rows both
+peers live, with a window that is closed for longer than that: nothing may end these before their stall_timeout, and no
+byte may be missing after it. Takes two minutes; --quick: one.
 """
 
 import contextlib

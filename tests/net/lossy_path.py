@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""R10: 5 % of the packets lost each way on a line of 1 Mbit/s, between client and gateway, and between gateway and backend.
+"""R10: 5 % of the packets lost each way on a line of 1 Mbit/s, between client and gateway, and between gateway and
+backend.
 
     SALLYPORT=/abs/sallyport tests/net/lossy_path.py [--quick] [--seconds N]
 
-Two networks of namespaces at once, in each of which one wire is spoilt (tc tbf, nftables). On each eight sessions, plain and TLS: bulk down, bulk
-up, keystrokes that are echoed, and silence. Data is numbered, so each end knows what must come. When the time is up the senders stop, all
-that was sent must arrive, and the client's Close be answered. Goals: no byte wrong or missing, no session ended before. Ten minutes
-and what the line needs to empty; --quick: half a minute.
+Two networks of namespaces at once, in each of which one wire is spoilt (tc tbf, nftables). On each eight sessions,
+plain and TLS: bulk down, bulk up, keystrokes that are echoed, and silence. Data is numbered, so each end knows what
+must come. When the time is up the senders stop, all that was sent must arrive, and the client's Close be answered.
+Goals: no byte wrong or missing, no session ended before. Ten minutes and what the line needs to empty; --quick: half a
+minute.
 """
 
 import asyncio
@@ -52,6 +54,9 @@ class Way:
 
     def under_way(self):
         return self.sent - self.got
+
+    def __str__(self):
+        return f"{self.got} of {self.sent} bytes{'' if self.wrong is None else f', wrong at {self.wrong}'}"
 
     def whole(self):
         return self.wrong is None and self.got == self.sent
@@ -103,9 +108,8 @@ class Session:
         """What is missing, or None."""
         deadline = time.monotonic() + DRAIN
         while not (self.tasks[2].done() and self.up.whole() and self.down.whole()):
-            if self.client.ended or time.monotonic() > deadline or self.up.wrong is not None or self.down.wrong is not None:
-                return (f"{self.name}: ended {self.client.ended}, up {self.up.got} of {self.up.sent} (wrong at {self.up.wrong}), "
-                        f"down {self.down.got} of {self.down.sent} (wrong at {self.down.wrong})")
+            if self.client.ended or time.monotonic() > deadline or {self.up.wrong, self.down.wrong} != {None}:
+                return f"{self.name}: ended {self.client.ended}, up {self.up}, down {self.down}"
             await asyncio.sleep(0.2)
         self.client.writer.write(masked(CLOSE, (1000).to_bytes(2, "big")))
         await asyncio.wait_for(asyncio.gather(*self.tasks[:2]), DRAIN)
@@ -158,9 +162,9 @@ def report(verdicts, lines, failures, gateways, seconds):
         running.wait_for("session end", count=len(line.sessions), timeout=60)
         spurious = [r["reason"] for r in running.find("session end") if r["reason"] != "client_closed"]
         mine = [what for what in failures if what.startswith(line.side)]
-        verdicts.check(not spurious and not mine, f"R10: {line.side} line, {LOSS} % loss, {RATE}, {seconds} s: {len(line.sessions)} sessions, "
-                       f"{bytes_up} bytes up and {bytes_down} down {'right' if not mine else 'NOT RIGHT'}, {pings} pings answered, "
-                       f"{len(spurious)} spurious closes {spurious[:3]} (goal 0)")
+        verdicts.check(not spurious and not mine, f"R10: {line.side} line, {LOSS} % loss, {RATE}, {seconds} s: "
+                       f"{len(line.sessions)} sessions, {bytes_up} bytes up and {bytes_down} down "
+                       f"{'right' if not mine else 'NOT RIGHT'}, {pings} pings answered, {len(spurious)} spurious closes {spurious[:3]} (goal 0)")
 
 
 def main():

@@ -3,12 +3,12 @@
 
     SALLYPORT=/abs/sallyport tests/net/memory_ceiling.py [--quick] [--limit MIB] [--max-backlog SIZE]
 
-Hostile, half of each kind over TLS: clients that read nothing of what a backend pours out, and that pour into a backend which reads
-nothing, until every backlog is full; requests and TLS handshakes that stop half way and come again when they are cut; frames that
-announce 1 TiB and bring a byte now and then; floods of pings whose pongs nobody reads; messages of endless one-byte fragments. Good: each
-sends a stream of its own to an echo and compares what comes back. Nothing may be killed, no good byte may be wrong or missing, and the
-most that the cgroup ever held is printed. --quick: 300 and 30. Without max_backlog (--max-backlog 0) the kernel kills the gateway: that shows
-that the test can fail.
+Hostile, half of each kind over TLS: clients that read nothing of what a backend pours out, and that pour into a backend
+which reads nothing, until every backlog is full; requests and TLS handshakes that stop half way and come again when
+they are cut; frames that announce 1 TiB and bring a byte now and then; floods of pings whose pongs nobody reads;
+messages of endless one-byte fragments. Good: each sends a stream of its own to an echo and compares what comes back.
+Nothing may be killed, no good byte may be wrong or missing, and the most that the cgroup ever held is printed. --quick:
+300 and 30. Without max_backlog (--max-backlog 0) the kernel kills the gateway: that shows that the test can fail.
 """
 
 import asyncio
@@ -34,6 +34,10 @@ FRAGMENTS = (b"\x02\x81" + MASK + b"a", (b"\x00\x81" + MASK + b"b") * 1000)
 TIB = b"\x82\xff" + (1 << 40).to_bytes(8, "big") + MASK
 FILLING = b"\x82\xff" + (1 << 40).to_bytes(8, "big") + MASK + bytes(65536)
 HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(20)
+BYTES = { # of each kind: what it sends at first, and what again and again
+    "slow reader": (b"", b""), "slow backend": (FILLING, bytes(65536)), "1 TiB frame": (TIB, b"x"), "ping flood": (PINGS, PINGS),
+    "fragments": FRAGMENTS, "half a request": (b"GET /sink HTTP/1.1\r\nX: " + b"x" * 7000, b""), "half a hello": (HELLO, b""),
+}
 
 
 # --- backends ---------------------------------------------------------------------------------------------------------
@@ -133,9 +137,7 @@ class Hostile:
             self.sock = None
 
     def send(self):
-        first, more = {"slow backend": (FILLING, bytes(65536)), "half a request": (b"GET /sink HTTP/1.1\r\nX: " + bytes(7000)
-                       .replace(b"\0", b"x"), b""), "half a hello": (HELLO, b""), "1 TiB frame": (TIB, b"x"), "ping flood":
-                       (PINGS, PINGS), "fragments": FRAGMENTS, "slow reader": (b"", b"")}[self.kind]
+        first, more = BYTES[self.kind]
         data = more if self.started else first
         if data:
             self.sock.send(data)
@@ -273,7 +275,8 @@ def measure(given, group, verdicts, path):
         kinds = told.get(timeout=60)
         print("; ".join(f"{count} x {kind}, {cuts} cut" for kind, (count, cuts) in kinds.items()))
         verdicts.check(running.process.poll() is None and group.kills() == 0, f"killed by the kernel: {group.kills()}")
-        verdicts.check(whole == good, f"{whole} of {good} good sessions byte-exact, {size} bytes each way, {seconds:.1f} s {wrong}")
+        verdicts.check(whole == good, f"{whole} of {good} good sessions byte-exact, {size} bytes each way, "
+                       f"{seconds:.1f} s {wrong}")
         verdicts.check(group.peak() <= given.limit << 20, f"D4: peak {group.peak() / 1048576:.1f} MiB of {given.limit}, "
                        f"{kernel / 1048576:.1f} of it the kernel's; cgroup v{group.version}, "
                        f"{'without' if group.version == 1 else 'with'} socket buffers; goal: no kill")

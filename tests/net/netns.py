@@ -1,4 +1,5 @@
-"""Three network namespaces, client - gateway - backend, joined by two veth pairs, whose wires can be cut, slowed and made to lose.
+"""Three network namespaces, client - gateway - backend, joined by two veth pairs, whose wires can be cut, slowed and
+made to lose.
 
     client 10.99.1.2  ---  10.99.1.1 gateway 10.99.2.1  ---  10.99.2.2 backend
 
@@ -92,8 +93,8 @@ class Namespace:
 
 def dropping(*matches, hooks=("input", "output")):
     """A script for rules(): packets that fit any of these do not pass."""
-    chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0; {'; '.join(f'{match} drop' for match in matches)}; }}\n"
-                     for hook in hooks)
+    rules = "; ".join(f"{match} drop" for match in matches)
+    chains = "".join(f"chain {hook} {{ type filter hook {hook} priority 0; {rules}; }}\n" for hook in hooks)
     return f"table inet faults {{\n{chains}}}\n"
 
 
@@ -129,7 +130,7 @@ class Network:
             getattr(self, side).rules(dropping(*self.gone[side]))
 
     def spoil(self, side, percent, rate):
-        """The wire to `client` or `backend` carries so much (as tc writes it) and loses so many packets of a hundred, each way."""
+        """The wire to `client` or `backend` carries so much (as tc writes it) and loses so many packets of 100, each way."""
         end, device = getattr(self, side), f"to-{side}"
         for space, name in ((self.gateway, device), (end, "wire")):
             space.run("tc", "qdisc", "replace", "dev", name, "root", "tbf", "rate", rate, "burst", "4kb", "latency", "300ms")

@@ -1,4 +1,5 @@
-"""What the scripts of this folder have in common: their command line, a gateway of their own, and a last line of counts.
+"""What the scripts of this folder have in common: their command line, a gateway of their own, and a last line of
+counts.
 
 Owns the verdicts of one run; each script prints its figures itself, and a goal that was missed makes the status 1.
 """

@@ -3,10 +3,11 @@
 
     SALLYPORT=/abs/sallyport tests/net/stuck_dns.py [--quick]
 
-A preloaded getaddrinfo sleeps 30 s for names that begin with `hang`; a nftables rule in the backend's namespace drops what goes to the black
-hole. 101 is timed from connect, one client at a time, on a route with a number and on one with a name: on the idle gateway, then while 50
-clients wait for one hanging name and 50 for the black hole, then while every resolver thread hangs. Goal: p99 <= 10 ms.
-Those who wait get 504, or Close 1014 if they sent an Origin, at connect_timeout; then SIGTERM comes while names hang.
+A preloaded getaddrinfo sleeps 30 s for names that begin with `hang`; a nftables rule in the backend's namespace drops
+what goes to the black hole. 101 is timed from connect, one client at a time, on a route with a number and on one with a
+name: on the idle gateway, then while 50 clients wait for one hanging name and 50 for the black hole, then while every
+resolver thread hangs. Goal: p99 <= 10 ms. Those who wait get 504, or Close 1014 if they sent an Origin, at
+connect_timeout; then SIGTERM comes while names hang.
 """
 
 import asyncio
@@ -31,8 +32,7 @@ SHIM = r"""
 
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **all)
 {
-	int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-		(int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+	__typeof__(&getaddrinfo) next = (__typeof__(&getaddrinfo))dlsym(RTLD_NEXT, "getaddrinfo");
 	if (host != NULL && strncmp(host, "hang", 4) == 0)
 		sleep(30);
 	return next(host != NULL && strcmp(host, "named.test") == 0 ? "%s" : host, service, hints, all);
