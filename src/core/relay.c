@@ -10,8 +10,8 @@
 
 #define UTF8_MAX 4 /* bytes of a character */
 
-#define RELAY_SHARES 8             /* one read takes at most this part of what max_backlog leaves */
-#define RELAY_LEAST  ((size_t)4096) /* what may be read for a stream without a backlog in any case */
+#define RELAY_SHARES 8              /* one read takes at most this part of what max_backlog leaves */
+#define RELAY_LEAST  ((size_t)4096) /* no share is smaller; a stream without a backlog has it in any case */
 
 _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit the scratch buffer");
 
@@ -25,8 +25,9 @@ static size_t relay_share(const struct session *s, const struct stream *to)
 	if (pool->most == 0)
 		return RELAY_BACKLOG_MAX;
 	size_t share = pool->held < pool->most ? (pool->most - pool->held) / RELAY_SHARES : 0;
-	size_t least = stream_backlog(to) == 0 ? RELAY_LEAST : 0;
-	return share > least ? share : least;
+	if (share >= RELAY_LEAST)
+		return share;
+	return stream_backlog(to) == 0 ? RELAY_LEAST : 0;
 }
 
 static size_t relay_least_of(size_t a, size_t b)
