@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "core/worker.h"
+#include "net/stream_peer.h"
 
 #include <errno.h>
 #include <string.h>

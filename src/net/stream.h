@@ -71,7 +71,7 @@ struct stream {
 	bool broken;             /* writing failed */
 	bool finishing;          /* stream_finish() was called */
 	bool finished;           /* our FIN is out */
-	bool full;               /* the peer's window was closed at the last stream_look() */
+	bool full;               /* the peer's window was closed when it was last looked at, see stream_peer.h */
 	bool truncated;          /* TLS: FIN without close_notify */
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
 };
@@ -132,21 +132,6 @@ uint64_t stream_progress(const struct stream *stream);
 
 /* STREAM_DRAINED is told when the backlog falls to this many bytes. */
 void stream_set_low_water(struct stream *stream, size_t low);
-
-/* Has the kernel look after a TCP connection that lasts: one whose peer is not heard for TCP_DEAD_MS (net/tcp.h), while
- * something waits for its acknowledgement or not, ends with ETIMEDOUT. */
-void stream_watch_peer(struct stream *stream);
-
-enum stream_peer {
-	STREAM_PEER_WELL, /* as far as we know: it is the kernel that ends a connection to one that is not */
-	STREAM_PEER_FULL, /* takes nothing, but says so: its window is closed */
-	STREAM_PEER_MUTE, /* dead: its window was closed when it was last heard of, and it does not answer any more */
-};
-
-/* Sees how the peer of a watched stream is. The kernel would end a connection to a live peer whose window is closed, too,
- * so as long as it is, the kernel's limit is patience_ms (0: none); only this call sees then that such a peer died. It must
- * be made more often than every TCP_DEAD_MS. */
-enum stream_peer stream_look(struct stream *stream, uint64_t patience_ms);
 
 /* Takes no more while the kernel holds so many bytes that were not even sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
 void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);

@@ -1,6 +1,7 @@
 /* stream_peer.c owns how the other end of a connection that lasts is looked after: by the kernel, and where that is not
  * enough by us. It must never end anything: the kernel does, or the session that asked. */
-#include "net/stream.h"
+#include "net/stream_peer.h"
+
 #include "net/tcp.h"
 
 #include <limits.h>
