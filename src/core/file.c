@@ -56,6 +56,14 @@ static enum reason file_broken(const struct session *s)
 	}
 }
 
+/* The timer looks for a client that takes nothing. */
+static enum reason file_wait(struct session *s)
+{
+	uint64_t limit = s->route->set->stall_timeout;
+	session_arm(s, limit > 0 ? limit / 2 : RELAY_TIMER_MAX);
+	return REASON_NONE;
+}
+
 /* At most one buffer a turn; a backlog calls us again when it is gone, and without one the timer does. */
 static enum reason file_pump(struct session *s)
 {
@@ -72,7 +80,7 @@ static enum reason file_pump(struct session *s)
 			file_close(s);
 	}
 	if (stream_backlog(&s->client) > 0)
-		return REASON_NONE;
+		return file_wait(s);
 	if (s->file_left == 0)
 		return file_finished(s);
 	session_arm(s, 0);
@@ -98,7 +106,6 @@ enum reason file_start(struct session *s, const struct http_head *head)
 		return REASON_CLIENT_RESET;
 	if (answer.body_len > 0 && stream_write(&s->client, answer.body, answer.body_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;
-	session_arm(s, s->route->set->stall_timeout / 2);
 	return file_pump(s);
 }
 
@@ -122,6 +129,5 @@ enum reason file_on_timer(struct session *s)
 		return file_pump(s);
 	if (relay_stalled(&s->client_stall, &s->client, clock_ms(), limit))
 		return REASON_CLIENT_STALLED;
-	session_arm(s, limit > 0 ? limit / 2 : RELAY_TIMER_MAX);
-	return REASON_NONE;
+	return file_wait(s);
 }
