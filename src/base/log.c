@@ -45,8 +45,7 @@ static const struct {
 
 static int open_file(const char *path, struct err *err)
 {
-	/* O_NONBLOCK so that a FIFO without a reader can stop neither the start nor a session. */
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	int fd = open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
 	if (fd < 0)
 		err_add(err, "log file %s: %s", path, strerror(errno));
 	return fd;

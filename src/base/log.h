@@ -11,12 +11,17 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 
 enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log;
+
+/* How a log file is opened, always. O_NONBLOCK so that a FIFO without a reader can stop neither the start nor a session. */
+#define LOG_FILE_MODE  0640
+#define LOG_FILE_FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
 /* target: "stderr", "syslog" or "file:/absolute/path". Returns NULL and fills err on failure. */
 struct log *log_open(const char *target, struct err *err) must_check;

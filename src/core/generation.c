@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-static void identity_fill(struct tls_identity *identity, const struct tls_settings *set)
+static void identity_fill(struct tls_identity *identity, const struct tls_settings *set,
+                          const struct generation *before)
 {
 	char place[256];
 	conf_place(set, "certificate", place, sizeof(place));
@@ -19,16 +20,18 @@ static void identity_fill(struct tls_identity *identity, const struct tls_settin
 	identity->ciphers = set->ciphers;
 	identity->ciphersuites = set->ciphersuites;
 	identity->tickets = set->tickets;
+	identity->before = before != NULL ? before->tls : NULL;
 }
 
-static int generation_load_tls(struct generation *g, struct err *err, struct err *warnings)
+static int generation_load_tls(struct generation *g, const struct generation *before, struct err *err,
+                               struct err *warnings)
 {
 	size_t count = g->settings->tls_count;
 	if (count == 0)
 		return 0;
 	struct tls_identity *identities = mem_resize(NULL, count, sizeof(*identities));
 	for (size_t i = 0; i < count; i++)
-		identity_fill(&identities[i], g->settings->tls[i]);
+		identity_fill(&identities[i], g->settings->tls[i], before);
 	g->tls = tls_server_new(identities, count, err, warnings);
 	for (size_t i = 0; i < count; i++)
 		free((void *)(uintptr_t)identities[i].where);
@@ -38,10 +41,16 @@ static int generation_load_tls(struct generation *g, struct err *err, struct err
 
 struct generation *generation_build(struct settings *settings, struct err *err, struct err *warnings)
 {
+	return generation_rebuild(settings, NULL, err, warnings);
+}
+
+struct generation *generation_rebuild(struct settings *settings, const struct generation *before, struct err *err,
+                                      struct err *warnings)
+{
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;
 	g->settings = settings;
-	int tls = generation_load_tls(g, err, warnings);
+	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, err);
 	if (tls != 0 || routes != 0) {
 		generation_unref(g);

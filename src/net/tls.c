@@ -7,6 +7,7 @@
 #include "net/tls_reason.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -24,6 +25,11 @@ struct tls_client {
 	SSL_CTX *ctx;
 	char *server_name; /* for SNI; NULL when the backend is named by its IP address */
 };
+
+void tls_prepare(void)
+{
+	(void)OPENSSL_init_ssl(0, NULL);
+}
 
 /* --- one identity ------------------------------------------------------------------------------------------------- */
 
@@ -80,12 +86,35 @@ static EVP_PKEY *read_key(const struct tls_identity *id, const char *path, struc
 	return key;
 }
 
+static bool is_closed_to_us(const char *path)
+{
+	FILE *file = fopen(path, "re");
+
+	if (file != NULL)
+		fclose(file);
+	return file == NULL && errno == EACCES;
+}
+
+/* A key that was read while there were rights to; the caller's, NULL if none fits. */
+static EVP_PKEY *kept_key(const SSL_CTX *ctx, const struct tls_server *before)
+{
+	for (size_t i = 0; before != NULL && i < before->count; i++) {
+		EVP_PKEY *key = SSL_CTX_get0_privatekey(before->ctx[i]);
+		if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) == 1 && EVP_PKEY_up_ref(key) == 1)
+			return key;
+	}
+	ERR_clear_error();
+	return NULL;
+}
+
 static int load_key(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
 {
 	const char *path = given(id->key) ? id->key : id->certificate;
-	EVP_PKEY *key = read_key(id, path, err);
+	EVP_PKEY *key = is_closed_to_us(path) ? kept_key(ctx, id->before) : NULL;
 	int result = 0;
 
+	if (key == NULL)
+		key = read_key(id, path, err);
 	if (key == NULL)
 		return -1;
 	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)

@@ -15,6 +15,12 @@
 
 enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
 
+/* Reads what the library reads but once (its own configuration, and what that names), so that nothing but the files named
+ * below is opened later. May be called again. */
+void tls_prepare(void);
+
+struct tls_server; /* immutable; shared by all threads */
+
 /* One certificate and the policy for the names it is for. */
 struct tls_identity {
 	const char *where;       /* for complaints: `[tls example]` */
@@ -26,9 +32,10 @@ struct tls_identity {
 	const char *ciphers;      /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
 	const char *ciphersuites; /* TLS 1.3, NULL or "": the library's */
 	bool tickets;             /* stateless session resumption */
-};
 
-struct tls_server; /* immutable; shared by all threads */
+	/* Its keys stay good where a file may no longer be read, as far as they fit the certificates. NULL: none. */
+	const struct tls_server *before;
+};
 
 /* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
  * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host).

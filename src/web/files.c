@@ -23,6 +23,8 @@
 #define PATH_ROOM  (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
 #define OPEN_TRIES 8
 
+enum how { HOW_FILE, HOW_PROBE };
+
 struct files {
 	int root;
 	const struct files_options *options;
@@ -49,14 +51,21 @@ struct result {
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
 
-static int open_beneath(int root, const char *path, uint64_t flags)
+/* O_NONBLOCK: a FIFO in the tree must not hang the thread before fstat has told what it is. */
+static const struct open_how how_opened[FILES_HOWS] = {
+	[HOW_FILE] = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
+	[HOW_PROBE] = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
+};
+
+const struct open_how *files_open_how(void)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
+	return how_opened;
+}
+
+static int open_beneath(int root, const char *path, enum how what)
+{
 	for (int tries = 1;; tries++) {
-		long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+		long fd = syscall(SYS_openat2, root, path, &how_opened[what], sizeof(struct open_how));
 		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
 		 * the result. */
 		if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
@@ -76,7 +85,7 @@ struct files *files_open(const char *where, const char *path, const struct files
 		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
 		return NULL;
 	}
-	int probe = open_beneath(root, ".", O_PATH);
+	int probe = open_beneath(root, ".", HOW_PROBE);
 	if (probe < 0) {
 		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
 		        strerror(errno));
@@ -116,12 +125,11 @@ static int status_of_errno(int error)
 	}
 }
 
-/* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send.
- * O_NONBLOCK: a FIFO in the tree must not hang the thread before fstat has told what it is. */
+/* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send. */
 static int look_up(const struct files *files, const char *path, struct found *found)
 {
 	found->gzip = false;
-	found->fd = open_beneath(files->root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	found->fd = open_beneath(files->root, path, HOW_FILE);
 	if (found->fd < 0)
 		return status_of_errno(errno);
 

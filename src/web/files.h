@@ -33,6 +33,11 @@ struct files *files_open(const char *where, const char *path, const struct files
                          struct err *err) must_check;
 void files_close(struct files *files); /* NULL is allowed */
 
+/* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
+#define FILES_HOWS 2
+struct open_how;
+const struct open_how *files_open_how(void);
+
 #define FILES_HEAD_MAX 4096 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
 
 struct files_answer {
