@@ -47,14 +47,16 @@ as_root() {
 install_needs() {
 	if command -v apt-get >/dev/null; then
 		local packages=(novnc tigervnc-standalone-server xauth xterm)
-		[ -n "${SALLYPORT:-}" ] || packages+=(autoconf automake gcc libc6-dev libevent-dev libinih-dev libssl-dev make pkg-config)
+		[ -n "${SALLYPORT:-}" ] || packages+=(autoconf automake gcc libc6-dev libevent-dev libinih-dev libseccomp-dev libssl-dev make
+			pkg-config)
 		dpkg-query -W -f '${Status}\n' "${packages[@]}" 2>/dev/null | grep -c '^install ok installed' | grep -qx ${#packages[@]} && return
 		say "installing ${packages[*]}"
 		as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
 		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" >&2
 	elif command -v dnf >/dev/null; then
 		local packages=(novnc tigervnc-server-minimal xauth xterm)
-		[ -n "${SALLYPORT:-}" ] || packages+=(autoconf automake gcc inih-devel libevent-devel make openssl-devel pkgconf-pkg-config)
+		[ -n "${SALLYPORT:-}" ] || packages+=(autoconf automake gcc inih-devel libevent-devel libseccomp-devel make openssl-devel
+			pkgconf-pkg-config)
 		rpm -q "${packages[@]}" >/dev/null && return
 		say "installing ${packages[*]}"
 		as_root dnf install -y --setopt=install_weak_deps=False "${packages[@]}" >&2
@@ -145,14 +147,24 @@ gateway_listens() {
 	[ -n "$port" ]
 }
 
+# Started by root it becomes somebody else, whose the desktop's socket has to be then.
+choose_user() {
+	user=$(id -un)
+	[ "$user" = root ] || return 0
+	user=nobody
+	chmod 711 "$work"
+	chown "$user" "$work/desktop.sock"
+}
+
 start_gateway() {
-	local web
+	local web user
+	choose_user
 	for web in /usr/share/novnc /usr/share/noVNC; do
 		[ -f "$web/vnc.html" ] && break
 	done
 	[ -f "$web/vnc.html" ] || die "noVNC's vnc.html is not there"
 	: >"$work/gateway.log"
-	"$gateway" --web "$web" "127.0.0.1:$port" "unix:$work/desktop.sock" 2>"$work/gateway.log" &
+	"$gateway" --user "$user" --web "$web" "127.0.0.1:$port" "unix:$work/desktop.sock" 2>"$work/gateway.log" &
 	started+=($!)
 	wait_until "the gateway" gateway_listens
 }

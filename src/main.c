@@ -4,7 +4,9 @@
 #include "config.h"
 #endif
 
+#include "core/confine.h"
 #include "core/generation.h"
+#include "core/selftest.h"
 #include "core/server.h"
 #include "net/tls_buffers.h"
 #include "core/settings.h"
@@ -35,7 +37,7 @@ struct request {
 };
 
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
-enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V' };
+enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V', SELFTEST = 'S' };
 enum { FILE_OPTION = 'c', ORIGIN = 'o', QUICK = 256 };
 #define QUICK_OPTION(name, field)                                                                                      \
 	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
@@ -46,6 +48,7 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, HELP },
 	{ "defaults", no_argument, NULL, DEFAULTS },
 	{ "version", no_argument, NULL, SHOW_VERSION },
+	{ "selftest-sandbox", no_argument, NULL, SELFTEST },
 	{ "origin", required_argument, NULL, ORIGIN },
 	QUICK_OPTION("web", web),
 	QUICK_OPTION("cert", cert),
@@ -54,6 +57,8 @@ static const struct option options[] = {
 	QUICK_OPTION("token-file", token_file),
 	QUICK_OPTION("workers", workers),
 	QUICK_OPTION("log-level", log_level),
+	QUICK_OPTION("user", user),
+	QUICK_OPTION("sandbox", sandbox),
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -71,9 +76,12 @@ static const char help_text[] =
         "      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
         "      --workers N         threads that relay; default one a processor\n"
         "      --log-level LEVEL   error, warn, info or debug\n"
+        "      --user USER         if started as root: whom to become; default sallyport or nobody\n"
+        "      --sandbox MODE      on, or off: leave all system calls and the whole file system to the process\n"
         "\n"
         "  -c, --config FILE       read FILE, and conf.d/*.conf beside it; see sallyport.conf(5)\n"
         "  -t, --test              check the configuration as a start would, and exit\n"
+        "      --selftest-sandbox  enter the sandbox as a start would, try what it forbids and allows, and report\n"
         "      --defaults          print every option with its default, as a configuration file\n"
         "      --version           print the versions of sallyport and its libraries\n"
         "  -h, --help              print this\n";
@@ -119,9 +127,14 @@ static int take_words(struct request *r, char **word, int count)
 	struct quick_form *form = &r->form;
 
 	if (r->file != NULL && (count > 0 || memcmp(form, &empty, sizeof(empty)) != 0))
-		return usage("only --test goes with -c; all else stands in the file");
+		return usage("only --test and --selftest-sandbox go with -c; all else stands in the file");
 	if (r->file != NULL)
 		return 0;
+	if (count == 0 && r->action == SELFTEST) {
+		form->listen = "127.0.0.1:0";
+		form->target = "echo:";
+		return 0;
+	}
 	if (count == 0)
 		return usage("nothing to do: give [ADDR:]PORT TARGET, or -c FILE");
 	if (count > 2)
@@ -136,6 +149,11 @@ static int take_words(struct request *r, char **word, int count)
 	return 0;
 }
 
+static bool needs_settings(const struct request *r)
+{
+	return r->action == RUN || r->action == CHECK || r->action == SELFTEST;
+}
+
 static int take(struct request *r, int argc, char **argv)
 {
 	int code, status = 0;
@@ -143,7 +161,7 @@ static int take(struct request *r, int argc, char **argv)
 	opterr = 0; /* complaints are ours, all in one form */
 	while (status == 0 && (code = getopt_long(argc, argv, ":c:th", options, NULL)) != -1)
 		status = take_option(r, code, argv[optind - 1]);
-	if (status != 0 || (r->action != RUN && r->action != CHECK))
+	if (status != 0 || !needs_settings(r))
 		return status;
 	return take_words(r, argv + optind, argc - optind);
 }
@@ -178,6 +196,10 @@ static int run(const struct request *r)
 	struct settings *settings = r->file != NULL ? settings_read(r->file, &err) : settings_quick(&r->form, &err);
 	if (settings != NULL)
 		first = generation_build(settings, &err, &warnings);
+	if (first != NULL && r->action == CHECK && confine_check(settings, r->file, &err, &warnings) != 0) {
+		generation_unref(first);
+		first = NULL;
+	}
 	print_complaints(&warnings, "warning: ");
 	if (first == NULL) {
 		print_complaints(&err, "");
@@ -185,7 +207,10 @@ static int run(const struct request *r)
 	}
 	if (r->action == RUN)
 		return server_run(first, r->file);
+	int status = r->action == SELFTEST ? selftest_run(first, r->file) : EXIT_SUCCESS;
 	generation_unref(first);
+	if (r->action == SELFTEST)
+		return status;
 	printf("%s: configuration is fine\n", r->file != NULL ? r->file : "command line");
 	return EXIT_SUCCESS;
 }
@@ -199,7 +224,7 @@ int main(int argc, char **argv)
 	int status = take(&request, argc, argv);
 	if (status != 0)
 		return status;
-	if (request.action == RUN || request.action == CHECK)
+	if (needs_settings(&request))
 		return run(&request);
 	if (request.action == HELP)
 		fputs(help_text, stdout);

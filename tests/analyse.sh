@@ -43,7 +43,7 @@ install_needs() {
 		echo "no apt-get: going on with what is there" >&2
 		return
 	fi
-	install_debian clang-14 clang-tidy-14 clang-tools-14 cppcheck findutils gcc-12 libc6-dev libevent-dev libinih-dev libssl-dev \
+	install_debian clang-14 clang-tidy-14 clang-tools-14 cppcheck findutils gcc-12 libc6-dev libevent-dev libinih-dev libseccomp-dev libssl-dev \
 		pkg-config
 }
 
@@ -67,10 +67,10 @@ run_clang_tidy() {
 }
 
 # What it is told to pass over, one reason each:
-#   getpwnamCalled   it is called once, before there is a second thread
+#   getpwnamCalled, getpwuidCalled   they are called once, before there is a second thread
 run_cppcheck() {
 	cppcheck --quiet --enable=warning,performance,portability --std=c11 --platform=unix64 --library=posix,gnu \
-		--suppress=getpwnamCalled --error-exitcode=1 -j "$jobs" -D_GNU_SOURCE -Isrc src
+		--suppress=getpwnamCalled --suppress=getpwuidCalled --error-exitcode=1 -j "$jobs" -D_GNU_SOURCE -Isrc src
 }
 
 # shellcheck disable=SC2016 # CC is what scan-build sets for the commands that it runs
@@ -90,7 +90,7 @@ fi
 
 cd "$top" || exit 2
 mapfile -t sources < <(find src -name '*.c' | LC_ALL=C sort)
-read -ra flags <<<"-std=c11 -D_GNU_SOURCE -Isrc -pthread $(pkg-config --cflags libevent_core libevent_openssl openssl inih)"
+read -ra flags <<<"-std=c11 -D_GNU_SOURCE -DHAVE_LIBSECCOMP=1 -Isrc -pthread $(pkg-config --cflags libevent_core libevent_openssl openssl inih libseccomp)"
 
 good=0 bad=0
 for tool in "${tools[@]}"; do

@@ -75,7 +75,7 @@ logged() { # logged NAME COMMAND...: output into a file of artifacts, its end to
 
 install_needs() {
 	if command -v apt-get >/dev/null; then
-		local packages=(autoconf automake binutils ca-certificates clang gcc git libc6-dev libcmocka-dev libevent-dev libinih-dev
+		local packages=(autoconf automake binutils ca-certificates clang gcc git libc6-dev libcmocka-dev libevent-dev libinih-dev libseccomp-dev
 			libssl-dev make openssl pkg-config python3 python3-pytest python3-websockets tar util-linux xz-utils)
 		if [ "$mode" = all ]; then
 			packages+=(clang-14 clang-tidy-14 clang-tools-14 cppcheck gcovr libc6-dbg valgrind)
@@ -83,7 +83,7 @@ install_needs() {
 		fi
 		install_debian "${packages[@]}"
 	elif command -v dnf >/dev/null; then
-		local packages=(autoconf automake binutils clang compiler-rt gcc git inih-devel libasan libcmocka-devel libevent-devel libtsan
+		local packages=(autoconf automake binutils clang compiler-rt gcc git inih-devel libasan libcmocka-devel libevent-devel libseccomp-devel libtsan
 			libubsan make openssl openssl-devel pkgconf-pkg-config python3 python3-pytest python3-websockets tar util-linux xz)
 		[ "$mode" = quick ] || packages+=(chromium nodejs nodejs-npm novnc openssh-clients openssh-server tigervnc-server-minimal
 			xclock xterm)

@@ -19,7 +19,7 @@ esac
 ARTIFACTS=${ARTIFACTS:-$top/artifacts}
 mkdir -p "$ARTIFACTS" && ARTIFACTS=$(cd "$ARTIFACTS" && pwd -P) || exit 2
 work=$(mktemp -d "${TMPDIR:-/tmp}/sallyport-tls.XXXXXX") || exit 2
-cd "$work" || exit 2
+chmod 755 "$work" && cd "$work" || exit 2 # for whom the gateway becomes after root started it
 
 gateway=
 finish() {
@@ -75,9 +75,13 @@ openssl req -x509 "${curve[@]}" -nodes -days 300 -subj "/CN=authority of this te
 # --- the gateway, with nothing configured but a certificate -----------------------------------------------------------------
 
 port=
+sandbox=on
+grep -q -e __asan_init -e __tsan_init "$SALLYPORT" && sandbox=off # sanitizers make system calls of their own
 start() { # start CERTIFICATE
-	cp "$1.pem" served.pem && cp "$1.key" served.key
+	cp "$1.pem" served.pem && cp "$1.key" served.key && chmod 644 served.key
 	cat >sallyport.conf <<-END
+		[server]
+		sandbox = $sandbox
 		[listen public]
 		address = 127.0.0.1:0
 		tls = on

@@ -6,12 +6,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/admission.h"
+#include "core/confine.h"
 #include "core/listening.h"
 #include "core/refusal.h"
 #include "core/worker.h"
 #include "net/mailbox.h"
+#include "net/nss.h"
 #include "net/resolve.h"
-#include "sys/privs.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
@@ -39,6 +41,7 @@ struct server {
 	struct mailbox *mailbox;
 	struct resolver *resolver;
 	struct listening *listening;
+	struct confine *confine;
 	struct generation *current;
 	const char *path;
 	struct server_worker *workers;
@@ -176,15 +179,24 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 	listening_announce(srv->listening, first);
 }
 
+static struct settings *server_read(struct server *srv, struct err *err, struct err *warnings)
+{
+	struct settings *settings = confine_admits_file(srv->confine, srv->path, err) == 0 ? settings_read(srv->path, err) : NULL;
+	if (settings == NULL || confine_admits(srv->confine, settings, srv->path, err, warnings) == 0)
+		return settings;
+	settings_free(settings);
+	return NULL;
+}
+
 static struct generation *server_build(struct server *srv, struct err *err, struct listening_plan **plan)
 {
 	struct err warnings;
 	err_init(&warnings);
-	struct settings *settings = settings_read(srv->path, err);
-	struct generation *next = settings != NULL ? generation_build(settings, err, &warnings) : NULL;
+	struct settings *settings = server_read(srv, err, &warnings);
+	struct generation *next = settings != NULL ? generation_rebuild(settings, srv->current, err, &warnings) : NULL;
+	server_log_lines(srv->log, LEVEL_WARN, &warnings);
 	if (next == NULL)
 		return NULL;
-	server_log_lines(srv->log, LEVEL_WARN, &warnings);
 	*plan = listening_plan(srv->listening, next, err);
 	if (*plan != NULL)
 		return next;
@@ -371,6 +383,7 @@ static int server_prepare_refusing(struct server *srv)
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
+	confine_make_log(srv->current->settings);
 	srv->log = log_open(server_settings(srv)->log, err);
 	if (srv->log == NULL)
 		return -1;
@@ -400,18 +413,37 @@ static void server_let_workers_first(void)
 	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
+/* Libraries read their own configuration and load code of theirs now, as it can't be done later. */
+static int server_give_up(struct server *srv, struct err *err)
+{
+	struct err warnings;
+	err_init(&warnings);
+	tls_prepare();
+	nss_prepare();
+	tzset();
+	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
+	server_log_lines(srv->log, LEVEL_WARN, &warnings);
+	return srv->confine != NULL ? 0 : -1;
+}
+
+static int server_start_threads(struct server *srv, struct err *err)
+{
+	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0)
+		return -1;
+	server_let_workers_first(); /* after they were started, or they would inherit it */
+	return confine_seal(srv->confine, err);
+}
+
 /* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
 static int server_start(struct server *srv, struct err *err)
 {
 	struct listening_plan *plan = NULL;
 	if (server_prepare(srv, &plan, err) != 0)
 		return -1;
-	if (privs_become(server_settings(srv)->user, err) != 0 || server_catch_signals(srv, err) != 0 ||
-	    server_start_workers(srv, err) != 0) {
+	if (server_give_up(srv, err) != 0 || server_start_threads(srv, err) != 0) {
 		listening_plan_drop(plan);
 		return -1;
 	}
-	server_let_workers_first(); /* after they were started, or they would inherit it */
 	listening_commit(srv->listening, plan);
 	return 0;
 }
@@ -433,6 +465,9 @@ static void server_greet(const struct server *srv, const char *address)
 
 static void server_clear(struct server *srv)
 {
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL); /* nobody is left to hear of one */
 	listening_free(srv->listening);
 	for (size_t i = 0; i < ARRAY_LEN(srv->signals); i++)
 		if (srv->signals[i] != NULL)
@@ -449,6 +484,7 @@ static void server_clear(struct server *srv)
 		event_base_free(srv->base);
 	free(srv->workers);
 	generation_unref(srv->current);
+	confine_free(srv->confine);
 	log_close(srv->log);
 }
 
@@ -487,6 +523,7 @@ int server_run(struct generation *first, const char *path)
 		return server_fail(&srv, &err);
 	mem_be_patient(); /* there are sessions now */
 	listening_announce(srv.listening, address);
+	confine_log(srv.confine, srv.log);
 	server_greet(&srv, address);
 	event_base_dispatch(srv.base);
 	log_line(srv.log, LEVEL_INFO, "stopped");

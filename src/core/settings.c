@@ -282,6 +282,8 @@ struct settings *settings_quick(const struct quick_form *form, struct err *err)
 
 	quick_set(conf, "server", "", "workers", form->workers, err);
 	quick_set(conf, "server", "", "log_level", form->log_level, err);
+	quick_set(conf, "server", "", "user", form->user, err);
+	quick_set(conf, "server", "", "sandbox", form->sandbox, err);
 	quick_set(conf, "listen", "quick", "address", form->listen, err);
 	quick_set(conf, "listen", "quick", "tls", form->tls != NULL ? form->tls : tls ? "on" : NULL, err);
 	quick_set(conf, "tls", "quick", "certificate", form->cert, err);

@@ -1,13 +1,17 @@
-/* privs.c owns the way from root to the service's user.
- * It must never leave a way back, and never go on when a step of it failed. */
+/* privs.c owns the way from root, or from capabilities, to an ordinary user.
+ * It must never leave a way back, never go on when a step of it failed, and never end as root. */
 #include "sys/privs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -25,7 +29,7 @@ static int find_user(const char *user, struct ids *ids, struct err *err)
 		return -1;
 	}
 	if (found->pw_uid == 0) {
-		err_add(err, "user \"%s\" is root; name one without privileges, or none to stay as started", user);
+		err_add(err, "user \"%s\" is root, as whom sallyport never serves; name one without privileges", user);
 		return -1;
 	}
 	*ids = (struct ids){ found->pw_uid, found->pw_gid };
@@ -62,24 +66,103 @@ static int change_ids(const char *user, const struct ids *to, struct err *err)
 	return 0;
 }
 
-static int forbid_gains(struct err *err)
+/* --- capabilities --------------------------------------------------------------------------------------------------- */
+
+/* Only who has CAP_SETPCAP may, and only as long: for anybody else no_new_privs makes the bounding set meaningless. */
+static void drop_bounding_set(void)
 {
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
+static bool has_none(const struct __user_cap_data_struct *data)
+{
+	return (data->effective | data->permitted | data->inheritable) == 0;
+}
+
+/* A change of the ids leaves the inheritable set as it was, and all of them if it was no change. */
+static int drop_capabilities(struct err *err)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	memset(data, 0, sizeof(data));
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* follows from the sets below, where it exists */
+	if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
+		return err_add(err, "can't give up capabilities: %s", strerror(errno));
+	if (!has_none(&data[0]) || !has_none(&data[1]))
+		return err_add(err, "can't give up capabilities: some are left");
+	return 0;
+}
+
+/* --- all of it ------------------------------------------------------------------------------------------------------ */
+
+static int forbid_gains(bool debuggable, struct err *err)
+{
+	static const struct rlimit none = { 0, 0 };
+
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_add(err, "can't set no_new_privs: %s", strerror(errno));
 	/* After the ids: changing those sets it anew, from /proc/sys/fs/suid_dumpable. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (prctl(PR_SET_DUMPABLE, debuggable ? 1 : 0, 0, 0, 0) != 0)
+		return err_add(err, "can't forbid to read the memory: %s", strerror(errno));
+	if (!debuggable && setrlimit(RLIMIT_CORE, &none) != 0)
 		return err_add(err, "can't forbid core files: %s", strerror(errno));
 	return 0;
 }
 
-int privs_become(const char *user, struct err *err)
+bool privs_are_roots(void)
 {
-	if (user != NULL && user[0] != '\0') {
-		struct ids to;
-		if (find_user(user, &to, err) != 0)
-			return -1;
-		if (!is_already(&to) && change_ids(user, &to, err) != 0)
-			return -1;
-	}
-	return forbid_gains(err);
+	uid_t ruid, euid, suid;
+
+	return getresuid(&ruid, &euid, &suid) != 0 || ruid == 0 || euid == 0 || suid == 0;
+}
+
+/* NULL: nobody else. */
+static const char *choose(const char *user)
+{
+	if (user != NULL && user[0] != '\0')
+		return user;
+	if (!privs_are_roots())
+		return NULL;
+	return getpwnam(PRIVS_USER) != NULL ? PRIVS_USER : PRIVS_NOBODY;
+}
+
+void privs_make_file(const char *user, const char *path, mode_t mode)
+{
+	const char *name = choose(user);
+	struct ids to;
+	struct err ignored;
+
+	err_init(&ignored);
+	if (!privs_are_roots() || name == NULL || find_user(name, &to, &ignored) != 0)
+		return;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (fd < 0)
+		return;
+	(void)!fchown(fd, to.uid, to.gid);
+	close(fd);
+}
+
+int privs_become(const char *user, bool debuggable, struct err *err)
+{
+	const char *name = choose(user);
+	struct ids to;
+
+	drop_bounding_set();
+	if (name != NULL && (find_user(name, &to, err) != 0 || (!is_already(&to) && change_ids(name, &to, err) != 0)))
+		return -1;
+	if (privs_are_roots())
+		return err_add(err, "sallyport never serves as root");
+	return drop_capabilities(err) != 0 ? -1 : forbid_gains(debuggable, err);
+}
+
+void privs_name(char out[PRIVS_NAME_MAX])
+{
+	const struct passwd *found = getpwuid(geteuid());
+
+	if (found != NULL)
+		snprintf(out, PRIVS_NAME_MAX, "%s", found->pw_name);
+	else
+		snprintf(out, PRIVS_NAME_MAX, "%u", geteuid());
 }

@@ -5,12 +5,33 @@
 #include "base/attr.h"
 #include "base/err.h"
 
-/* Becomes user with that user's groups and no capabilities, and proves that there is no way back. An empty or NULL
- * user, or the one that the process already is, changes no ids, groups or capabilities. In any case the process can't
- * gain privileges by executing something, and its memory can't be read through /proc or a core file.
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* What is a process of root's to become if nothing else was said; the first that exists. */
+#define PRIVS_USER   "sallyport"
+#define PRIVS_NOBODY "nobody"
+
+#define PRIVS_NAME_MAX 64
+
+/* Becomes user with that user's groups, and proves that there is no way back. An empty or NULL user is the one that the
+ * process already is, or PRIVS_USER, or else PRIVS_NOBODY, if that would be root. Whoever it is has no capability
+ * afterwards, in none of the five sets (the bounding set: as far as the process may change it), and can't gain any by
+ * executing something. Without debuggable its memory can't be read through ptrace, /proc or a core file either.
  *
  * Call it before any thread starts: these belong to the calling thread and are inherited by those it starts later.
  * Returns -1 with a complaint; the caller must then exit, as only a part may have been given up. */
-must_check int privs_become(const char *user, struct err *err);
+must_check int privs_become(const char *user, bool debuggable, struct err *err);
+
+/* Before: makes the file, if there is none, for whom privs_become() will become, so that it can be opened again then. What
+ * is there already, be it a link, is left alone, and so is all if it can't be done: who opens the file will tell. */
+void privs_make_file(const char *user, const char *path, mode_t mode);
+
+/* The name of the user that the process is, or its number. */
+void privs_name(char out[PRIVS_NAME_MAX]);
+
+/* Whether privs_become() could become somebody else. */
+bool privs_are_roots(void);
 
 #endif

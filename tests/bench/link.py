@@ -312,6 +312,7 @@ def wait_for_port(link, port):
 def cases(arguments, directory):
     def gateway(profile, tls=False, buffer=SLIM):
         sub = tempfile.mkdtemp(dir=directory)
+        os.chmod(sub, 0o755) # for whom the gateway becomes after root started it
         options = [f"profile = {profile}", *(word.replace("=", " = ") for word in arguments.set)]
         return Case(sallyport(arguments, sub, tls, options), tls=tls, buffer=buffer)
 
@@ -378,6 +379,7 @@ def main():
     arguments = parse()
     check(arguments)
     directory = tempfile.mkdtemp(prefix="bench-")
+    os.chmod(directory, 0o755)
     try:
         made = cases(arguments, directory)
         unknown = set(arguments.cases) - set(made)

@@ -516,6 +516,7 @@ def main():
     args = parser.parse_args()
     multiprocessing.set_start_method("fork")
 
+    os.umask(0) # for whom the gateway becomes after root started it
     with tempfile.TemporaryDirectory(prefix="closes-") as directory:
         sites = [Site(directory, index) for index in range(args.jobs)]
         config = os.path.join(directory, "sallyport.conf")

@@ -56,6 +56,7 @@ class Rig:
         raise_descriptor_limit()
         self.gateway = gateway
         self.directory = tempfile.mkdtemp(prefix="bench-")
+        os.chmod(self.directory, 0o755) # for whom the gateway becomes after root started it
         self.servers, self.loads, self.backend = {}, [], None
         try:
             self.build()

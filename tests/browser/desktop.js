@@ -77,7 +77,8 @@ async function startDesktop(suite) {
 	const dir = directory(suite), port = await freePort();
 	const socket = path.join(dir, 'rfb.sock'), typed = path.join(dir, 'typed');
 	const server = start(suite, 'Xvnc', ['-displayfd', '3', '-geometry', `${WIDTH}x${HEIGHT}`, '-depth', '24', '-br', '-ac',
-		'-SecurityTypes', 'None', '-localhost', '-rfbport', String(port), '-rfbunixpath', socket, '-nolisten', 'tcp'],
+		'-SecurityTypes', 'None', '-localhost', '-rfbport', String(port), '-rfbunixpath', socket,
+		'-rfbunixmode', '0666', '-nolisten', 'tcp'],
 	{ stdio: ['ignore', 'pipe', 'pipe', 'pipe'], cwd: dir });
 	const display = await displayNumber(server);
 	await reachable(server, port);

@@ -52,7 +52,7 @@ async function bridge(suite, dir, port) {
 			from.on('error', () => to.destroy()).pipe(to);
 		sockets.push(near, far);
 	});
-	await new Promise((resolve) => server.listen(where, resolve));
+	await new Promise((resolve) => server.listen({ path: where, readableAll: true, writableAll: true }, resolve));
 	suite.defer(() => {
 		sockets.forEach((socket) => socket.destroy());
 		server.close();

@@ -335,6 +335,8 @@ def main():
         print(f"seed {options.seed}")
     figures, begun = Figures(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sallyport-fault.", dir=os.environ.get("TMPDIR", "/tmp")) as directory:
+        os.umask(0) # for whom the gateway becomes after root started it
+        os.chmod(directory, 0o777)
         try:
             run(options, directory, figures)
         finally:

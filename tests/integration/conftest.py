@@ -1,20 +1,34 @@
 """Fixtures for tests that know the gateway from outside only: SALLYPORT in the environment is the binary under test."""
 
 import os
+import shutil
 import ssl
 import subprocess
+import tempfile
 import textwrap
 
 import pytest
 
 import backends
-from gateway import Gateway, binary, listener_names
+from gateway import Gateway, find_sanitizer, listener_names, open_to_all
 from wsclient import Connection
 
 
+BASE = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    os.umask(0) # a gateway that root starts becomes somebody else, who has to reach what tests make for it
+    if config.option.basetemp is None: # pytest's own place is closed to others again by every run beside this one
+        config.option.basetemp = config.stash[BASE] = tempfile.mkdtemp(prefix="sallyport-tests-")
     config.addinivalue_line("markers", "slow: moves much data; left out under the thread sanitizer")
     config.addinivalue_line("markers", "native: measures memory or time; only on a build without sanitizers")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if exitstatus == 0 and BASE in session.config.stash:
+        shutil.rmtree(session.config.stash[BASE], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
@@ -25,19 +39,22 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(skip)
 
 
-def find_sanitizer():
-    """The sanitizer the binary was built with: "address", "thread" or None."""
-    try:
-        with open(binary(), "rb") as file:
-            image = file.read()
-    except OSError:
-        return None
-    return "address" if b"__asan_init" in image else "thread" if b"__tsan_init" in image else None
-
-
 @pytest.fixture(scope="session")
 def sanitizer():
     return find_sanitizer()
+
+
+@pytest.fixture(scope="session")
+def tmp_path_factory(tmp_path_factory):
+    """pytest's own, of which tmp_path is made, too."""
+    make = tmp_path_factory.mktemp
+
+    def make_open(*arguments, **options):
+        directory = make(*arguments, **options)
+        open_to_all(directory)
+        return directory
+    tmp_path_factory.mktemp = make_open
+    return tmp_path_factory
 
 
 # --- the gateway ------------------------------------------------------------------------------------------------------
@@ -183,9 +200,11 @@ class Certificate:
         alternative = "subjectAltName=" + ",".join(sans)
         if issuer is None:
             openssl(*request, "-days", "30", "-out", self.cert, "-addext", alternative)
+            os.chmod(self.key, 0o644) # see open_to_all()
             return
         signing, extensions = self.cert + ".csr", self.cert + ".ext"
         openssl(*request, "-out", signing)
+        os.chmod(self.key, 0o644)
         with open(extensions, "w", encoding="ascii") as file:
             file.write(f"{alternative}\nbasicConstraints=CA:{'TRUE' if authority else 'FALSE'}\n")
         openssl("x509", "-req", "-in", signing, "-CA", issuer.cert, "-CAkey", issuer.key, "-CAcreateserial", "-days", "30",

@@ -4,8 +4,10 @@ Owns the process and its standard error; it must never look inside: tests know t
 its exit status alone.
 """
 
+import functools
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -31,6 +33,49 @@ def binary():
     path = os.environ.get("SALLYPORT")
     assert path and os.path.isabs(path), "the environment must have SALLYPORT=/absolute/path/of/the/binary"
     return path
+
+
+INSTRUMENTS = {b"__asan_init": "address", b"__tsan_init": "thread", b"__gcov_": "coverage", b"exec valgrind": "valgrind"}
+
+
+@functools.lru_cache(maxsize=None)
+def find_instrument(path=None):
+    """What there is in the binary, or the script in its place, besides the gateway: a value of INSTRUMENTS, or None."""
+    try:
+        with open(path or binary(), "rb") as file:
+            image = file.read()
+    except OSError:
+        return None
+    return next((name for sign, name in INSTRUMENTS.items() if sign in image), None)
+
+
+def find_sanitizer():
+    """The sanitizer the binary was built with: "address", "thread" or None."""
+    found = find_instrument()
+    return found if found in ("address", "thread") else None
+
+
+def open_to_all(directory):
+    """For whoever the gateway has become after root started it; directories for tests are made for their owner alone."""
+    directory = pathlib.Path(directory).resolve()
+    if os.geteuid() != 0:
+        return
+    directory.chmod(0o777)
+    for above in directory.parents:
+        if above.stat().st_mode & 0o001:
+            break
+        above.chmod(0o711)
+
+
+def without_sandbox(arguments):
+    """The arguments, or a file beside the configuration, for what makes system calls of its own: valgrind, and sanitizers,
+    which also look for leaks as a debugger would."""
+    if "-c" not in arguments:
+        return ["--sandbox", "off", *arguments]
+    more = pathlib.Path(arguments[arguments.index("-c") + 1]).parent / "conf.d"
+    more.mkdir(exist_ok=True)
+    (more / "sandbox.conf").write_text("[server]\nsandbox = off\n", encoding="ascii")
+    return arguments
 
 
 class Record:
@@ -89,6 +134,10 @@ class Gateway:
         self.judged = False
         self.terminated = False
         self.since = 0 # where in the log wait_session_end() begins to look: ports come again
+        if "-c" in arguments:
+            open_to_all(os.path.dirname(arguments[arguments.index("-c") + 1]) or ".")
+        if find_instrument(binary_path) not in (None, "coverage"): # coverage.sh sees to it itself
+            arguments = without_sandbox(list(arguments))
         environment = {k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "NOTIFY_SOCKET", "LISTEN_FDS")}
         for name, value in SANITIZER_ENV.items():
             environment.setdefault(name, value)

@@ -6,6 +6,7 @@ Owns nothing of the gateway's; it is for what the kernel knows and no peer can s
 import contextlib
 import ctypes
 import os
+import resource
 import socket
 
 import pytest
@@ -27,6 +28,30 @@ def descriptors(pid):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
     return found
+
+
+def limit_descriptors_of(pid, soft):
+    """Sets the soft limit, and returns the one before; as the gateway's own user, since root may lack the right to."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        ids = dict(line.split(":\t", 1) for line in status if line.startswith(("Uid", "Gid")))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(OSError):
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(*[int(ids["Gid"].split()[0])] * 3)
+                os.setresuid(*[int(ids["Uid"].split()[0])] * 3)
+            limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, limits[1]))
+            os.write(writing, b"%d" % limits[0])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    assert text, "the limit cannot be set"
+    return int(text)
 
 
 def thread_status(pid):

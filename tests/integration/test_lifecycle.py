@@ -20,7 +20,7 @@ import pytest
 
 import backends
 from gateway import binary
-from inside import cpu_seconds, descriptors
+from inside import cpu_seconds, descriptors, limit_descriptors_of
 from wsclient import BINARY, TIMEOUT, Connection, EndOfStream, close_frame, frame, get, request
 
 PLAIN = "[server]\nworkers = 2\nlog_level = debug\n[listen plain]\naddress = 127.0.0.1:0\n"
@@ -139,7 +139,8 @@ def test_rl_reload_file_gone(start_gateway):
 def test_rl_reload_listeners(start_gateway, tmp_path):
     """Addresses come and go; the ones that stay keep their port and what waits in their backlog."""
     path = tmp_path / "door"
-    gateway = start_gateway(PLAIN + route("echo", "echo:"))
+    always = f"[listen always]\naddress = unix:{tmp_path}/always\n" # sockets may be made in this directory later, too
+    gateway = start_gateway(PLAIN + always + route("echo", "echo:"))
     address = gateway.address("plain")
     reload(gateway, PLAIN + f"[listen door]\naddress = unix:{path}\n" + route("echo", "echo:"))
     with Connection(str(path)) as client:
@@ -350,8 +351,7 @@ def test_rl_emfile(start_gateway):
     """Out of descriptors: open sessions go on, no flood in the log, no busy loop, and it recovers by itself."""
     gateway = start_gateway(PLAIN + route("echo", "echo:"))
     with opened(gateway) as client:
-        limits = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (max(descriptors(gateway.pid)) + 1, limits[1]))
+        before = limit_descriptors_of(gateway.pid, max(descriptors(gateway.pid)) + 1)
         waiting = [connect(gateway) for _ in range(20)]
         mark = gateway.mark()
         used, began = cpu_seconds(gateway.pid), time.monotonic()
@@ -360,7 +360,7 @@ def test_rl_emfile(start_gateway):
             select.select([], [], [], 0.05)
         assert cpu_seconds(gateway.pid) - used < 0.5
         assert len(gateway.records) - mark <= 5
-        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, limits)
+        limit_descriptors_of(gateway.pid, before)
         for one in waiting:
             with one:
                 one.upgrade("/echo")

@@ -193,7 +193,8 @@ class Rig:
         raise_descriptor_limit()
         os.umask(0) # whoever the gateway becomes must reach what is made here
         self.directory = tempfile.mkdtemp(prefix="sallyport-soak-")
-        os.chmod(self.directory, 0o755)
+        os.chmod(self.directory, 0o777)
+        os.umask(0) # for whom the gateway becomes after root started it
         self.gateways, self.churn = [], None
         self.refusing = socket.socket()
         try:

@@ -1,0 +1,42 @@
+/* Confinement: from root, or whoever started it, to a user without rights in a sandbox of what the settings name. Entered
+ * once, after all that needs rights is open; what a reload names anew must lie in what was named at the start. */
+#ifndef CORE_CONFINE_H
+#define CORE_CONFINE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/generation.h"
+
+struct confine;
+
+/* Before the log is opened: makes the file, if it is one and not there, for the user who will have to open it anew. */
+void confine_make_log(const struct settings *settings);
+
+/* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and leaves the process
+ * these files. file: the configuration, NULL for the quick form. Complaints are about what would fail every session,
+ * warnings about what would fail a reload. NULL on failure, when the process can only exit. */
+struct confine *confine_enter(const struct settings *settings, const char *file, struct err *err,
+                              struct err *warnings) must_check;
+
+/* After the last thread has started: no other system calls from here on. */
+must_check int confine_seal(struct confine *confine, struct err *err);
+
+/* One line on what is in force, and what is not. */
+void confine_log(const struct confine *confine, struct log *log);
+
+/* For a check of the settings, as far as it can be known without serving: a process of root's becomes the user for good. */
+must_check int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings);
+
+/* At a reload: whether the configuration can be read, and then whether what it names can be used without a restart. */
+must_check int confine_admits_file(const struct confine *confine, const char *file, struct err *err);
+must_check int confine_admits(const struct confine *confine, const struct settings *settings, const char *file,
+                              struct err *err, struct err *warnings);
+
+void confine_free(struct confine *confine); /* the process stays confined; NULL is allowed */
+
+/* The version of Landlock's interface and the number of system calls that are in force, 0 for none and for all. */
+int confine_landlock_abi(const struct confine *confine);
+unsigned confine_calls(const struct confine *confine);
+
+#endif

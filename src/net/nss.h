@@ -1,0 +1,10 @@
+/* The modules of the system's name service, as far as host names are concerned. */
+#ifndef NET_NSS_H
+#define NET_NSS_H
+
+/* Loads the modules that /etc/nsswitch.conf names for hosts, and looks one name up, so that no look-up has to map code
+ * later: that is forbidden once the sandbox is sealed. Asks nobody but the hosts file, as a rule. What can't be loaded
+ * is passed over; look-ups pass it over, too. */
+void nss_prepare(void);
+
+#endif

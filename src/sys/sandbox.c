@@ -1,0 +1,150 @@
+/* sandbox.c owns what is known of the sandbox that was entered: what is in force, and what it lets through.
+ * It must never take a path for covered because it once was: the kernel looks at files and not at names. */
+#include "sys/sandbox.h"
+
+#include "base/mem.h"
+#include "sys/sandbox_landlock.h"
+#include "sys/sandbox_seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct place {
+	dev_t dev;
+	ino_t ino;
+};
+
+struct sandbox {
+	int abi;
+	unsigned calls;
+	int write_flags;
+	const struct open_how *how;
+	size_t hows;
+	uid_t uid;
+	gid_t gid;
+	struct place *socket_directories;
+	size_t socket_directories_count;
+};
+
+static bool place_of(const char *path, struct place *place)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	*place = (struct place){ st.st_dev, st.st_ino };
+	return true;
+}
+
+static void remember_sockets(struct sandbox *sandbox, const struct sandbox_path *path)
+{
+	struct place place;
+
+	if ((path->access & SANDBOX_SOCKETS) == 0 || !place_of(path->path, &place))
+		return;
+	size_t count = sandbox->socket_directories_count++;
+	sandbox->socket_directories = mem_resize(sandbox->socket_directories, count + 1, sizeof(place));
+	sandbox->socket_directories[count] = place;
+}
+
+struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err)
+{
+	struct sandbox *sandbox = mem_zalloc(sizeof(*sandbox));
+
+	sandbox->write_flags = options->write_flags;
+	sandbox->how = options->how;
+	sandbox->hows = options->hows;
+	sandbox->uid = geteuid();
+	sandbox->gid = getegid();
+	for (size_t i = 0; i < options->paths; i++)
+		remember_sockets(sandbox, &options->path[i]);
+	sandbox->abi = sandbox_restrict_files(options->path, options->paths, err);
+	if (sandbox->abi >= 0)
+		return sandbox;
+	sandbox_free(sandbox);
+	return NULL;
+}
+
+int sandbox_seal(struct sandbox *sandbox, struct err *err)
+{
+	int calls = sandbox_restrict_calls(sandbox->write_flags, sandbox->how, sandbox->hows, err);
+
+	if (calls < 0)
+		return -1;
+	sandbox->calls = (unsigned)calls;
+	return 0;
+}
+
+int sandbox_landlock_abi(const struct sandbox *sandbox)
+{
+	return sandbox->abi;
+}
+
+unsigned sandbox_calls(const struct sandbox *sandbox)
+{
+	return sandbox->calls;
+}
+
+/* By the bits alone: asking the kernel would be one more call to allow, and this is only for the words of a complaint. */
+static bool may_read(const struct sandbox *sandbox, const struct stat *st)
+{
+	mode_t mode = S_IROTH;
+
+	if (st->st_uid == sandbox->uid)
+		mode = S_IRUSR;
+	else if (st->st_gid == sandbox->gid)
+		mode = S_IRGRP;
+	return (st->st_mode & mode) != 0;
+}
+
+bool sandbox_hides(const struct sandbox *sandbox, const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		return false;
+	}
+	return sandbox->abi > 0 && errno == EACCES && stat(path, &st) == 0 && may_read(sandbox, &st);
+}
+
+static bool is_socket_directory(const struct sandbox *sandbox, const struct place *place)
+{
+	for (size_t i = 0; i < sandbox->socket_directories_count; i++)
+		if (sandbox->socket_directories[i].dev == place->dev && sandbox->socket_directories[i].ino == place->ino)
+			return true;
+	return false;
+}
+
+/* Goes up from the directory, as Landlock does. */
+bool sandbox_takes_sockets(const struct sandbox *sandbox, const char *directory)
+{
+	char *path = mem_strdup(directory);
+	struct place place = { 0, 0 }, below;
+	bool found = sandbox->abi == 0;
+
+	do {
+		below = place;
+		if (!place_of(path, &place))
+			break;
+		found = found || is_socket_directory(sandbox, &place);
+		char *up = mem_printf("%s/..", path);
+		free(path);
+		path = up;
+	} while (!found && (place.dev != below.dev || place.ino != below.ino));
+	free(path);
+	return found;
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+	if (sandbox == NULL)
+		return;
+	free(sandbox->socket_directories);
+	free(sandbox);
+}

@@ -1,0 +1,64 @@
+/* The sandbox: what the process can still ask of the kernel once it serves. Which files there are for it is told to
+ * Landlock, which calls it may make to seccomp; what cannot be had here (an old kernel, a build without libseccomp) is left
+ * out, and the owner can ask what was. It is entered once, for good, and by every thread.
+ *
+ * A system call that is not on the list ends the process (SIGSYS), and so does one with arguments that nothing here has a
+ * use for: a mapping that can be executed, a file opened for writing, another address family. A few that libraries make
+ * and can do without are answered with an error instead. A file outside of the paths is EACCES. */
+#ifndef SYS_SANDBOX_H
+#define SYS_SANDBOX_H
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct open_how;
+
+enum sandbox_access {
+	SANDBOX_READ = 1 << 0,    /* files are read, directories listed */
+	SANDBOX_WRITE = 1 << 1,   /* files are made and written */
+	SANDBOX_SOCKETS = 1 << 2, /* socket files are made, and files removed */
+};
+
+/* A file, or a directory and all that is below it. */
+struct sandbox_path {
+	const char *path;
+	unsigned access; /* of enum sandbox_access */
+};
+
+struct sandbox_options {
+	const struct sandbox_path *path; /* those that are not there are passed over */
+	size_t paths;
+	int write_flags; /* the one set of open(2) flags that may write or make a file; 0: none may */
+
+	/* What openat2(2) may be called with: these very objects, in memory that is read-only, since a filter can't look
+	 * into what a pointer leads to. */
+	const struct open_how *how;
+	size_t hows;
+};
+
+struct sandbox;
+
+/* Confines the calling thread, and those it starts later, to the paths. options is copied, but for how. Needs
+ * no_new_privs. NULL on failure; a kernel without Landlock is none. */
+struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err) must_check;
+
+/* Confines all threads there are to the calls; none can be started afterwards. A build without libseccomp does nothing
+ * here. */
+int sandbox_seal(struct sandbox *sandbox, struct err *err) must_check;
+
+/* What is in force: the version of Landlock's interface (0: there is none), and how many calls are allowed (0: any). */
+int sandbox_landlock_abi(const struct sandbox *sandbox);
+unsigned sandbox_calls(const struct sandbox *sandbox);
+
+/* Whether the file or directory is there and its permissions let this user read it, but the sandbox does not. */
+bool sandbox_hides(const struct sandbox *sandbox, const char *path);
+
+/* Whether socket files can be made in the directory, as far as it is the sandbox's to say. */
+bool sandbox_takes_sockets(const struct sandbox *sandbox, const char *directory);
+
+void sandbox_free(struct sandbox *sandbox); /* what it confined stays so; NULL is allowed */
+
+#endif

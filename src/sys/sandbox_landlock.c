@@ -1,0 +1,125 @@
+/* sandbox_landlock.c owns what Landlock is told: which files the process has left.
+ * It must never take a kernel without Landlock for a failure, nor one with a part of it for one without. */
+#include "sys/sandbox_landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The numbers are the same on every architecture. Libraries and headers know less of Landlock than kernels do, so this
+ * file brings its own words for its interface. */
+enum { CALL_CREATE_RULESET = 444, CALL_ADD_RULE = 445, CALL_RESTRICT_SELF = 446 };
+#define ASK_VERSION       1u
+#define RULE_PATH_BENEATH 1
+#define SCOPE_SIGNAL      (UINT64_C(1) << 1)
+
+#define WRITE_FILE  (UINT64_C(1) << 1)
+#define READ_FILE   (UINT64_C(1) << 2)
+#define READ_DIR    (UINT64_C(1) << 3)
+#define REMOVE_FILE (UINT64_C(1) << 5)
+#define MAKE_REG    (UINT64_C(1) << 8)
+#define MAKE_SOCK   (UINT64_C(1) << 9)
+
+/* Each version after the first brought rights of its own; all there are get handled, so that none is left open. */
+#define FIRST_RIGHTS ((UINT64_C(1) << 13) - 1)
+static const struct {
+	int abi;
+	uint64_t right;
+} later_rights[] = {
+	{ 2, UINT64_C(1) << 13 }, /* to link and rename between directories */
+	{ 3, UINT64_C(1) << 14 }, /* to truncate */
+	{ 5, UINT64_C(1) << 15 }, /* ioctl(2) of devices */
+};
+
+#define SCOPES_SINCE 6 /* the version that knows signals */
+
+struct ruleset {
+	uint64_t handled_files, handled_network, scoped;
+};
+
+struct path_rule {
+	uint64_t allowed;
+	int32_t parent;
+} __attribute__((packed));
+
+static const struct {
+	unsigned access;
+	uint64_t file, directory;
+} rights[] = {
+	{ SANDBOX_READ, READ_FILE, READ_FILE | READ_DIR },
+	{ SANDBOX_WRITE, WRITE_FILE, WRITE_FILE | MAKE_REG },
+	{ SANDBOX_SOCKETS, 0, MAKE_SOCK | REMOVE_FILE },
+};
+
+static int probe(void)
+{
+	long abi = syscall(CALL_CREATE_RULESET, NULL, 0, ASK_VERSION);
+
+	return abi > 0 ? (int)abi : 0;
+}
+
+static int open_ruleset(int abi)
+{
+	struct ruleset set = { .handled_files = FIRST_RIGHTS, .scoped = abi >= SCOPES_SINCE ? SCOPE_SIGNAL : 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(later_rights); i++)
+		if (abi >= later_rights[i].abi)
+			set.handled_files |= later_rights[i].right;
+	return (int)syscall(CALL_CREATE_RULESET, &set, sizeof(set), 0);
+}
+
+static uint64_t rights_of(unsigned access, bool directory)
+{
+	uint64_t allowed = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rights); i++)
+		if ((access & rights[i].access) != 0)
+			allowed |= directory ? rights[i].directory : rights[i].file;
+	return allowed;
+}
+
+/* Returns 0, also when the path is not there, or -1 and errno. */
+static int add_path(int ruleset, const struct sandbox_path *at)
+{
+	struct stat st;
+	int fd = open(at->path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	int result = fstat(fd, &st);
+	if (result == 0) {
+		struct path_rule rule = { .allowed = rights_of(at->access, S_ISDIR(st.st_mode)), .parent = fd };
+		if (rule.allowed != 0)
+			result = (int)syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0);
+	}
+	int error = errno;
+	close(fd);
+	errno = error;
+	return result;
+}
+
+int sandbox_restrict_files(const struct sandbox_path *path, size_t paths, struct err *err)
+{
+	int abi = probe();
+	int ruleset = abi > 0 ? open_ruleset(abi) : -1;
+
+	if (abi == 0)
+		return 0;
+	if (ruleset < 0)
+		return err_add(err, "sandbox: Landlock: %s", strerror(errno));
+	for (size_t i = 0; i < paths; i++) {
+		if (add_path(ruleset, &path[i]) != 0) {
+			err_add(err, "sandbox: Landlock: %s: %s", path[i].path, strerror(errno));
+			close(ruleset);
+			return -1;
+		}
+	}
+	if (syscall(CALL_RESTRICT_SELF, ruleset, 0) != 0)
+		abi = err_add(err, "sandbox: Landlock: %s", strerror(errno));
+	close(ruleset);
+	return abi;
+}

@@ -1,0 +1,11 @@
+/* The part of the sandbox that seccomp does; sandbox.c alone asks for it. */
+#ifndef SYS_SANDBOX_SECCOMP_H
+#define SYS_SANDBOX_SECCOMP_H
+
+#include "sys/sandbox.h"
+
+/* Leaves all threads the calls on the list, and writing and openat2(2) as struct sandbox_options says. Returns how many
+ * calls that is, 0 in a build without libseccomp, -1 with a complaint. */
+must_check int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t hows, struct err *err);
+
+#endif

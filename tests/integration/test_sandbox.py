@@ -1,0 +1,389 @@
+"""What the gateway has given up once it serves: rights, system calls, files; and that all it still has to do goes on."""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import backends
+from gateway import SANITIZER_ENV, binary, find_instrument
+from inside import thread_status
+from test_lifecycle import wait_until
+from wsclient import Connection, TIMEOUT, request
+
+ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not ROOT, reason="only root has something to give up")
+CALLS_MAX = 45
+LANDLOCK_CREATE_RULESET = 444
+
+
+@pytest.fixture(autouse=True)
+def only_with_a_sandbox():
+    if find_instrument():
+        pytest.skip(f"{find_instrument()} needs more than the sandbox has")
+
+
+@pytest.fixture
+def elsewhere():
+    """A directory that anybody may use, and that has nothing to do with that of the configuration."""
+    with tempfile.TemporaryDirectory(prefix="sallyport-elsewhere-") as directory:
+        os.chmod(directory, 0o777)
+        yield Path(directory)
+
+
+LISTEN = "[listen plain]\naddress = 127.0.0.1:0\n"
+ECHO = "[route echo]\npath = /echo\ntarget = echo:\n"
+
+
+def run(*arguments, **options):
+    environment = {**SANITIZER_ENV, **os.environ}
+    return subprocess.run([binary(), *map(str, arguments)], capture_output=True, text=True, timeout=4 * TIMEOUT,
+                          check=False, stdin=subprocess.DEVNULL, env=environment, **options)
+
+
+def connect(gateway, listener="plain", **options):
+    return Connection(gateway.address(listener), **options)
+
+
+def get(gateway, path):
+    with connect(gateway) as client:
+        client.send(request(path, upgrade=None, connection="close", key=None, ws_version=None))
+        return client.read_response()
+
+
+def answer(gateway, path):
+    """What a request to upgrade is answered; the connection ends with it."""
+    with connect(gateway) as client:
+        client.send(request(path))
+        return client.read_response().status
+
+
+def check_echo(gateway, path="/echo", listener="plain", **options):
+    with connect(gateway, listener, **options) as client:
+        client.upgrade(path)
+        client.expect_echo()
+
+
+def reload(gateway, text=None):
+    """Returns the log of the reload, whether it was taken or not."""
+    if text is not None:
+        gateway.config.write_text(text)
+    mark = gateway.mark()
+    gateway.signal(signal.SIGHUP)
+    over = re.compile("configuration was reloaded|reload refused")
+    wait_until(lambda: any(over.search(r.line) for r in gateway.find(since=mark)))
+    return "\n".join(r.line for r in gateway.find(since=mark))
+
+
+# --- what is given up ------------------------------------------------------------------------------------------------
+
+def check_thread(status):
+    ids = status["Uid"].split() + status["Gid"].split()
+    assert not ROOT or "0" not in ids
+    assert not ROOT or status.get("Groups", "").split() in ([], [status["Gid"].split()[0]])
+    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert not ROOT or int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+def test_sb_all_threads(start_gateway):
+    gateway = start_gateway("[server]\nworkers = 3\nresolver_threads = 2\n" + LISTEN + ECHO,
+                            preexec=(lambda: os.setgroups([0, 4321])) if ROOT else None)
+    threads = thread_status(gateway.pid)
+    assert len(threads) == 1 + 3 + 2
+    for status in threads.values():
+        check_thread(status)
+
+
+def test_sb_dumps(start_gateway):
+    """No core file, and nothing of it to be read by others of the same user."""
+    gateway = start_gateway(LISTEN + ECHO)
+    limits = Path(f"/proc/{gateway.pid}/limits").read_text(encoding="ascii")
+    assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
+    assert os.stat(f"/proc/{gateway.pid}/mem").st_uid == 0 # what is not dumpable is root's in /proc
+
+
+def test_sb_off_leaves_rights_given_up(start_gateway):
+    gateway = start_gateway("[server]\nsandbox = off\n" + LISTEN + ECHO)
+    gateway.wait_for(re_event(gateway, "sandbox = off"))
+    for status in thread_status(gateway.pid).values():
+        assert status["Seccomp"] == "0" and int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1"
+        assert not ROOT or status["Uid"].split()[0] != "0"
+
+
+def re_event(gateway, begin):
+    """The event of the record that begins so."""
+    wait_until(lambda: any(r.event and r.event.startswith(begin) for r in gateway.find()))
+    return next(r.event for r in gateway.find() if r.event and r.event.startswith(begin))
+
+
+@as_root
+@pytest.mark.parametrize("user", ["root", "0"])
+def test_sb_refuses_root(tmp_path, user):
+    config = tmp_path / "s.conf"
+    config.write_text(f"[server]\nuser = {user}\n" + LISTEN + ECHO)
+    for words in (["-t"], []):
+        done = run(*words, "-c", config)
+        assert done.returncode == 1
+        assert "is root, as whom sallyport never serves" in done.stderr or 'user "0": no such user' in done.stderr
+
+
+@as_root
+def test_sb_inherited_capabilities(start_gateway):
+    """An ordinary user with a capability, as a unit with AmbientCapabilities= has it, does not keep it."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("there is no setpriv")
+    prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=+net_bind_service",
+              "--ambient-caps=+net_bind_service"]
+    gateway = start_gateway("[listen plain]\naddress = 127.0.0.1:0, 127.0.0.99:99\n" + ECHO, prefix=prefix)
+    for status in thread_status(gateway.pid).values():
+        assert all(int(status[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"))
+        assert status["Uid"].split()[0] != "0"
+
+
+# --- the self-test, and the size of the list -------------------------------------------------------------------------
+
+def test_sb_selftest(tmp_path):
+    config = tmp_path / "s.conf"
+    log = tmp_path / "log"
+    config.write_text(f"[server]\nlog = file:{log}\n" + LISTEN + ECHO + f"[route files]\nroot = {tmp_path}\n")
+    done = run("--selftest-sandbox", "-c", config)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    calls = int(re.fullmatch(r"Landlock ABI [1-9]\d*, (\d+) system calls", lines[0])[1])
+    assert 0 < calls <= CALLS_MAX
+    assert len(lines) > 25 and all(line.startswith("ok ") for line in lines[1:])
+
+
+def test_sb_selftest_quick():
+    assert run("--selftest-sandbox").returncode == 0
+    off = run("--selftest-sandbox", "--sandbox", "off")
+    assert off.returncode == 1 and off.stdout == "FAILED  sandbox = off\n"
+
+
+class Instruction(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("k", ctypes.c_uint)]
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.POINTER(Instruction))]
+
+
+def without_landlock():
+    """For a child before exec: to it this is a kernel without Landlock (ENOSYS from its first call)."""
+    code = (Instruction * 4)(Instruction(0x20, 0, 0, 0), Instruction(0x15, 0, 1, LANDLOCK_CREATE_RULESET),
+                             Instruction(0x06, 0, 0, 0x00050000 | 38), Instruction(0x06, 0, 0, 0x7fff0000))
+    program = Program(4, code)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def test_sb_no_landlock(start_gateway):
+    """A kernel that has none is told of in the log, and the rest of the sandbox holds; the self-test fails."""
+    gateway = start_gateway(LISTEN + ECHO, preexec=without_landlock)
+    re_event(gateway, "sandbox: this kernel has no Landlock")
+    assert "Landlock ABI 0" in re_event(gateway, "sandbox: user")
+    check_echo(gateway)
+    assert "configuration was reloaded" in reload(gateway)
+    done = run("--selftest-sandbox", preexec_fn=without_landlock)
+    assert done.returncode == 1 and "FAILED  read /etc/passwd: possible" in done.stdout
+    assert done.stdout.count("FAILED") == 2 # and listing /
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+def test_sb_breach_is_fatal(start_gateway, tmp_path):
+    """What a sandbox is for: a file beside its paths can't be read, be it named by a link or moved there."""
+    root = tmp_path / "web"
+    root.mkdir()
+    (root / "in.txt").write_text("inside")
+    with tempfile.TemporaryDirectory() as other:
+        os.chmod(other, 0o755)
+        secret = Path(other) / "secret.txt"
+        secret.write_text("secret")
+        (root / "link.txt").symlink_to(secret)
+        (root / "up.txt").symlink_to(os.path.relpath(secret, root))
+        gateway = start_gateway(LISTEN + f"[route files]\nroot = {root}\n")
+        assert get(gateway, "/in.txt").body == b"inside"
+        assert get(gateway, "/link.txt").status == 404
+        assert get(gateway, "/up.txt").status == 404
+
+
+def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
+    """All that may change, changes without a restart as long as it lies where it lay: routes, tokens, listeners."""
+    echo = backend(serve=backends.serve_echo)
+    root, tokens = tmp_path / "web", tmp_path / "tokens"
+    root.mkdir()
+    tokens.write_text(f"one: {echo.target[4:]}\n")
+    base = (LISTEN + f"[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[listen door]\naddress = unix:{tmp_path}/door\n" +
+            f"[tls t]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n" + ECHO +
+            f"[route files]\npath = /*\nroot = {root}\n")
+    gateway = start_gateway(base)
+    text = base.replace(f"unix:{tmp_path}/door", f"unix:{tmp_path}/door, unix:{tmp_path}/other, 127.0.0.1:0")
+    text += (f"[route tokens]\npath = /tokens\ntoken_file = {tokens}\n" +
+             f"[route name]\npath = /name\ntarget = localhost:{echo.port}\n")
+    for _ in range(3):
+        assert "configuration was reloaded" in reload(gateway, text)
+    wait_until((tmp_path / "other").exists)
+    assert not any("sandbox" in r.line for r in gateway.find() if r.level == "warn")
+    fresh = tmp_path / "tokens.new"
+    fresh.write_text(f"two: {echo.target[4:]}\n")
+    fresh.rename(tokens)
+    (root / "late.txt").write_text("late")
+    for path in ("/tokens?token=two", "/name", "/echo"):
+        check_echo(gateway, path)
+    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
+    assert answer(gateway, "/tokens?token=one") == 403
+    assert get(gateway, "/late.txt").body == b"late"
+    gateway.stop()
+    assert not (tmp_path / "other").exists() and not (tmp_path / "door").exists()
+
+
+@pytest.mark.parametrize("what", ["root", "token_file", "certificate", "unix"])
+def test_sb_reload_outside(start_gateway, elsewhere, make_certificate, certificate, what):
+    """What lies elsewhere takes a restart, and the refusal says so with the line at fault; nothing else has changed."""
+    own = elsewhere / "own"
+    own.mkdir()
+    for source, name in ((certificate.cert, "c.pem"), (certificate.key, "k.pem")):
+        shutil.copyfile(source, own / name)
+    (own / "tokens").write_text("one: 127.0.0.1:9\n")
+    with tempfile.TemporaryDirectory() as first:
+        os.chmod(first, 0o755)
+        for source, name in ((certificate.cert, "c.pem"), (certificate.key, "k.pem")):
+            shutil.copyfile(source, f"{first}/{name}")
+        base = (LISTEN + "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
+                f"[tls t]\ncertificate = {first}/c.pem\nkey = {first}/k.pem\n")
+        gateway = start_gateway(base)
+        text = {"root": base + f"[route more]\nroot = {own}\n",
+                "token_file": base + f"[route more]\ntoken_file = {own}/tokens\n",
+                "certificate": base.replace(f"{first}/", f"{own}/"),
+                "unix": base + f"[listen door]\naddress = unix:{own}/door\n"}[what]
+        said = reload(gateway, text)
+        assert re.search(rf"s\w+\.conf:\d+: \[\w+ \w+\] \w+: {own}\S* is outside of the sandbox, .*restart", said), said
+        assert "reload refused" in said and "Permission denied" not in said
+        check_echo(gateway)
+        gateway.stop()
+        restarted = start_gateway(text)
+        check_echo(restarted)
+
+
+@as_root
+def test_sb_key_of_roots(start_gateway, tmp_path, certificate):
+    """A key that only root can read is loaded before; a reload keeps it, and refuses another certificate."""
+    cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    shutil.copyfile(certificate.cert, cert)
+    shutil.copyfile(certificate.key, key)
+    key.chmod(0o600)
+    gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
+                            f"[tls t]\ncertificate = {cert}\nkey = {key}\n")
+    wait_until(lambda: re.search(r"may not read \S*k\.pem: a reload keeps the key that is loaded", gateway.log))
+    for _ in range(2):
+        assert "configuration was reloaded" in reload(gateway)
+    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
+    cert.chmod(0o600)
+    said = reload(gateway)
+    assert re.search(r"user \w+ may not read \S*c\.pem: give it the permission, or restart", said)
+    assert "reload refused" in said
+
+
+@as_root
+@pytest.mark.parametrize("option", ["root", "token_file"])
+def test_sb_eyes_of_the_user(tmp_path, option):
+    """What no session could use is told at once, by the check as well: the option, the path and what to do."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "tokens").write_text("")
+    closed.chmod(0o700)
+    config = tmp_path / "s.conf"
+    path = closed if option == "root" else closed / "tokens"
+    config.write_text(LISTEN + f"[route r]\n{option} = {path}\n")
+    for words in (["-t"], []):
+        done = run(*words, "-c", config)
+        assert done.returncode == 1
+        complaint = rf"s\.conf:4: \[route r\] {option}: user \w+ may not \w+ {path}: give it the permission"
+        assert re.search(complaint, done.stderr)
+    closed.chmod(0o755)
+    assert run("-t", "-c", config).returncode == 0
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+def test_sb_log_reopened(start_gateway, tmp_path):
+    """Only the log's own flags may write, and only in its directory."""
+    path = tmp_path / "gateway.log"
+    gateway = start_gateway(f"[server]\nlog = file:{path}\n" + LISTEN + ECHO, ready=False)
+    wait_until(lambda: path.exists() and "listening" in path.read_text())
+    for turn in range(3):
+        path.rename(tmp_path / f"gateway.log.{turn}")
+        gateway.signal(signal.SIGUSR1)
+        wait_until(lambda: path.exists() and "log was reopened" in path.read_text())
+
+
+def in_own_mounts(prepare, path):
+    """A prefix that prepares a mount namespace for the gateway, with path as $1, or a skip."""
+    if not ROOT or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("namespaces cannot be made here")
+    return ["unshare", "-m", "sh", "-c", f'{prepare} && shift && exec "$@"', "sh", str(path)]
+
+
+def syslog_at(path):
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.bind(str(path))
+    one.settimeout(TIMEOUT)
+    return one
+
+
+def receive_until(log, text):
+    while text not in (record := log.recv(8192).decode()):
+        pass
+    return record
+
+
+def test_sb_syslog(start_gateway, tmp_path):
+    """syslog is connected to anew after its daemon was started again."""
+    path = tmp_path / "log"
+    prefix = in_own_mounts('mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s "$1" /dev/log', path)
+    with syslog_at(path) as log:
+        gateway = start_gateway("[server]\nlog = syslog\n" + LISTEN + ECHO, prefix=prefix, ready=False)
+        receive_until(log, "listening")
+    with syslog_at(path) as log:
+        gateway.signal(signal.SIGHUP)
+        assert "sallyport[" in receive_until(log, "configuration was reloaded")
+
+
+# --- looking names up ------------------------------------------------------------------------------------------------
+
+def test_sb_getaddrinfo(start_gateway, backend):
+    """The hosts file, a name that nobody has, and a stop in the middle: no module and no call is missing."""
+    echo = backend(serve=backends.serve_echo)
+    gateway = start_gateway(LISTEN + f"[route name]\npath = /name\ntarget = localhost:{echo.port}\n" +
+                            "[route none]\npath = /none\ntarget = no-such-host.invalid:1\n")
+    check_echo(gateway, "/name")
+    assert answer(gateway, "/none") in (502, 504)
+    gateway.signal(signal.SIGSTOP)
+    gateway.signal(signal.SIGCONT)
+    check_echo(gateway, "/name")
+
+
+def test_sb_name_service_module(start_gateway, tmp_path, backend):
+    """A module that is code of its own (glibc brings hesiod) comes before the hosts file, and harms no look-up."""
+    echo = backend(serve=backends.serve_echo)
+    switch = tmp_path / "nsswitch.conf"
+    switch.write_text("passwd: files\ngroup: files\nhosts: hesiod [!SUCCESS=continue] files # dns\n")
+    prefix = in_own_mounts('mount --bind "$1" /etc/nsswitch.conf', switch)
+    gateway = start_gateway(LISTEN + f"[route name]\npath = /name\ntarget = localhost:{echo.port}\n", prefix=prefix)
+    assert "libnss_hesiod" in Path(f"/proc/{gateway.pid}/maps").read_text(encoding="ascii") # already
+    for _ in range(2):
+        check_echo(gateway, "/name")
