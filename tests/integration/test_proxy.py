@@ -444,6 +444,7 @@ CONFIG = """
     address = 127.0.0.1:0
     proxy_protocol = on
     trusted_proxy = {}
+    linger_timeout = 300ms
     [route echo]
     target = echo:
 """
@@ -465,6 +466,7 @@ def test_reload_changes_who_is_trusted(start_gateway):
 
 
 def test_draining_does_not_wait_for_a_header(start_gateway):
+    """But for linger_timeout, in which who has just connected may ask and be answered."""
     gateway = start_gateway(CONFIG.format("127.0.0.1") + "    [listen m]\n    address = 127.0.0.1:0\n")
     with Connection(gateway.address()) as conn, Connection(gateway.address("m")) as other:
         other.upgrade("/") # the session before it has been started, too
