@@ -21,7 +21,7 @@ static void file_log(const struct session *s, const struct http_head *head)
 		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
 		{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
 		{ .key = "method", .kind = FIELD_TEXT, .text = head->method },
-		{ .key = "target", .kind = FIELD_TEXT, .text = head->target },
+		{ .key = "path", .kind = FIELD_TEXT, .text = head->path }, /* a query may have a password or a token in it */
 		{ .key = "status", .kind = FIELD_COUNT, .number = s->code },
 		{ .key = "bytes", .kind = FIELD_COUNT, .number = s->file_left },
 	};

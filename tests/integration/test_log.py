@@ -134,7 +134,7 @@ def test_log_integrity(start_gateway, tmp_path, refusing, form):
     assert len(ends) == REQUESTS and len({fields["id"] for fields in ends}) == REQUESTS
     assert "31337" not in {fields["id"] for fields in ends}
     assert not [event for _, event, _ in records if FORGED in event or len(event) > 200]
-    paths = "".join(fields.get("target", "") for _, event, fields in records if event == "request")
+    paths = "".join(fields.get("path", "") for _, event, fields in records if event == "request")
     assert '"' in paths and "\\x0a" in paths, "what was to be escaped never came as far as the log"
 
 

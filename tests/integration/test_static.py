@@ -423,17 +423,17 @@ def test_static_no_open_redirect(gw, whole, target):
 # --- the access log -------------------------------------------------------------------------------------------------------
 
 def test_static_access_log(gw, whole):
-    """A line for each request, whatever is in it, and one line only."""
-    target = '/sub/deep/file.txt?quote="&escape=%0a%1b[31m'
+    """A line for each request, whatever is in its path, and one line only; without the query, which may have a password in it."""
+    target = '/sub/deep/quote"%0a%1b[31m'
     since = gw.mark()
     with whole.connect(gw) as conn:
-        for wanted in (target, "/nowhere", "/numbers.bin"):
+        for wanted in ("/sub/deep/file.txt?password=x", target, "/numbers.bin?x"):
             conn.send(get(wanted, extra=["Range: bytes=0-9"] if "numbers" in wanted else ()))
             conn.read_response()
     gw.wait_session_end(conn)
     records = gw.find("request", since=since, peer=conn.peer_text)
     assert [r["status"] for r in records] == ["200", "404", "206"]
-    assert [r["target"] for r in records] == [target, "/nowhere", "/numbers.bin"]
+    assert [r["path"] for r in records] == ["/sub/deep/file.txt", target, "/numbers.bin"]
     assert {r["method"] for r in records} == {"GET"} and records[2]["bytes"] == "10"
 
 
