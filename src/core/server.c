@@ -1,14 +1,12 @@
-/* server.c owns the main thread: it accepts, hands over, reloads and stops.
+/* server.c owns the main thread: it starts, hands over what comes in, reloads and stops.
  * It must never do a session's work: a connection leaves this thread in the turn it arrives. */
 #include "core/server.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "core/admission.h"
 #include "core/confine.h"
 #include "core/listening.h"
-#include "core/refusal.h"
+#include "core/reception.h"
 #include "core/worker.h"
 #include "net/mailbox.h"
 #include "net/nss.h"
@@ -46,11 +44,8 @@ struct server {
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
-	uint64_t max_sessions, max_refusals;
-	uint64_t next_id;
 	struct sources *sources;
-	struct refusals *refusals;
-	uint64_t refused, refused_told_ms; /* since the log was told, and when that was */
+	struct reception *reception;
 	bool stopping;
 	struct event *signals[4];
 };
@@ -60,88 +55,10 @@ static const struct server_settings *server_settings(const struct server *srv)
 	return srv->current->settings->server;
 }
 
-/* --- accepting ------------------------------------------------------------------------------------------------------ */
-
-struct load {
-	struct worker *least;
-	uint64_t sessions, refusals; /* of all workers */
-};
-
-static struct load server_load(const struct server *srv)
-{
-	struct load load = { .least = srv->workers[0].worker };
-	for (size_t i = 0; i < srv->workers_count; i++) {
-		struct worker *w = srv->workers[i].worker;
-		load.refusals += worker_refusals(w);
-		load.sessions += worker_load(w);
-		if (worker_load(w) < worker_load(load.least))
-			load.least = w;
-	}
-	load.sessions = load.sessions > load.refusals ? load.sessions - load.refusals : 0; /* each is counted for itself */
-	return load;
-}
-
-/* One line a second at most, however many are refused. */
-static void server_tell_refused(struct server *srv, const struct arrival *arrival)
-{
-	uint64_t now = clock_ms();
-	char peer[ADDR_TEXT_MAX];
-
-	srv->refused++;
-	if (srv->refused_told_ms != 0 && now - srv->refused_told_ms < 1000)
-		return;
-	peer_format(&arrival->peer, peer);
-	const struct log_field fields[] = {
-		{ .key = "count", .kind = FIELD_COUNT, .number = srv->refused },
-		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[arrival->refusal].label) },
-		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
-		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(arrival->listen->section.name) },
-	};
-	log_record(srv->log, LEVEL_WARN, "connections refused", fields, ARRAY_LEN(fields));
-	srv->refused_told_ms = now;
-	srv->refused = 0;
-}
-
-static void server_post(struct server *srv, struct worker *worker, struct arrival *arrival)
-{
-	arrival->generation = generation_ref(srv->current);
-	if (worker_post(worker, arrival) != 0)
-		session_unborn(arrival, srv->sources, srv->log);
-}
-
-/* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
-static void server_refuse(struct server *srv, const struct load *load, struct arrival *arrival)
-{
-	server_tell_refused(srv, arrival);
-	if (arrival->listen->tls != TLS_MODE_ON)
-		refusals_take(srv->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (arrival->refusal != REASON_SOURCE_PENALTY && load->refusals < srv->max_refusals)
-		server_post(srv, load->least, arrival);
-	else
-		close(arrival->fd);
-}
-
-/* Behind a proxy the source is known when its header was read: session_admit(). */
-static enum reason server_admit(struct server *srv, const struct load *load, struct arrival *arrival)
-{
-	if (load->sessions >= srv->max_sessions)
-		return REASON_OVERLOAD;
-	if (arrival->listen->proxy_protocol)
-		return REASON_NONE;
-	return admission_enter(srv->sources, server_settings(srv), &arrival->peer, &arrival->counted);
-}
-
 static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
 {
 	struct server *srv = arg;
-	struct load load = server_load(srv);
-	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++srv->next_id, .listen = set };
-
-	arrival.refusal = server_admit(srv, &load, &arrival);
-	if (arrival.refusal == REASON_NONE)
-		server_post(srv, load.least, &arrival);
-	else
-		server_refuse(srv, &load, &arrival);
+	reception_take(srv->reception, srv->current, set, fd, peer);
 }
 
 /* --- reload --------------------------------------------------------------------------------------------------------- */
@@ -317,21 +234,23 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 }
 
 /* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
-static int server_set_capacity(struct server *srv, struct err *err)
+static int server_find_capacity(const struct server *srv, struct reception_limits *limits, struct err *err)
 {
 	struct rlimit limit;
-	uint64_t wanted = server_settings(srv)->max_sessions;
+	const struct server_settings *set = server_settings(srv);
+	uint64_t wanted = set->max_sessions;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 
 	uint64_t all = limit.rlim_max;
-	srv->max_refusals = least_of(server_settings(srv)->max_refusals, all / 8 + 1); /* where there are few, few are kept */
-	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + srv->max_refusals + RESERVE_WORKER * srv->workers_count;
+	limits->timeout_ms = set->refusal_timeout;
+	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
+	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + limits->refusals + RESERVE_WORKER * srv->workers_count;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
-	srv->max_sessions = wanted > 0 ? wanted : possible;
-	if (possible > 0 && srv->max_sessions <= possible)
+	limits->sessions = wanted > 0 ? wanted : possible;
+	if (possible > 0 && limits->sessions <= possible)
 		return 0;
 	return err_add(err,
 	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
@@ -369,16 +288,20 @@ static int server_start_workers(struct server *srv, struct err *err)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
 		slot->started = true;
 		srv->workers_alive++;
+		reception_add_worker(srv->reception, slot->worker);
 	}
 	return 0;
 }
 
-static int server_prepare_refusing(struct server *srv)
+static int server_prepare_reception(struct server *srv, struct err *err)
 {
-	const struct server_settings *set = server_settings(srv);
-	srv->sources = sources_new((size_t)set->source_table);
-	srv->refusals = refusals_new(srv->base, (unsigned)srv->max_refusals, set->refusal_timeout);
-	return srv->sources != NULL && srv->refusals != NULL ? 0 : -1;
+	struct reception_limits limits;
+	if (server_find_capacity(srv, &limits, err) != 0)
+		return -1;
+	srv->sources = sources_new((size_t)server_settings(srv)->source_table);
+	if (srv->sources != NULL)
+		srv->reception = reception_new(srv->base, srv->log, srv->sources, &limits);
+	return srv->reception != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
 }
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
@@ -391,15 +314,13 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->workers_count = server_workers_wanted(srv);
 	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
 	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
-	if (server_set_capacity(srv, err) != 0)
-		return -1;
 
 	srv->base = event_base_new();
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)
 		return err_add(err, "cannot make an event loop: %s", strerror(errno));
-	if (server_prepare_refusing(srv) != 0)
-		return err_add(err, "cannot make the table of sources: %s", strerror(errno));
+	if (server_prepare_reception(srv, err) != 0)
+		return -1;
 	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
 	*plan = listening_plan(srv->listening, srv->current, err);
 	return *plan != NULL ? 0 : -1;
@@ -474,7 +395,7 @@ static void server_clear(struct server *srv)
 			event_free(srv->signals[i]);
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_free(srv->workers[i].worker);
-	refusals_free(srv->refusals);
+	reception_free(srv->reception);
 	sources_free(srv->sources);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);

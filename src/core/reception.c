@@ -1,0 +1,138 @@
+/* reception.c owns the choice of a worker for each connection, and the news of those that were refused.
+ * It must never look into a connection: what it says is for its worker, or for refusal.c. */
+#include "core/reception.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "core/admission.h"
+#include "core/refusal.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define NEWS_EVERY_MS 1000
+
+struct reception {
+	struct log *log;
+	struct sources *sources;
+	struct refusals *refusals;
+	struct reception_limits limits;
+	struct worker **worker;
+	size_t workers;
+	uint64_t next_id;
+	uint64_t refused, told_ms; /* since the log was told, and when that was */
+};
+
+struct load {
+	struct worker *least;
+	uint64_t sessions, refusals; /* of all workers */
+};
+
+static struct load load_of(const struct reception *r)
+{
+	struct load load = { .least = r->worker[0] };
+	for (size_t i = 0; i < r->workers; i++) {
+		struct worker *w = r->worker[i];
+		load.refusals += worker_refusals(w);
+		load.sessions += worker_load(w);
+		if (worker_load(w) < worker_load(load.least))
+			load.least = w;
+	}
+	load.sessions = load.sessions > load.refusals ? load.sessions - load.refusals : 0; /* each is counted for itself */
+	return load;
+}
+
+/* One line a second at most, however many are refused. */
+static void tell_refused(struct reception *r, const struct arrival *arrival)
+{
+	uint64_t now = clock_ms();
+	char peer[ADDR_TEXT_MAX];
+
+	r->refused++;
+	if (r->told_ms != 0 && now - r->told_ms < NEWS_EVERY_MS)
+		return;
+	peer_format(&arrival->peer, peer);
+	const struct log_field fields[] = {
+		{ .key = "count", .kind = FIELD_COUNT, .number = r->refused },
+		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[arrival->refusal].label) },
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
+		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(arrival->listen->section.name) },
+	};
+	log_record(r->log, LEVEL_WARN, "connections refused", fields, ARRAY_LEN(fields));
+	r->told_ms = now;
+	r->refused = 0;
+}
+
+static void post(struct reception *r, struct worker *worker, struct generation *current, struct arrival *arrival)
+{
+	arrival->generation = generation_ref(current);
+	if (worker_post(worker, arrival) != 0)
+		session_unborn(arrival, r->sources, r->log);
+}
+
+/* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
+static void refuse(struct reception *r, const struct load *load, struct generation *current, struct arrival *arrival)
+{
+	int tls = arrival->listen->tls;
+
+	tell_refused(r, arrival);
+	if (tls != TLS_MODE_ON)
+		refusals_take(r->refusals, arrival->fd, arrival->refusal, tls == TLS_MODE_AUTO);
+	else if (arrival->refusal != REASON_SOURCE_PENALTY && load->refusals < r->limits.refusals)
+		post(r, load->least, current, arrival);
+	else
+		close(arrival->fd);
+}
+
+/* Behind a proxy the source is known when its header was read: session_admit(). */
+static enum reason admit(const struct reception *r, const struct load *load, const struct generation *current,
+                         struct arrival *arrival)
+{
+	if (load->sessions >= r->limits.sessions)
+		return REASON_OVERLOAD;
+	if (arrival->listen->proxy_protocol)
+		return REASON_NONE;
+	return admission_enter(r->sources, current->settings->server, &arrival->peer, &arrival->counted);
+}
+
+void reception_take(struct reception *r, struct generation *current, const struct listen_settings *set, int fd,
+                    const struct peer *peer)
+{
+	const struct load load = load_of(r);
+	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++r->next_id, .listen = set };
+
+	arrival.refusal = admit(r, &load, current, &arrival);
+	if (arrival.refusal == REASON_NONE)
+		post(r, load.least, current, &arrival);
+	else
+		refuse(r, &load, current, &arrival);
+}
+
+void reception_add_worker(struct reception *r, struct worker *worker)
+{
+	r->worker = mem_resize(r->worker, r->workers + 1, sizeof(*r->worker));
+	r->worker[r->workers++] = worker;
+}
+
+struct reception *reception_new(struct event_base *base, struct log *log, struct sources *sources,
+                                const struct reception_limits *limits)
+{
+	struct reception *r = mem_zalloc(sizeof(*r));
+	r->log = log;
+	r->sources = sources;
+	r->limits = *limits;
+	r->refusals = refusals_new(base, (unsigned)limits->refusals, limits->timeout_ms);
+	if (r->refusals != NULL)
+		return r;
+	free(r);
+	return NULL;
+}
+
+void reception_free(struct reception *r)
+{
+	if (r == NULL)
+		return;
+	refusals_free(r->refusals);
+	free(r->worker);
+	free(r);
+}

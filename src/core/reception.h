@@ -1,0 +1,35 @@
+/* Reception: what becomes of a connection that has come in. It goes to the least loaded worker, or it is refused because there
+ * is no room, or because its source may not have it. Main thread only. */
+#ifndef CORE_RECEPTION_H
+#define CORE_RECEPTION_H
+
+#include "base/attr.h"
+#include "base/log.h"
+#include "core/generation.h"
+#include "core/worker.h"
+#include "gate/sources.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct reception;
+
+struct reception_limits {
+	uint64_t sessions;   /* at once, of all workers */
+	uint64_t refusals;   /* being told so at once */
+	uint64_t timeout_ms; /* for those */
+};
+
+/* NULL: out of memory. */
+struct reception *reception_new(struct event_base *base, struct log *log, struct sources *sources,
+                                const struct reception_limits *limits) must_check;
+void reception_free(struct reception *reception); /* NULL is allowed */
+
+/* Before the first connection, and never taken back. */
+void reception_add_worker(struct reception *reception, struct worker *worker);
+
+/* Takes fd over. set is the listener's, in the current generation. */
+void reception_take(struct reception *reception, struct generation *current, const struct listen_settings *set, int fd,
+                    const struct peer *peer);
+
+#endif
