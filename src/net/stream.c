@@ -389,6 +389,22 @@ ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
 	return stream_offer(st, data, len, MSG_MORE);
 }
 
+/* Takes fd over, also on failure: what evbuffer_add_file() does with it then depends on which allocation failed. */
+static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uint64_t length)
+{
+	struct evbuffer_file_segment *segment =
+		evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, EVBUF_FS_CLOSE_ON_FREE);
+
+	if (segment == NULL) {
+		close(fd);
+		return -1;
+	}
+	int result = evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length);
+	if (result == 0)
+		evbuffer_file_segment_free(segment); /* the buffer has it; after a failure nobody has any more */
+	return result;
+}
+
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
 {
 	struct evbuffer *output = stream_output(st);
@@ -397,8 +413,7 @@ static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uin
 		stream_break(st, errno);
 		return STREAM_FAILED;
 	}
-	if (evbuffer_add_file(output, own, (ev_off_t)offset, (ev_off_t)length) != 0) {
-		close(own);
+	if (stream_add_file(output, own, offset, length) != 0) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}
