@@ -13,7 +13,7 @@ bool bytes_begin_with(const struct bytes *whole, const uint8_t *at, size_t len)
 	return len <= whole->len && (len == 0 || memcmp(whole->at, at, len) == 0);
 }
 
-/* --- characters ----------------------------------------------------------------------------------------------------- */
+/* --- characters --------------------------------------------------------------------------------------------------- */
 
 /* The length of the character at p: 0 when none begins so, more than n when it is cut but may still become one. */
 static size_t character(const uint8_t *p, size_t n)
@@ -58,7 +58,7 @@ static bool is_text(const uint8_t *at, size_t len)
 	return read_text(&text, &end) && end == len;
 }
 
-/* --- frames --------------------------------------------------------------------------------------------------------- */
+/* --- frames ------------------------------------------------------------------------------------------------------- */
 
 struct header {
 	size_t size;
@@ -116,9 +116,9 @@ static bool close_legal(const struct bytes *close)
 struct reading {
 	struct frames *frames;
 	struct rules rules;
-	uint8_t opcode;    /* of the message under way; 0: none */
-	uint64_t len;      /* ... and how long it is so far */
-	size_t text_at;    /* how far its characters were read */
+	uint8_t opcode; /* of the message under way; 0: none */
+	uint64_t len;   /* ... and how long it is so far */
+	size_t text_at; /* how far its characters were read */
 };
 
 static bool begin_data(struct reading *r, const struct header *h)
@@ -247,7 +247,7 @@ void judge_frames(struct frames *f, const uint8_t *at, size_t len, bool masked, 
 	f->after_close = len > 0;
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static const uint8_t *find(const uint8_t *at, size_t len, const char *text)
 {
@@ -302,7 +302,8 @@ void judge_answers(struct answers *a, const struct bytes *sent, const struct byt
 		a->of_files = find(head, len, "X-Content-Type-Options: ") != NULL;
 		size_t declared = field_number(head, len, "Content-Length: ", 0);
 		bool head_only = asked > 5 && memcmp(request, "HEAD ", 5) == 0;
-		if (a->status == 304 || (head_only && a->status != 400)) /* what is malformed is nobody's method */
+		if (a->status == 304 ||
+		    (head_only && at + declared != got->len)) /* a refusal may come before the method is known */
 			declared = 0;
 		size_t n = got->len - at < declared ? got->len - at : declared;
 		check_file(head, len, got->at + at, n, file);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -23,7 +24,7 @@
 
 struct kernel kernel;
 
-/* --- the table ------------------------------------------------------------------------------------------------------ */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 void kernel_reset(void)
 {
@@ -117,7 +118,7 @@ static size_t weathered(size_t n)
 	return r % 16 < 9 ? n : 1 + (r >> 8) % n;
 }
 
-/* --- sockets: reading ----------------------------------------------------------------------------------------------- */
+/* --- sockets: reading --------------------------------------------------------------------------------------------- */
 
 static size_t unread(const struct sock *sock)
 {
@@ -163,7 +164,7 @@ ssize_t read(int fd, void *buf, size_t len)
 	return sock == NULL ? syscall(SYS_read, fd, buf, len) : sock_read(sock, buf, len, false);
 }
 
-/* --- sockets: writing ----------------------------------------------------------------------------------------------- */
+/* --- sockets: writing --------------------------------------------------------------------------------------------- */
 
 void kernel_take(struct sock *sock, size_t n)
 {
@@ -287,7 +288,7 @@ int close(int fd)
 	return 0;
 }
 
-/* --- sockets: connecting -------------------------------------------------------------------------------------------- */
+/* --- sockets: connecting ------------------------------------------------------------------------------------------ */
 
 int socket(int family, int type, int protocol)
 {
@@ -333,12 +334,25 @@ int connect(int fd, const struct sockaddr *address, socklen_t len)
 	return error == 0 ? 0 : fail(error);
 }
 
+/* Probes of its closed window are answered, or are not. */
+static int tcp_info(const struct sock *sock, void *value, socklen_t len)
+{
+	struct tcp_info info = { .tcpi_probes = 9, .tcpi_last_ack_recv = kernel.silent ? 1000000 : 0 };
+
+	if (sock->is_unix)
+		return fail(EOPNOTSUPP);
+	memcpy(value, &info, len < sizeof(info) ? len : sizeof(info));
+	return 0;
+}
+
 int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	struct sock *sock = find_open(fd);
 
 	if (sock == NULL)
 		return (int)syscall(SYS_getsockopt, fd, level, name, value, len);
+	if (level == IPPROTO_TCP && name == TCP_INFO)
+		return tcp_info(sock, value, *len);
 	CHECK(level == SOL_SOCKET && name == SO_ERROR && *len == sizeof(int));
 	int error = sock->error;
 	sock->error = 0;
@@ -365,7 +379,8 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 int getsockname(int fd, struct sockaddr *address, socklen_t *len)
 {
 	struct sock *sock = find_open(fd);
-	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(sock != NULL && sock->at_itself ? 7000 : 1) };
+	struct sockaddr_in own = { .sin_family = AF_INET,
+		                   .sin_port = htons(sock != NULL && sock->at_itself ? 7000 : 1) };
 
 	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (sock == NULL)
@@ -386,7 +401,8 @@ int ioctl(int fd, unsigned long request, ...)
 	if (sock == NULL)
 		return (int)syscall(SYS_ioctl, fd, request, value);
 	CHECK(request == SIOCOUTQ || request == SIOCOUTQNSD);
-	*value = (int)(request == SIOCOUTQ ? sock->held : sock->held / 2);
+	*value = (int)(request == SIOCOUTQ || !sock->takes_all ? sock->held
+	                                                       : 0); /* held by a closed window, not on the way */
 	return 0;
 }
 
@@ -400,7 +416,7 @@ int fcntl(int fd, int command, ...)
 	return find_open(fd) != NULL ? 0 : (int)syscall(SYS_fcntl, fd, command, value);
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t readiness(const struct sock *sock)
 {
@@ -447,7 +463,7 @@ int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 
 	if (sock == NULL)
 		return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
-	if (op != EPOLL_CTL_DEL && told_to_fail(CALL_EPOLL_CTL))
+	if (op == EPOLL_CTL_ADD && told_to_fail(CALL_EPOLL_CTL)) /* the others need nothing that could be missing */
 		return -1;
 	if ((op == EPOLL_CTL_ADD) == sock->watched)
 		return fail(sock->watched ? EEXIST : ENOENT);

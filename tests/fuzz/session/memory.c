@@ -1,5 +1,5 @@
-/* memory.c owns the allocations of a fuzzed session, ours (by the linker's --wrap) and libevent's: they are counted, and one
- * of them may be refused. It must never refuse one that was made before the session began. */
+/* memory.c owns the allocations of a fuzzed session, ours (by the linker's --wrap) and libevent's: they are counted,
+ * and one of them may be refused. It must never refuse one that was made before the session began. */
 #include "kernel.h"
 
 #include <errno.h>
@@ -82,15 +82,18 @@ void __wrap_free(void *p)
 	__real_free(p);
 }
 
-/* libevent 2.1.12 calls through a null pointer when the first allocations of a bufferevent with an SSL fail: nothing that could be
- * found here is ours. */
-struct bufferevent *__real_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd, struct ssl_st *ssl,
-                                                          enum bufferevent_ssl_state state, int options);
-struct bufferevent *__wrap_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd, struct ssl_st *ssl,
-                                                          enum bufferevent_ssl_state state, int options);
+/* libevent 2.1.12 calls through a null pointer when the first allocations of a bufferevent with an SSL fail: nothing
+ * that could be found here is ours. */
+struct bufferevent *__real_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd,
+                                                          struct ssl_st *ssl, enum bufferevent_ssl_state state,
+                                                          int options);
+struct bufferevent *__wrap_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd,
+                                                          struct ssl_st *ssl, enum bufferevent_ssl_state state,
+                                                          int options);
 
-struct bufferevent *__wrap_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd, struct ssl_st *ssl,
-                                                          enum bufferevent_ssl_state state, int options)
+struct bufferevent *__wrap_bufferevent_openssl_socket_new(struct event_base *base, evutil_socket_t fd,
+                                                          struct ssl_st *ssl, enum bufferevent_ssl_state state,
+                                                          int options)
 {
 	unsigned left = kernel.allocations_left;
 

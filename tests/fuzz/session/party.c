@@ -1,5 +1,5 @@
-/* party.c owns the two far ends of a fuzzed session: what they said, what they heard, and the TLS between that and the wire.
- * It must never judge: it keeps what passed. */
+/* party.c owns the two far ends of a fuzzed session: what they said, what they heard, and the TLS between that and the
+ * wire. It must never judge: it keeps what passed. */
 #include "party.h"
 
 #include "../check.h"
@@ -30,7 +30,9 @@ SSL *party_ssl(SSL_CTX *context, bool server)
 
 void party_reset(struct party *party, SSL *ssl, size_t window)
 {
-	struct party fresh = { .sent = party->sent, .got = party->got, .to_wire = party->to_wire, .from_wire = party->from_wire };
+	struct party fresh = {
+		.sent = party->sent, .got = party->got, .to_wire = party->to_wire, .from_wire = party->from_wire
+	};
 
 	SSL_free(party->ssl);
 	*party = fresh;
@@ -42,7 +44,7 @@ void party_reset(struct party *party, SSL *ssl, size_t window)
 	bytes_alloc(&party->from_wire, (size_t)5 << 19);
 }
 
-/* --- TLS ------------------------------------------------------------------------------------------------------------ */
+/* --- TLS ---------------------------------------------------------------------------------------------------------- */
 
 static void hear_wire(struct party *party)
 {
@@ -63,7 +65,8 @@ static void speak_wire(struct party *party)
 	size_t n = party->sent.len - party->said;
 	int len;
 
-	if (SSL_is_init_finished(party->ssl) && n > 0 && SSL_write(party->ssl, party->sent.at + party->said, (int)n) > 0)
+	if (SSL_is_init_finished(party->ssl) && n > 0 &&
+	    SSL_write(party->ssl, party->sent.at + party->said, (int)n) > 0)
 		party->said += n;
 	if (SSL_is_init_finished(party->ssl) && party->fin && !party->rude && party->said == party->sent.len)
 		SSL_shutdown(party->ssl);
@@ -82,7 +85,7 @@ void party_pump(struct party *party)
 	party->sock->in_fin = party->fin && (party->rude || party->said == party->sent.len || party->got_notify);
 }
 
-/* --- what it does --------------------------------------------------------------------------------------------------- */
+/* --- what it does ------------------------------------------------------------------------------------------------- */
 
 void party_attach(struct party *party, struct sock *sock)
 {

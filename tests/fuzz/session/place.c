@@ -16,32 +16,37 @@
 #define FILE_LEN 70000
 
 static char dir[256];
-static const char *const names[] = { "cert.pem", "tokens", "www/index.html", "www/big.bin", "www/empty.txt",
-	                             "www/page.css", "www/page.css.gz", "conf", "www/sub/index.html", "www/sub", "www" };
+static const char *const names[] = {
+	"cert.pem",     "tokens",          "www/index.html", "www/big.bin",        "www/empty.txt",
+	"www/page.css", "www/page.css.gz", "conf",           "www/sub/index.html", "www/sub",
+	"www"
+};
 
 static const char configuration[] =
-	"[server]\naccess_log = on\nlog_level = debug\n"
-	"[listen plain]\naddress = 127.0.0.1:1\nhandshake_timeout = 10s\n"
-	"[listen auto]\naddress = 127.0.0.1:2\ntls = auto\nhandshake_timeout = 3s\nlinger_timeout = 1s\n"
-	"[listen tls]\naddress = 127.0.0.1:3\ntls = on\n"
-	"[listen proxied]\naddress = 127.0.0.1:4\nproxy_protocol = on\ntrusted_proxy = 127.0.0.0/8\n"
-	"[tls one]\ncertificate = cert.pem\n"
-	"[route binary]\npath = /b\ntarget = 127.0.0.1:7000\nclose_timeout = 2s\n"
-	"[route text]\npath = /t\ntarget = unix:@x\naccept = text\nsend = text\nidle_timeout = 20s\nping_interval = 4s\n"
-	"[route named]\npath = /n\ntarget = name.example:7000\nprofile = interactive\nlifetime = 1m\n"
-	"[route echo]\npath = /e\ntarget = echo:\nsend = text\n"
-	"[route limits]\npath = /l\ntarget = [::1]:7000\naccept = binary\nmax_message = 1000\nmax_frame_rate = 40\n"
-	"connect_error = http\nstall_timeout = 3s\nhigh_water = 2k\nlow_water = 1k\nmax_read = 1k\nping_interval = 1s\n"
-	"pong_timeout = 1s\n"
-	"[route words]\npath = /w\ntarget = 127.0.0.1:7000\naccept = text\nconnect_error = close\nsubprotocol = binary, chat\n"
-	"require_subprotocol = yes\norigin = *\nlow_water = 0\nhigh_water = 1k\nmax_message = 100000\n"
-	"[route token]\npath = /k\ntoken_file = %s/tokens\nconnect_timeout = 1s\n"
-	"[route lost]\npath = /o\ntoken_file = %s/nowhere\n"
-	"[route safe]\npath = /s\ntarget = tls:127.0.0.1:7000\ntarget_verify = no\nconnect_timeout = 2s\n"
-	"[route paced]\npath = /p\ntarget = 127.0.0.1:7000\nmax_rate_up = 20k\nmax_rate_down = 30k\nmax_sessions = 1\n"
-	"max_session_rate = 1000\n"
-	"[route other]\npath = /h\nhost = other.example\ntarget = 127.0.0.1:7000\n"
-	"[route web]\npath = /*\nroot = www\nstall_timeout = 5s\n";
+        "[server]\naccess_log = on\nlog_level = debug\n"
+        "[listen plain]\naddress = 127.0.0.1:1\nhandshake_timeout = 10s\n"
+        "[listen auto]\naddress = 127.0.0.1:2\ntls = auto\nhandshake_timeout = 3s\nlinger_timeout = 1s\n"
+        "[listen tls]\naddress = 127.0.0.1:3\ntls = on\n"
+        "[listen proxied]\naddress = 127.0.0.1:4\nproxy_protocol = on\ntrusted_proxy = 127.0.0.0/8\n"
+        "[tls one]\ncertificate = cert.pem\n"
+        "[route binary]\npath = /b\ntarget = 127.0.0.1:7000\nclose_timeout = 2s\n"
+        "[route text]\npath = /t\ntarget = unix:@x\naccept = text\nsend = text\nidle_timeout = 20s\nping_interval = "
+        "4s\n"
+        "[route named]\npath = /n\ntarget = name.example:7000\nprofile = interactive\nlifetime = 1m\n"
+        "[route echo]\npath = /e\ntarget = echo:\nsend = text\n"
+        "[route limits]\npath = /l\ntarget = [::1]:7000\naccept = binary\nmax_message = 1000\nmax_frame_rate = 40\n"
+        "connect_error = http\nstall_timeout = 3s\nhigh_water = 2k\nlow_water = 1k\nmax_read = 1k\nping_interval = 1s\n"
+        "pong_timeout = 1s\n"
+        "[route words]\npath = /w\ntarget = 127.0.0.1:7000\naccept = text\nconnect_error = close\nsubprotocol = "
+        "binary, chat\n"
+        "require_subprotocol = yes\norigin = *\nlow_water = 0\nhigh_water = 1k\nmax_message = 100000\n"
+        "[route token]\npath = /k\ntoken_file = %s/tokens\nconnect_timeout = 1s\n"
+        "[route lost]\npath = /o\ntoken_file = %s/nowhere\n"
+        "[route safe]\npath = /s\ntarget = tls:127.0.0.1:7000\ntarget_verify = no\nconnect_timeout = 2s\n"
+        "[route paced]\npath = /p\ntarget = 127.0.0.1:7000\nmax_rate_up = 20k\nmax_rate_down = 30k\nmax_sessions = 1\n"
+        "max_session_rate = 1000\n"
+        "[route other]\npath = /h\nhost = other.example\ntarget = 127.0.0.1:7000\n"
+        "[route web]\npath = /*\nroot = www\nstall_timeout = 5s\n";
 
 static FILE *create(const char *name)
 {
@@ -166,7 +171,9 @@ static int chance_is_fine(void)
 
 void place_reset_chance(void)
 {
-	static const RAND_METHOD method = { .bytes = bytes_of_chance, .pseudorand = bytes_of_chance, .status = chance_is_fine };
+	static const RAND_METHOD method = { .bytes = bytes_of_chance,
+		                            .pseudorand = bytes_of_chance,
+		                            .status = chance_is_fine };
 
 	chance = 7;
 	CHECK(RAND_set_rand_method(&method) == 1);

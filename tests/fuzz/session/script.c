@@ -37,13 +37,14 @@ static struct span next_bytes(size_t n)
 	return bytes;
 }
 
-/* --- what is sent --------------------------------------------------------------------------------------------------- */
+/* --- what is sent ------------------------------------------------------------------------------------------------- */
 
 static uint8_t payload[220000];
 
 static size_t next_length(void)
 {
-	static const size_t large[] = { 126, 127, 128, 300, 1000, 1001, 4096, 16384, 65535, 65536, 70000, 140000, 213000, 219999 };
+	static const size_t large[] = { 126,   127,   128,   300,   1000,   1001,   4096,
+		                        16384, 65535, 65536, 70000, 140000, 213000, 219999 };
 	uint8_t code = next();
 
 	return code < 200 ? code : large[(size_t)(code - 200) % ARRAY_LEN(large)];
@@ -57,7 +58,9 @@ static struct {
 
 static void make_text(void)
 {
-	static const char *const characters[] = { "a", "Z", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "7", " " };
+	static const char *const characters[] = {
+		"a", "Z", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "7", " "
+	};
 	size_t at = 0;
 
 	while (at < sizeof(pattern.text)) {
@@ -150,7 +153,7 @@ void script_client_frame(uint8_t first, const void *data, size_t len)
 	party_say(&world.client, masked, len);
 }
 
-/* --- the client ----------------------------------------------------------------------------------------------------- */
+/* --- the client --------------------------------------------------------------------------------------------------- */
 
 static void client_bytes(void)
 {
@@ -159,42 +162,68 @@ static void client_bytes(void)
 	party_say(&world.client, bytes.p, bytes.n);
 }
 
-#define UPGRADE_FIELDS "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+#define UPGRADE_FIELDS                                                                                                 \
+	"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"                                   \
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat, binary\r\n"
 
 static void client_upgrade(void)
 {
-	static const char *const paths[] = { "/b", "/t", "/n", "/e", "/l", "/w", "/k?token=one", "/k?token=two", "/k?token=three",
-		                             "/k?token=four", "/k?token=x", "/o?token=x", "/s", "/h", "/none", "/p" };
-	static const char *const origins[] = { "", "", "Origin: http://here.example\r\n", "Origin: http://there.example\r\n" };
+	static const char *const paths[] = { "/b",
+		                             "/t",
+		                             "/n",
+		                             "/e",
+		                             "/l",
+		                             "/w",
+		                             "/k?token=one",
+		                             "/k?token=two",
+		                             "/k?token=three",
+		                             "/k?token=four",
+		                             "/k?token=x",
+		                             "/o?token=x",
+		                             "/s",
+		                             "/h",
+		                             "/none",
+		                             "/p" };
+	static const char *const origins[] = { "", "", "Origin: http://here.example\r\n",
+		                               "Origin: http://there.example\r\n" };
 	uint8_t how = next();
 	char text[512];
 
-	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: here.example\r\n%s" UPGRADE_FIELDS "\r\n", paths[how & 15],
-	         origins[how >> 4 & 3]);
+	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: here.example\r\n%s" UPGRADE_FIELDS "\r\n",
+	         paths[how & 15], origins[how >> 4 & 3]);
 	size_t len = strlen(text), cut = how >> 6 == 3 ? next() : 0;
 	party_say(&world.client, text, cut < len ? len - cut : 0);
 }
 
 static void client_request(void)
 {
-	static const char *const paths[] = { "/", "/big.bin", "/empty.txt", "/page.css", "/sub", "/sub/", "/..%2fx", "/none" };
-	static const char *const fields[] = { "", "Connection: close\r\n", "Range: bytes=100-66000\r\n", "Accept-Encoding: gzip\r\n",
-		                              "If-None-Match: *\r\n", "Range: bytes=90000-\r\n", "Expect: x\r\n", "X : y\r\n" };
+	static const char *const paths[] = { "/",    "/big.bin", "/empty.txt", "/page.css",
+		                             "/sub", "/sub/",    "/..%2fx",    "/none" };
+	static const char *const fields[] = { "",
+		                              "Connection: close\r\n",
+		                              "Range: bytes=100-66000\r\n",
+		                              "Accept-Encoding: gzip\r\n",
+		                              "If-None-Match: *\r\n",
+		                              "Range: bytes=90000-\r\n",
+		                              "Expect: x\r\n",
+		                              "X : y\r\n" };
 	static const char *const methods[] = { "GET", "GET", "HEAD", "POST" };
 	uint8_t how = next();
 	char text[512];
 
-	snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: here.example\r\n%s\r\n", methods[how >> 6], paths[how & 7],
-	         fields[how >> 3 & 7]);
+	snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: here.example\r\n%s\r\n", methods[how >> 6],
+	         paths[how & 7], fields[how >> 3 & 7]);
 	party_say(&world.client, text, strlen(text));
 }
 
 static void client_proxy_header(void)
 {
 	static const char *const headers[] = {
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n", "PROXY TCP6 2001:db8::1 ::1 1000 80\r\n", "PROXY UNKNOWN\r\n",
-		"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\3\xe8\0\x50", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n",
+		"PROXY TCP6 2001:db8::1 ::1 1000 80\r\n",
+		"PROXY UNKNOWN\r\n",
+		"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\3\xe8\0\x50",
+		"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
 	};
 	static const size_t lengths[] = { 40, 36, 15, 28, 16 };
 	size_t which = next() % ARRAY_LEN(headers);
@@ -238,7 +267,8 @@ static void client_control(void)
 
 static void client_close(void)
 {
-	static const uint16_t codes[] = { 1000, 1001, 1002, 1003, 1005, 1006, 1007, 1014, 1015, 2999, 3000, 4999, 5000, 999 };
+	static const uint16_t codes[] = { 1000, 1001, 1002, 1003, 1005, 1006, 1007,
+		                          1014, 1015, 2999, 3000, 4999, 5000, 999 };
 	uint16_t code = codes[next() % ARRAY_LEN(codes)];
 	size_t len = next() % 126;
 
@@ -271,7 +301,7 @@ static void client_abort(void)
 	party_abort(&world.client);
 }
 
-/* --- the target ----------------------------------------------------------------------------------------------------- */
+/* --- the target --------------------------------------------------------------------------------------------------- */
 
 static void target_binary(void)
 {
@@ -310,7 +340,7 @@ static void target_abort(void)
 	party_abort(&world.target);
 }
 
-/* --- the network, time, and the gateway's own ----------------------------------------------------------------------- */
+/* --- the network, time, and the gateway's own --------------------------------------------------------------------- */
 
 static void client_takes(void)
 {
@@ -340,9 +370,14 @@ static void look_up(void)
 
 static void time_passes(void)
 {
-	static const uint64_t steps[] = { 1, 10, 100, 250, 500, 1000, 1001, 2001, 3001, 5001, 10001, 20001, 30001, 60001, 3600001 };
+	static const uint64_t steps[] = { 1,    10,   100,   250,   500,   1000,  1001,   2001,
+		                          3001, 5001, 10001, 20001, 30001, 60001, 3600001 };
+	uint8_t which = next();
 
-	world_pass(steps[next() % ARRAY_LEN(steps)]);
+	if (which < 200)
+		world.resting += steps[which % ARRAY_LEN(steps)];
+	else
+		world_pass(steps[which % ARRAY_LEN(steps)]); /* as when the process was stopped */
 }
 
 /* A call that goes wrong by itself. Only some that fail harmlessly leave a run clean. */
@@ -352,9 +387,20 @@ static void call_fails(void)
 		enum kernel_call call;
 		int error;
 	} cases[] = {
-		{ CALL_RECV, EINTR }, { CALL_RECV, EAGAIN }, { CALL_SEND, EINTR }, { CALL_SEND, EAGAIN }, { CALL_SETSOCKOPT, ENOPROTOOPT },
-		{ CALL_RECV, ECONNRESET }, { CALL_RECV, ETIMEDOUT }, { CALL_SEND, EPIPE }, { CALL_SEND, ENOBUFS }, { CALL_SEND, ETIMEDOUT },
-		{ CALL_SOCKET, EMFILE }, { CALL_EPOLL_CTL, ENOMEM }, { CALL_CONNECT, EINTR }, { CALL_CONNECT, ENETUNREACH },
+		{ CALL_RECV, EINTR },
+		{ CALL_RECV, EAGAIN },
+		{ CALL_SEND, EINTR },
+		{ CALL_SEND, EAGAIN },
+		{ CALL_SETSOCKOPT, ENOPROTOOPT },
+		{ CALL_RECV, ECONNRESET },
+		{ CALL_RECV, ETIMEDOUT },
+		{ CALL_SEND, EPIPE },
+		{ CALL_SEND, ENOBUFS },
+		{ CALL_SEND, ETIMEDOUT },
+		{ CALL_SOCKET, EMFILE },
+		{ CALL_EPOLL_CTL, ENOMEM },
+		{ CALL_CONNECT, EINTR },
+		{ CALL_CONNECT, ENETUNREACH },
 	};
 	uint8_t which = next() % ARRAY_LEN(cases);
 
@@ -387,10 +433,11 @@ static void drain(void)
 void script_step(void)
 {
 	static void (*const acts[])(void) = {
-		client_bytes, client_upgrade, client_data, client_frame, client_control, client_close, client_small_frames, client_request,
-		target_binary, target_text, target_bytes, client_takes, target_takes, time_passes, connects, look_up,
-		client_fin, target_fin, client_abort, target_abort, call_fails, allocation_fails, weather_changes, drain,
-		client_proxy_header,
+		client_bytes, client_upgrade,      client_data,     client_frame,  client_control,
+		client_close, client_small_frames, client_request,  target_binary, target_text,
+		target_bytes, client_takes,        target_takes,    time_passes,   connects,
+		look_up,      client_fin,          target_fin,      client_abort,  target_abort,
+		call_fails,   allocation_fails,    weather_changes, drain,         client_proxy_header,
 	};
 	uint8_t what;
 

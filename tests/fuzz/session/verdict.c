@@ -1,6 +1,6 @@
 /* verdict.c owns what must hold for a session, whatever its peers, the network and the memory did.
- * It must never excuse a loss by more than what happened: world.harmed (calls failed, peers reset) and world.late (limits of time
- * may have run out) are all that there is. */
+ * It must never excuse a loss by more than what happened: world.harmed (calls failed, peers reset) and world.late
+ * (limits of time may have run out) are all that there is. */
 #include "world.h"
 
 #include "../check.h"
@@ -15,7 +15,7 @@ static struct frames up = { .payload = { up_at, 0, sizeof(up_at) } };
 static struct frames down = { .payload = { down_at, 0, sizeof(down_at) } };
 static struct answers answers;
 
-/* --- reading what passed -------------------------------------------------------------------------------------------- */
+/* --- reading what passed ------------------------------------------------------------------------------------------ */
 
 static void read_all(const struct route_settings *route)
 {
@@ -72,7 +72,7 @@ static void check_frames(const struct route_settings *route)
 		CHECK(down.message[i].opcode == (route->send == MESSAGES_TEXT ? 1 : 2));
 }
 
-/* --- at any time ---------------------------------------------------------------------------------------------------- */
+/* --- at any time -------------------------------------------------------------------------------------------------- */
 
 void verdict_turn(void)
 {
@@ -86,7 +86,7 @@ void verdict_turn(void)
 	CHECK(stream_backlog(&s->backend) <= BACKLOG_MAX);
 }
 
-/* --- in the calm ---------------------------------------------------------------------------------------------------- */
+/* --- in the calm -------------------------------------------------------------------------------------------------- */
 
 static bool same(const struct bytes *a, const struct bytes *b)
 {
@@ -120,7 +120,8 @@ void verdict_calm(void)
 
 	if (pace != 0)
 		world.late = true; /* what is left takes its time */
-	if (pace != 0 || world.ending == ENDING_SILENCE || world.ending == ENDING_SILENT_DRAIN || world.harmed || s == NULL)
+	if (pace != 0 || world.ending == ENDING_SILENCE || world.ending == ENDING_SILENT_DRAIN || world.harmed ||
+	    s == NULL)
 		return;
 	read_all(s->route != NULL ? s->route->set : NULL);
 	CHECK(s->state != STATE_FILE);
@@ -132,7 +133,7 @@ void verdict_calm(void)
 		check_request();
 }
 
-/* --- at the end ----------------------------------------------------------------------------------------------------- */
+/* --- at the end --------------------------------------------------------------------------------------------------- */
 
 /* The value of a field in the one line that the log has of the session's end. */
 static struct span log_value(const char *key)
@@ -180,8 +181,8 @@ static void check_close(enum reason reason)
 		CHECK(!down.closed);
 }
 
-/* A refusal is the last thing that is said. Whether one is due, after answers out of a web root, depends on what had been asked by
- * the time of the end, which nobody knows here. */
+/* A refusal is the last thing that is said. Whether one is due, after answers out of a web root, depends on what had
+ * been asked by the time of the end, which nobody knows here. */
 static void check_refusal(int status)
 {
 	CHECK(status == 0 || answers.count == 0 || answers.of_files || answers.status == status);
@@ -204,8 +205,8 @@ static void check_orderly(enum reason reason)
 
 static bool is_orderly(void)
 {
-	bool answered = world.ending == ENDING_TARGET || world.ending == ENDING_CLIENT || world.ending == ENDING_CLIENT_LEAVES ||
-	                world.ending == ENDING_DRAIN;
+	bool answered = world.ending == ENDING_TARGET || world.ending == ENDING_CLIENT ||
+	                world.ending == ENDING_CLIENT_LEAVES || world.ending == ENDING_DRAIN;
 
 	return answered && !world.harmed && !world.late;
 }

@@ -1,5 +1,5 @@
-/* world.c owns the course of a run: the script, the calm after it, the end that the input chose, and time for as long as it
- * takes. It must never let a run go on without end: that nothing moves and nothing ends is a finding. */
+/* world.c owns the course of a run: the script, the calm after it, the end that the input chose, and time for as long
+ * as it takes. It must never let a run go on without end: that nothing moves and nothing ends is a finding. */
 #include "world.h"
 
 #include "../check.h"
@@ -8,14 +8,14 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define TURNS_MAX 3000                     /* of the loop, in which nothing moves */
+#define TURNS_MAX 3000                        /* of the loop, in which nothing moves */
 #define TIME_MAX  ((uint64_t)2 * 3600 * 1000) /* after both peers are gone */
 
 enum phase { PHASE_SCRIPT, PHASE_CALM, PHASE_END, PHASE_ANSWER, PHASE_TIME };
 
 struct world world;
 
-/* --- names ---------------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 struct resolve {
 	struct mail mail;
@@ -99,7 +99,7 @@ void world_answer_look_up(unsigned kind)
 	mailbox_post(world.worker->mailbox, &resolve->mail);
 }
 
-/* --- what others do ------------------------------------------------------------------------------------------------- */
+/* --- what others do ----------------------------------------------------------------------------------------------- */
 
 /* The first one that is connected wins; others the gateway drops. */
 void world_on_connect(struct sock *sock)
@@ -167,21 +167,27 @@ struct session *world_session(void)
 	return NULL;
 }
 
-/* --- the course ----------------------------------------------------------------------------------------------------- */
+/* --- the course --------------------------------------------------------------------------------------------------- */
 
-static void become_calm(void)
+/* Whatever is asked for is there. */
+static void serve(void)
 {
-	kernel.weather = 0;
-	kernel.allocations_left = 0;
-	memset(kernel.fail, 0, sizeof(kernel.fail));
-	kernel.accept_connects = 0;
-	world.calm_ms = kernel.now_ms;
 	if (world.ending == ENDING_SILENCE || world.ending == ENDING_SILENT_DRAIN)
 		return;
 	party_take_all(&world.client);
 	party_take_all(&world.target);
 	world_connect_all(0);
 	world_answer_look_up(0);
+}
+
+static void become_calm(void)
+{
+	kernel.weather = 0;
+	kernel.allocations_left = 0;
+	kernel.silent = world.ending == ENDING_SILENCE;
+	memset(kernel.fail, 0, sizeof(kernel.fail));
+	kernel.accept_connects = 0;
+	world.calm_ms = kernel.now_ms;
 }
 
 static void end(void)
@@ -228,8 +234,11 @@ static void answer_end(void)
 	party_end(&world.target, false);
 }
 
-static void next_phase(void)
+/* False: there is no other left. */
+static bool next_phase(void)
 {
+	if (world.phase == PHASE_TIME)
+		return false;
 	switch (world.phase++) {
 	case PHASE_SCRIPT:
 		become_calm();
@@ -242,17 +251,30 @@ static void next_phase(void)
 		answer_end();
 		break;
 	default:
-		world.phase = PHASE_TIME;
 		break;
 	}
+	return true;
 }
 
 static void count_turn(void)
 {
-	if (kernel.moves != world.moves || world.phase == PHASE_SCRIPT)
+	if (kernel.moves != world.moves || script_goes_on() || world.resting > 0)
 		world.turns = 0;
 	world.moves = kernel.moves;
 	CHECK(world.turns++ < TURNS_MAX);
+}
+
+/* The worker sleeps until its next timer, or the rest is over. Returns whether a timer is due. */
+static bool rest(int *timeout)
+{
+	uint64_t until = *timeout < 0 ? UINT64_MAX : (uint64_t)*timeout;
+	uint64_t ms = world.resting < until ? world.resting : until;
+
+	world_pass(ms);
+	world.resting -= ms;
+	if (*timeout > 0)
+		*timeout -= (int)ms;
+	return ms == until;
 }
 
 void world_turn(int timeout)
@@ -265,21 +287,24 @@ void world_turn(int timeout)
 		event_base_loopbreak(world.worker->base);
 		return;
 	}
-	while (script_goes_on()) {
-		script_step();
-		if (timeout == 0 || kernel_anything_ready())
+	while (script_goes_on() || world.resting > 0) {
+		if (world.resting == 0)
+			script_step();
+		if (timeout == 0 || kernel_anything_ready() || rest(&timeout))
 			return;
 	}
-	while (timeout != 0 && !kernel_anything_ready() && world.phase < PHASE_TIME)
-		next_phase();
-	if (timeout == 0 || kernel_anything_ready())
-		return;
+	do {
+		if (world.phase > PHASE_SCRIPT)
+			serve();
+		if (timeout == 0 || kernel_anything_ready())
+			return;
+	} while (next_phase());
 	CHECK(timeout > 0); /* without a timer nothing would ever end it */
 	kernel.now_ms += (uint64_t)timeout;
 	CHECK(kernel.now_ms - world.calm_ms < TIME_MAX);
 }
 
-/* --- a run ---------------------------------------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------------------------------- */
 
 static void prepare(const uint8_t *data, bool tls)
 {
@@ -305,15 +330,20 @@ static void prepare(const uint8_t *data, bool tls)
 static void arrive(const uint8_t *data, bool tls)
 {
 	const struct place *place = place_get();
-	struct arrival arrival = { .id = 1, .generation = generation_ref(place->generation), .refusal = data[0] >= 0xf0 ? REASON_OVERLOAD : REASON_NONE };
+	struct arrival arrival = { .id = 1,
+		                   .generation = generation_ref(place->generation),
+		                   .refusal = data[0] >= 0xf0 ? REASON_OVERLOAD : REASON_NONE };
 	struct sock *sock = kernel_socket();
 
-	arrival.listen = place->generation->settings->listens[tls ? 1 + (data[0] & 1) : data[0] & 1 ? 1 + (data[1] >> 6 & 2) : 0];
+	arrival.listen = place->generation->settings->listens[tls           ? 1 + (data[0] & 1)
+	                                                      : data[0] & 1 ? 1 + (data[1] >> 6 & 2)
+	                                                                    : 0];
 	arrival.peer.sa.any.sa_family = AF_UNIX;
 	arrival.fd = sock->fd;
 	party_attach(&world.client, sock);
 	if (data[0] & 2 && !tls)
 		script_step(); /* what came before it was accepted */
+	kernel.allocations_left = 0; /* from here on it is the session's */
 	CHECK(worker_post(world.worker, &arrival) == 0);
 	kernel.allocations_left = data[4];
 }
@@ -338,6 +368,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 	kernel.running = true;
 	world.worker = worker_new(place->log, NULL, place->sources, NULL, &farewell);
 	CHECK(world.worker != NULL);
+	world.worker->backlogs.most = data[3] & 0x40 ? 100000 : 0;
 	script_begin(data + 5, size - 5);
 	arrive(data, tls);
 	while (worker_load(world.worker) > 0)
