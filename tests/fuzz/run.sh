@@ -58,7 +58,8 @@ minimise() {
 	work=$build/fuzz/$1
 	rm -rf "$work"
 	mkdir -p "$work/tmp" "$work/small"
-	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -set_cover_merge=1 -use_counters=0 -max_len=4096 "$work/small" "$here/corpus/$1" >"$work/log" 2>&1 || return 1
+	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -set_cover_merge=1 -use_counters=0 -max_len=4096 "$work/small" \
+		"$here/corpus/$1" >"$work/log" 2>&1 || return 1
 	find "$here/corpus/$1" -name '*-*' -exec cp {} "$work/small" ';' # what once failed stays: its name has a hyphen
 	rm -rf "${here:?}/corpus/$1"
 	cp -r "$work/small" "$here/corpus/$1"
