@@ -46,21 +46,19 @@ build_all() {
 	find . -type d -exec chmod 777 {} +
 }
 
-# The command that follows finds a kernel without Landlock.
-without_landlock() {
-	"$PYTHON" - "$@" <<-'END'
-		import ctypes, os, struct, sys
-		LOAD_NUMBER, IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-		CREATE_RULESET, NO_SUCH_CALL, ALLOW = 444, 0x00050000 | 38, 0x7fff0000
-		steps = [(LOAD_NUMBER, 0, 0, 0), (IF_EQUAL, 0, 1, CREATE_RULESET), (RETURN, 0, 0, NO_SUCH_CALL), (RETURN, 0, 0, ALLOW)]
-		code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-		program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
-		libc = ctypes.CDLL(None, use_errno=True)
-		if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
-		    print("cannot hide Landlock:", os.strerror(ctypes.get_errno()), file=sys.stderr)
-		os.execvp(sys.argv[1], sys.argv[1:])
-	END
-}
+# without_landlock COMMAND...: for which the kernel has no such call. Steps of the filter: which call, is it this one, no such call, go on.
+hide='
+import ctypes, os, struct, sys
+CREATE_RULESET, NO_SUCH_CALL, ALLOW = 444, 0x00050000 | 38, 0x7fff0000
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, CREATE_RULESET), (0x06, 0, 0, NO_SUCH_CALL), (0x06, 0, 0, ALLOW)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
+    print("cannot hide Landlock:", os.strerror(ctypes.get_errno()), file=sys.stderr)
+os.execvp(sys.argv[1], sys.argv[1:])
+'
+without_landlock() { "$PYTHON" -c "$hide" "$@"; }
 
 run_tests() { # of tests/integration, as many files at a time as there are processors
 	cd "$top/tests/integration" || return 1
