@@ -18,7 +18,7 @@ static bool naive_value(const char *text, const struct unit *units, size_t count
 	if (digits == 0 || digits - zeros > 25)
 		return false;
 	for (size_t i = 0; i < digits; i++)
-		*value = *value * 10 + (wide)(text[i] - '0');
+		*value = *value * 10 + (wide)(unsigned char)(text[i] - '0');
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(text + digits, units[i].name) == 0) {
 			*value *= units[i].factor;
