@@ -8,6 +8,7 @@
 #include "core/listening.h"
 #include "core/reception.h"
 #include "core/worker.h"
+#include "net/event_memory.h"
 #include "net/mailbox.h"
 #include "net/nss.h"
 #include "net/resolve.h"
@@ -315,6 +316,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
 	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
 
+	event_memory_install();
 	srv->base = event_base_new();
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)
