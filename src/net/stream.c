@@ -233,6 +233,12 @@ static struct evbuffer *stream_output(struct stream *st)
 	return bufferevent_get_output(st->bev);
 }
 
+/* A bufferevent that cannot be told of room says nothing of it; asked to write, it does. */
+static bool stream_will_drain(struct stream *st)
+{
+	return bufferevent_enable(st->bev, EV_WRITE) == 0;
+}
+
 int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
 {
 	st->ssl = ssl;
@@ -372,7 +378,8 @@ static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int
 	if ((size_t)sent == len)
 		return 0;
 	struct evbuffer *output = stream_output(st);
-	if (output == NULL || evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0) {
+	if (output == NULL || evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0 ||
+	    !stream_will_drain(st)) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}
@@ -414,6 +421,10 @@ static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uin
 		return STREAM_FAILED;
 	}
 	if (stream_add_file(output, own, offset, length) != 0) {
+		stream_break(st, ENOMEM);
+		return STREAM_FAILED;
+	}
+	if (!stream_will_drain(st)) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}
