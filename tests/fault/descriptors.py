@@ -13,7 +13,6 @@ import contextlib
 import resource
 import socket
 import sys
-import tempfile
 import time
 
 import rig
@@ -138,7 +137,7 @@ def main():
     backend = backends.Backend(serve=serve_echo)
     good = True
     for name, count, exhaust in (("own gate, nofile 64", 64, own_gate), ("EMFILE, limit lowered beneath it", 128, below)):
-        with tempfile.TemporaryDirectory(prefix="sallyport-fault.") as directory:
+        with rig.scratch() as directory:
             good &= measure(name, count, exhaust, seconds, backend.port, directory)
     backend.close()
     print("1 passed, 0 failed" if good else "0 passed, 1 failed")

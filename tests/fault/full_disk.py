@@ -11,8 +11,8 @@ import signal
 import re
 import subprocess
 import sys
-import tempfile
 
+import rig
 from rig import Bystander, Daemon, Fault, wait
 import scenarios
 from world import World
@@ -89,10 +89,10 @@ def run(directory, log_directory):
 def main():
     if INSIDE not in os.environ:
         return subprocess.call(["unshare", "-m", sys.executable, os.path.abspath(__file__)], env={**os.environ, INSIDE: "1"})
-    with tempfile.TemporaryDirectory(prefix="sallyport-fault.") as directory:
+    with rig.scratch() as directory:
         log_directory = os.path.join(directory, "disk")
         os.mkdir(log_directory)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", log_directory], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=777", "tmpfs", log_directory], check=True)
         try:
             run(directory, log_directory)
         except (Fault, AssertionError, OSError) as failure:

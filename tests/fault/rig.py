@@ -36,6 +36,15 @@ class Control(ctypes.Structure):
                 ("struck", ctypes.c_uint32), ("exempt", ctypes.c_uint8 * 1024)]
 
 
+@contextlib.contextmanager
+def scratch():
+    """A directory of our own, open to whom the gateway becomes when root has started it."""
+    os.umask(0)
+    with tempfile.TemporaryDirectory(prefix="sallyport-fault.", dir=os.environ.get("TMPDIR", "/tmp")) as directory:
+        os.chmod(directory, 0o777)
+        yield directory
+
+
 class Shim:
     """inject.c as a shared object, with one control file for each gateway."""
 

@@ -16,7 +16,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import time
 
 import rig
@@ -84,6 +83,8 @@ ONCE_FAILED = [(scenarios.plain, "send", E.ENOBUFS, n) for n in range(2, 6)] # s
 ONCE_FAILED += [(scenarios.plain, "malloc", E.ENOMEM, n) for n in (1, 2)] # connections that the log did not know
 ONCE_FAILED += [(scenarios.reload, "malloc", E.ENOMEM, n) for n in (1, 5, 50)] # a reload that ended the process
 ONCE_FAILED += [(scenarios.reload, "epoll_ctl", E.ENOMEM, n) for n in (1, 2)] # a listener that never listened
+ONCE_FAILED += [(scenarios.vanish, "malloc", E.ENOMEM, n) for n in range(29, 36)] # libevent freed what it had half made
+ONCE_FAILED += [(scenarios.files, "malloc", E.ENOMEM, n) for n in range(5, 8)] # a backlog that nothing drained
 ONCE_FAILED += [(scenarios.unix, "write", SHORT, 1)] # a record in the line of a torn one
 
 
@@ -190,6 +191,15 @@ class Target:
             self.daemon.kill()
             self.daemon = None
 
+    def tell(self):
+        """The end of the log, and what it said besides."""
+        if self.daemon is not None and not self.daemon.alive():
+            print(f"        the gateway ended with status {self.daemon.process.returncode}")
+        for record in self.daemon.records()[-12:] if self.daemon else []:
+            print(f"        | {record.line[:300]}")
+        for line in self.daemon.stderr().splitlines()[:40] if self.daemon else []:
+            print(f"        ! {line[:300]}")
+
     def drop(self):
         """After a failure: what is left of the gateway says nothing any more."""
         if self.daemon is not None:
@@ -230,6 +240,7 @@ class Runner:
         except Fault as failure:
             self.figures.faults[function] += 1
             self.figures.fail(where, failure)
+            self.target.tell()
             self.target.drop()
             if len(self.figures.failures) >= self.tolerance:
                 raise SystemExit("too many failures") from failure
@@ -334,9 +345,7 @@ def main():
     if options.quick:
         print(f"seed {options.seed}")
     figures, begun = Figures(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sallyport-fault.", dir=os.environ.get("TMPDIR", "/tmp")) as directory:
-        os.umask(0) # for whom the gateway becomes after root started it
-        os.chmod(directory, 0o777)
+    with rig.scratch() as directory:
         try:
             run(options, directory, figures)
         finally:

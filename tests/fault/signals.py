@@ -14,7 +14,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import time
 
 import rig
@@ -184,7 +183,7 @@ def every_state(world):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory(prefix="sallyport-fault.") as directory:
+    with rig.scratch() as directory:
         world = World(directory)
         try:
             if count > 0:

@@ -14,9 +14,9 @@ import rig # noqa: F401  sets the path of the modules below
 import backends
 import wsclient
 
-# sandbox = off: the shim in the gateway makes system calls of its own.
 BULK = 1 << 21 # more than the kernel's and the gateway's buffers hold together, when nobody reads
 
+# sandbox = off: the shim in the gateway makes system calls of its own.
 CONFIG = """
 [server]
 workers = 1
