@@ -169,7 +169,7 @@ void stream_break(struct stream *st, int error)
 	st->broken = true;
 	if (st->error == 0)
 		st->error = error == ENOBUFS ? ENOMEM : error;
-	if (st->error == ENOMEM || st->tls_error != 0)
+	if (st->error == ENOMEM || st->error == EPROTO || st->tls_error != 0)
 		stream_fail(st);
 }
 
