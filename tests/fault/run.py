@@ -218,7 +218,7 @@ class Figures:
         print(f"FAILED  {where}\n        {str(failure)[:3000]}", flush=True)
 
     def print(self, seconds):
-        for function, count in self.faults.items():
+        for function, count in sorted((f, c) for f, c in self.faults.items() if c > 0):
             print(f"{function:16} {count:6} faults")
         total = sum(self.faults.values())
         print(f"{total} faults in {seconds:.0f} s\n{total - len(self.failures)} passed, {len(self.failures)} failed")
@@ -279,26 +279,23 @@ def everything(runner, chosen, functions, errors, lasting):
 
 
 def sample(runner, chosen, functions, seconds):
-    """What once went wrong; then as much as there is time for: each function in turn, in any kind of session, at any of its
-    calls there."""
+    """What once went wrong; then as much as there is time for: any function, in any kind of session, at any of its calls
+    there."""
     end, counts = time.monotonic() + seconds, {}
     for scenario, function, error, nth in ONCE_FAILED:
         if scenario in chosen and function in functions:
             runner.once(scenario, function, error, nth)
-    while time.monotonic() < end:
-        for function in functions:
-            scenario = random.choice(chosen)
-            if function == "write" and scenario in TOLD:
-                continue
-            if (function, scenario) not in counts:
-                runner.calls = 0
-                runner.once(scenario, function, 1, MANY)
-                counts[function, scenario] = runner.calls
-            if counts[function, scenario] > 0:
-                nth = random.randint(1, counts[function, scenario])
-                runner.once(scenario, function, random.choice(FAULTS[function]), nth)
-            if time.monotonic() > end:
-                return
+    pairs = [(f, s) for f in functions for s in chosen if not (f == "write" and s in TOLD)]
+    while pairs and time.monotonic() < end:
+        function, scenario = random.choice(pairs)
+        if (function, scenario) not in counts:
+            runner.calls = 0
+            runner.once(scenario, function, 1, MANY)
+            counts[function, scenario] = runner.calls
+        if counts[function, scenario] == 0: # it has no such call
+            pairs.remove((function, scenario))
+            continue
+        runner.once(scenario, function, random.choice(FAULTS[function]), random.randint(1, counts[function, scenario]))
 
 
 def read_options():
