@@ -57,6 +57,7 @@ class Verdicts:
 @contextlib.contextmanager
 def directory():
     path = tempfile.mkdtemp(prefix="sallyport-net-")
+    os.chmod(path, 0o755) # for whom the gateway becomes after root started it
     try:
         yield path
     finally:
@@ -87,7 +88,7 @@ def gateway(config, verdicts=None, **options):
 
 
 def compile_shim(directory_path, name, source):
-    """A shared object for LD_PRELOAD from this C text; its path."""
+    """A shared object for LD_PRELOAD from this C text; its path. It makes system calls of its own: sandbox = off."""
     text, library = os.path.join(directory_path, f"{name}.c"), os.path.join(directory_path, f"{name}.so")
     with open(text, "w", encoding="ascii") as out:
         out.write(source)
@@ -101,6 +102,7 @@ def make_certificate(path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
                     "-out", cert, "-days", "2", "-subj", "/CN=gateway.test", "-addext", "subjectAltName=DNS:gateway.test"],
                    check=True, capture_output=True)
+    os.chmod(key, 0o644) # see directory()
     return cert, key
 
 

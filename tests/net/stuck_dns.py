@@ -42,7 +42,7 @@ HANGING = [f"hang{number}" for number in range(1, 9)]
 
 
 def configuration():
-    text = f"[server]\nworkers = 2\ndrain_timeout = 3s\n[listen public]\naddress = {LISTEN[0]}:{LISTEN[1]}\n"
+    text = f"[server]\nworkers = 2\nsandbox = off\ndrain_timeout = 3s\n[listen public]\naddress = {LISTEN[0]}:{LISTEN[1]}\n"
     targets = {"number": f"tcp:{netns.BACKEND}:{ECHO}", "name": f"tcp:named.test:{ECHO}", "hole": f"tcp:{netns.BACKEND}:{HOLE}"}
     targets.update({name: f"tcp:{name}.test:80" for name in HANGING})
     return text + "".join(script.route(name, target) for name, target in targets.items())
