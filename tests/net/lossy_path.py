@@ -89,6 +89,7 @@ class Session:
         writer.close()
 
     async def write(self, stop):
+        await self.line.spoilt.wait()
         while not stop.is_set():
             if max(self.up.under_way(), self.down.under_way()) > UNDER_WAY:
                 await asyncio.sleep(0.05)
@@ -122,6 +123,7 @@ class Line:
     def __init__(self, side, network, context):
         self.side, self.network, self.context = side, network, context
         self.accepted = {kind: asyncio.Queue() for kind in KINDS}
+        self.spoilt = asyncio.Event()
         self.sessions = [Session(self, kind, tls) for kind in KINDS for tls in (False, True)]
 
     async def serve(self):
@@ -147,7 +149,8 @@ async def run_lines(lines, seconds):
         await line.serve()
         for session in line.sessions:
             await session.run(stop)
-        line.network.spoil(line.side, LOSS, RATE) # from now on; what goes wrong before the 101 is another row
+        line.network.spoil(line.side, LOSS, RATE) # what goes wrong before the 101 is another row
+        line.spoilt.set()
     await asyncio.sleep(seconds)
     stop.set()
     return [what for what in await asyncio.gather(*(s.finish() for line in lines for s in line.sessions)) if what]
