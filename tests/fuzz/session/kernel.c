@@ -457,12 +457,17 @@ int epoll_create1(int flags)
 	return kernel.running ? open_new(KERNEL_EPOLL)->fd : (int)syscall(SYS_epoll_create1, flags);
 }
 
+/* A bufferevent that is freed in its own callback takes its events off when that returns, and its descriptor is closed
+ * by then. */
 int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
-	struct sock *sock = find_open(fd);
+	struct sock *sock = kernel_find(fd);
 
 	if (sock == NULL)
 		return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+	if (sock->kind == KERNEL_FREE && op != EPOLL_CTL_ADD)
+		return fail(EBADF);
+	CHECK(sock->kind != KERNEL_FREE);
 	if (op == EPOLL_CTL_ADD && told_to_fail(CALL_EPOLL_CTL)) /* the others need nothing that could be missing */
 		return -1;
 	if ((op == EPOLL_CTL_ADD) == sock->watched)

@@ -284,7 +284,8 @@ void world_turn(int timeout)
 	verdict_turn();
 	count_turn();
 	if (worker_load(world.worker) == 0) {
-		event_base_loopbreak(world.worker->base);
+		if (timeout != 0) /* libevent has nothing left to do, or it would leak what it was about to free */
+			event_base_loopbreak(world.worker->base);
 		return;
 	}
 	while (script_goes_on() || world.resting > 0) {
@@ -342,7 +343,7 @@ static void arrive(const uint8_t *data, bool tls)
 	arrival.fd = sock->fd;
 	party_attach(&world.client, sock);
 	if (data[0] & 2 && !tls)
-		script_step(); /* what came before it was accepted */
+		script_step();       /* what came before it was accepted */
 	kernel.allocations_left = 0; /* from here on it is the session's */
 	CHECK(worker_post(world.worker, &arrival) == 0);
 	kernel.allocations_left = data[4];
@@ -373,6 +374,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 	arrive(data, tls);
 	while (worker_load(world.worker) > 0)
 		event_base_loop(world.worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	event_base_loop(world.worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	verdict_end();
 	worker_free(world.worker);
 	kernel.running = false;
