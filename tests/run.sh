@@ -5,7 +5,7 @@
 #                           the quick forms of the long measurements, hardening, distcheck, install
 #     tests/run.sh quick    gcc with ASan and UBSan: make check and tests/integration
 #
-# Most of it is a queue of jobs, of which one more than there are processors run at a time, since many of them mostly wait. Where
+# Most of it is a queue of jobs, of which two more than there are processors run at a time, since many of them mostly wait. Where
 # the time went is in times.txt of the artifacts.
 #
 # It works from any directory, as root or with sudo, and leaves the tree as it was but for artifacts/.
@@ -236,8 +236,7 @@ integration_jobs() { # integration_jobs BUILD [pytest's arguments]
 	done
 }
 
-# What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT. The last
-# one keeps all processors busy to the end.
+# What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT.
 quick_checks() {
 	cat <<-'END'
 		coverage | 900 | tests/coverage.sh
@@ -248,7 +247,6 @@ quick_checks() {
 		restart  | 300 | tests/soak/restart.py -r 5 -k 2
 		size     | 100 | tests/size.sh
 		fault    | 300 | env SALLYPORT=$work/asan/sallyport tests/fault/run.py --quick 60
-		fuzz     | 900 | tests/fuzz/run.sh 30
 	END
 }
 
@@ -335,6 +333,7 @@ build_jobs() {
 }
 
 test_jobs() {
+	[ "$mode" = quick ] || echo "fuzz | run_script fuzz 900 tests/fuzz/run.sh 30" # as long in any case, with what the others leave
 	integration_jobs asan
 	echo "check-asan | make_check asan"
 	[ "$mode" = all ] || return
@@ -358,7 +357,7 @@ cd "$work" || exit 2
 : >"$ARTIFACTS/times.txt"
 
 run_queue "$jobs" < <(build_jobs)
-run_queue $((jobs + 1)) < <(test_jobs)
+run_queue $((jobs + 2)) < <(test_jobs)
 
 if [ "$mode" = all ]; then
 	section "tests/integration: as installed, what measures memory and time"
