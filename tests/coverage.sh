@@ -7,6 +7,7 @@
 # It works from any directory, and leaves in artifacts/ what the tests said and which lines they did not reach (coverage.txt).
 #
 #     GOAL_LINES=90 GOAL_BRANCHES=80   in per cent
+#     JOBS=N         files of tests at a time (default: two more than there are processors)
 #     BUILD=DIR      where to build (default: a new directory, removed at the end)
 #     ARTIFACTS=DIR  where to leave the reports
 #     NO_INSTALL=1   install nothing
@@ -60,12 +61,12 @@ os.execvp(sys.argv[1], sys.argv[1:])
 '
 without_landlock() { "$PYTHON" -c "$hide" "$@"; }
 
-run_tests() { # of tests/integration, as many files at a time as there are processors
+run_tests() { # of tests/integration; they mostly wait
 	cd "$top/tests/integration" || return 1
 	local list=("$@")
 	[ ${#list[@]} -gt 0 ] || mapfile -t list < <(ls -S test_*.py)
 	export SALLYPORT=$build/sallyport SALLYPORT_TEST_TIMEOUT=${SALLYPORT_TEST_TIMEOUT:-60} WORK=$work PYTHON
-	printf '%s\0' "${list[@]}" | without_landlock xargs -0 -n 1 -P "$jobs" sh -c '
+	printf '%s\0' "${list[@]}" | without_landlock xargs -0 -n 1 -P "${JOBS:-$((jobs + 2))}" sh -c '
 		exec timeout --kill-after=10 900 "$PYTHON" -m pytest -p no:cacheprovider -q -m "not native" --basetemp="$WORK/tmp-$0" "$0" \
 			>"$WORK/$0.log" 2>&1'
 }

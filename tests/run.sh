@@ -239,7 +239,7 @@ integration_jobs() { # integration_jobs BUILD [pytest's arguments]
 # What does not take long, or has a form that does not: name | seconds it may take | command. The gateway is $SALLYPORT.
 quick_checks() {
 	cat <<-'END'
-		coverage | 900 | tests/coverage.sh
+		coverage | 900 | env JOBS=2 tests/coverage.sh
 		valgrind | 600 | tests/valgrind.sh
 		analyse  | 600 | tests/analyse.sh
 		soak     | 300 | tests/soak/soak.py -n 20000 -s 4
