@@ -29,6 +29,7 @@ if [ -n "${BUILD:-}" ]; then
 	own_work=
 else
 	work=$(mktemp -d "${TMPDIR:-/tmp}/sallyport-build.XXXXXX") || exit 2
+	chmod 711 "$work" # whoever a gateway becomes has to come to what it serves
 	own_work=yes
 fi
 ARTIFACTS=${ARTIFACTS:-$top/artifacts}
