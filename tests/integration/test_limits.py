@@ -138,8 +138,10 @@ def test_source_penalty(start_gateway, tmp_path, how):
     config = limited(PENALTIES).replace("[listen plain]", "[listen plain]\nhandshake_timeout = 300ms")
     gateway = start_gateway(config + f"[route token]\npath = /token\ntoken_file = {tokens}\n")
     with opened(gateway, source=ONE) as before:
-        while not gateway.find("source is refused"): # both within a second, or the first is forgiven
+        def one_more():
             offend(gateway, ONE, how)
+            return gateway.find("source is refused")
+        wait_until(one_more) # two within a second, or the first is forgiven
         check_429(status(gateway, ONE))
         told = gateway.find("source is refused")[0]
         assert told["peer"].startswith(ONE) and told["offence"] == gateway.find("session end")[-1]["reason"]
