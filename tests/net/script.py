@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 from gateway import Gateway, listener_names  # noqa: E402
 
 
+def end_early(*_):
+    """Cleans up, or gateways and cgroups would stay; once, since timeout(1) signals twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def arguments(words, prepare=None):
     parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the short version")
@@ -25,6 +32,7 @@ def arguments(words, prepare=None):
     if prepare:
         prepare(parser)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, end_early)
     os.environ["SALLYPORT"] = os.path.abspath(given.gateway)
     if not os.access(given.gateway, os.X_OK):
         sys.exit(f"{given.gateway} is not a program: build it, or name it with SALLYPORT=")
