@@ -455,14 +455,15 @@ enum reason relay_start(struct session *s, size_t early)
 	if (stream_is_open(&s->backend))
 		stream_set_low_water(&s->backend, s->route->set->low_water);
 	struct stream_pool *pool = &s->worker->backlogs;
-	if (stream_join_pool(&s->client, pool) != 0 || stream_join_pool(&s->backend, pool) != 0)
-		return REASON_OUT_OF_MEMORY;
+	bool counted = stream_join_pool(&s->client, pool) == 0 && stream_join_pool(&s->backend, pool) == 0;
 
-	if (early > 0) {
+	if (early > 0) { /* in any case: the client's frames go on behind it, also while the session closes */
 		enum reason reason = relay_feed(s, s->worker->scratch, early);
 		if (reason != REASON_NONE)
 			return reason;
 	}
+	if (!counted)
+		return REASON_OUT_OF_MEMORY;
 	stream_release(&s->client, HOLD_STATE);
 	stream_release(&s->backend, HOLD_STATE);
 	return relay_check(s, RELAY_LASTING);
