@@ -70,14 +70,18 @@ static void post(struct reception *r, struct worker *worker, struct generation *
 		session_unborn(arrival, r->sources, r->log);
 }
 
+/* Whether the first bytes tell if the answer can be plain. */
+static bool may_be_plain(const struct listen_settings *set)
+{
+	return set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
+}
+
 /* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
 static void refuse(struct reception *r, const struct load *load, struct generation *current, struct arrival *arrival)
 {
-	int tls = arrival->listen->tls;
-
 	tell_refused(r, arrival);
-	if (tls != TLS_MODE_ON)
-		refusals_take(r->refusals, arrival->fd, arrival->refusal, tls == TLS_MODE_AUTO);
+	if (may_be_plain(arrival->listen))
+		refusals_take(r->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
 	else if (arrival->refusal != REASON_SOURCE_PENALTY && load->refusals < r->limits.refusals)
 		post(r, load->least, current, arrival);
 	else
