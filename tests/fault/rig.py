@@ -83,7 +83,7 @@ class Daemon:
         # The shim's malloc() has to be found before the sanitizer's, which looks after being first.
         environment["ASAN_OPTIONS"] += ":verify_asan_link_order=0:allocator_may_return_null=1"
         supp = os.path.join(HERE, "lsan.supp")
-        environment["LSAN_OPTIONS"] = f"exitcode=98:print_suppressions=0:suppressions='{supp}'"
+        environment["LSAN_OPTIONS"] = f"exitcode=98:print_suppressions=0:fast_unwind_on_malloc=0:suppressions='{supp}'"
         environment.update(env or {})
         self.errors = tempfile.TemporaryFile(dir=directory)
         self.process = subprocess.Popen([binary(), "-c", self.config_path], stdin=subprocess.DEVNULL,
