@@ -314,5 +314,5 @@ def accounted(scene, since):
         return sum(int(match[1]) for match in lost if match)
     missing = sum(not ends_of(scene, conn, since) for conn in scene.connections)
     wait(lambda: told() >= missing, lambda: f"{missing} ends are not in the log, {told()} records are told as lost")
-    strange = [r for r in scene.daemon.records(since) if r.level is None and len(r.line) > 1]
+    strange = [r for r in scene.daemon.records(since)[1:] if r.level is None and len(r.line) > 1] # the first may be half old
     expect(not strange, f"not a record: {strange}")
