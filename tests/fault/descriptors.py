@@ -18,7 +18,7 @@ import time
 import rig
 from rig import Bystander, Daemon, percentile
 import wsclient
-from inside import cpu_seconds
+from inside import cpu_seconds, limit_descriptors_of
 from world import serve_echo
 import backends
 
@@ -105,8 +105,7 @@ def own_gate(daemon):
 
 def below(daemon):
     """The limit beneath what is open now."""
-    limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (max(daemon.descriptors()) + 1, limits[1]))
+    limit_descriptors_of(daemon.pid, max(daemon.descriptors()) + 1)
 
 
 def measure(name, count, exhaust, seconds, port, directory):
