@@ -49,7 +49,7 @@ fuzz() {
 	[ -z "$GROW" ] || new=$here/corpus/$1
 	rm -rf "$work"
 	mkdir -p "$new" "$work/tmp" "$here/corpus/$1"
-	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=16384 \
 		-print_final_stats=1 -artifact_prefix="$artifacts/$1-" "$new" "$here/corpus/$1" >"$work/log" 2>&1
 	echo $? >"$work/status"
 }
@@ -58,7 +58,7 @@ minimise() {
 	work=$build/fuzz/$1
 	rm -rf "$work"
 	mkdir -p "$work/tmp" "$work/small"
-	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -set_cover_merge=1 -use_counters=0 -max_len=4096 "$work/small" \
+	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -set_cover_merge=1 -use_counters=0 -max_len=16384 "$work/small" \
 		"$here/corpus/$1" >"$work/log" 2>&1 || return 1
 	find "$here/corpus/$1" -name '*-*' -exec cp {} "$work/small" ';' # what once failed stays: its name has a hyphen
 	rm -rf "${here:?}/corpus/$1"
