@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +106,15 @@ static void check_head(const struct files_answer *answer)
 		CHECK((head[i] == '\n') == (i > 0 && head[i - 1] == '\r') && head[i] != '\0');
 }
 
+/* A slash that came encoded parts nothing: it would belong to a name, and no name has one. */
+static bool has_encoded_slash(struct span path)
+{
+	for (size_t i = 0; i + 3 <= path.n; i++)
+		if (strncasecmp(path.p + i, "%2f", 3) == 0)
+			return true;
+	return false;
+}
+
 static void check_answer(const struct tree *tree, struct span prefix, const struct http_head *request)
 {
 	static const int statuses[] = { 200, 206, 301, 304, 400, 404, 405, 412, 416 };
@@ -119,6 +129,7 @@ static void check_answer(const struct tree *tree, struct span prefix, const stru
 	if (answer.fd >= 0)
 		check_descriptor(tree, &answer);
 	CHECK(answer.fd < 0 || answer.status == 200 || answer.status == 206);
+	CHECK(!has_encoded_slash(request->path) || answer.status == 400 || answer.status == 404 || answer.status == 405);
 	CHECK((answer.body != NULL ? strlen(answer.body) : 0) == answer.body_len);
 }
 
