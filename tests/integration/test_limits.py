@@ -223,6 +223,21 @@ def test_sources_behind_a_proxy(start_gateway):
         again.upgrade()
 
 
+def test_who_is_refused_behind_a_proxy_leaves_room(start_gateway):
+    """And no more than there was: the next one finds the last place, and the one after that none."""
+    gateway = proxied(start_gateway, "source_max_sessions = 1\nmax_sessions = 2")
+    with through_proxy(gateway, "192.0.2.1") as first:
+        first.upgrade()
+        with through_proxy(gateway, "192.0.2.1") as refused:
+            refused.send(request("/echo"))
+            check_429(refused.read_response())
+        gateway.wait_for("session end", reason="source_sessions")
+        with through_proxy(gateway, "192.0.2.2") as second, through_proxy(gateway, "192.0.2.3") as third:
+            second.upgrade()
+            third.send(request("/echo"))
+            assert third.read_response().status == 503
+
+
 def test_penalties_behind_a_proxy(start_gateway):
     """Who is refused is cut off behind its header; the proxy goes on for all others."""
     gateway = proxied(start_gateway, "source_penalty_protocol = 1h\nsource_penalty_max = 1h")
@@ -238,6 +253,7 @@ def test_penalties_behind_a_proxy(start_gateway):
     with through_proxy(gateway, "192.0.2.2") as other, through_proxy(gateway, None) as check:
         other.upgrade()
         check.upgrade()
+    assert len(gateway.find("source is refused")) == 1
 
 
 # --- routes -----------------------------------------------------------------------------------------------------------
