@@ -294,7 +294,6 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	int status = http_parse_head(head, text, length);
 	if (status != 0)
 		return reason_from_http(status);
-	s->head_only = span_eq(head->method, SPAN("HEAD"));
 	if (s->refusal != REASON_NONE)
 		return s->refusal;
 	if (s->worker->draining)
@@ -308,6 +307,7 @@ static enum reason opening_input(struct session *s, size_t len)
 	const char *text = (const char *)s->worker->scratch;
 	int length = http_head_length(text, len, &s->input.scanned);
 	s->asked = true;
+	s->head_only = span_starts((struct span){ text, len }, SPAN("HEAD ")); /* known also of a head that is refused */
 	if (length > 0)
 		return opening_request(s, (size_t)length, len - (size_t)length);
 	if (length < 0)

@@ -323,3 +323,15 @@ def test_hs_garbage(gw, whole):
                     conn.end_sending()
             answer = until_end(conn)
             assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 ", b"HTTP/1.1 408 ")), answer
+
+
+# --- refusals of HEAD -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("head", [b"HEAD / HTTP/1.1\r\nHost : x\r\n\r\n", b"HEAD /" + b"x" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+                                  b"HEAD / HTTP/1.1\r\n" + b"X: y\r\n" * 2000], ids=["malformed", "long-target", "too-large"])
+def test_hs_refused_head_has_no_body(gw, whole, head):
+    """Also when the head was no good: its first word says what is expected."""
+    with whole.connect(gw) as conn:
+        conn.send(head)
+        assert conn.read_response("HEAD").status in (400, 414, 431)
+        conn.expect_end()
