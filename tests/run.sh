@@ -79,7 +79,7 @@ install_needs() {
 		local packages=(autoconf automake binutils ca-certificates clang gcc git libc6-dev libcmocka-dev libevent-dev libinih-dev libseccomp-dev
 			libssl-dev make openssl pkg-config python3 python3-pytest python3-websockets tar util-linux xz-utils)
 		if [ "$mode" = all ]; then
-			packages+=(bsdextrautils clang-14 clang-tidy-14 clang-tools-14 cppcheck gcovr haproxy libc6-dbg testssl.sh valgrind)
+			packages+=(clang-14 clang-tidy-14 clang-tools-14 cppcheck gcovr haproxy libc6-dbg valgrind)
 			mapfile -t -O ${#packages[@]} packages <"$top/tests/browser/packages.txt"
 		fi
 		install_debian "${packages[@]}"
@@ -246,7 +246,6 @@ quick_checks() {
 		soak     | 300 | tests/soak/soak.py -n 20000 -s 4
 		reload   | 300 | tests/soak/reload.py -n 5000 -r 20
 		restart  | 300 | tests/soak/restart.py -r 5 -k 2
-		tls      | 300 | tests/tls.sh
 		size     | 100 | tests/size.sh
 		fault    | 300 | env SALLYPORT=$work/asan/sallyport tests/fault/run.py --quick 60
 	END

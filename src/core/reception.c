@@ -114,7 +114,7 @@ void reception_take(struct reception *r, struct generation *current, const struc
 
 void reception_add_worker(struct reception *r, struct worker *worker)
 {
-	r->worker = mem_resize(r->worker, r->workers + 1, sizeof(*r->worker));
+	r->worker = mem_resize(r->worker, r->workers + 1, sizeof(struct worker *));
 	r->worker[r->workers++] = worker;
 }
 

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "proto/http_out.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -108,11 +109,17 @@ static bool refused_look(struct refused *r)
 	return true;
 }
 
+static struct refused *refusals_oldest(const struct refusals *rs)
+{
+	struct list_node *node = list_first(&rs->held);
+	return node != NULL ? list_entry(node, struct refused, link) : NULL;
+}
+
 static void refusals_arm(struct refusals *rs)
 {
-	if (list_empty(&rs->held) || evtimer_pending(rs->over, NULL))
+	const struct refused *oldest = refusals_oldest(rs);
+	if (oldest == NULL || evtimer_pending(rs->over, NULL))
 		return;
-	const struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
 	uint64_t now = clock_ms();
 	struct timeval after = clock_timeval(oldest->over_ms > now ? oldest->over_ms - now : 0);
 	(void)event_add(rs->over, &after); /* without a timer the next that comes makes the oldest go */
@@ -121,15 +128,12 @@ static void refusals_arm(struct refusals *rs)
 static void refusals_on_over(evutil_socket_t fd, short what, void *arg)
 {
 	struct refusals *rs = arg;
+	struct refused *oldest;
 	uint64_t now = clock_ms();
 	(void)fd;
 	(void)what;
-	while (!list_empty(&rs->held)) {
-		struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
-		if (oldest->over_ms > now)
-			break;
+	while ((oldest = refusals_oldest(rs)) != NULL && oldest->over_ms <= now)
 		refused_close(oldest); /* it asked for nothing, or does not go */
-	}
 	refusals_arm(rs);
 }
 
@@ -142,20 +146,28 @@ static void refused_on_readable(evutil_socket_t fd, short what, void *arg)
 		refused_close(r);
 }
 
-static void refusals_make_room(struct refusals *rs)
+static void refused_make_room(struct refused *oldest)
 {
-	struct refused *oldest = list_entry(list_first(&rs->held), struct refused, link);
 	if (!oldest->answered && !oldest->may_be_tls)
 		(void)refused_answer(oldest, false);
 	refused_close(oldest);
 }
 
+/* A slot that is free, or made so. */
+static struct refused *refusals_slot(struct refusals *rs)
+{
+	struct list_node *node = list_take(&rs->free);
+	if (node == NULL) {
+		refused_make_room(refusals_oldest(rs));
+		node = list_take(&rs->free);
+	}
+	assert(node != NULL);
+	return list_entry(node, struct refused, link);
+}
+
 void refusals_take(struct refusals *rs, int fd, enum reason reason, bool may_be_tls)
 {
-	if (list_empty(&rs->free))
-		refusals_make_room(rs);
-	struct refused *r = list_entry(list_first(&rs->free), struct refused, link);
-	list_remove(&rs->free, &r->link);
+	struct refused *r = refusals_slot(rs);
 	list_append(&rs->held, &r->link);
 	r->fd = fd;
 	r->reason = reason;
@@ -197,8 +209,9 @@ void refusals_free(struct refusals *rs)
 {
 	if (rs == NULL)
 		return;
-	while (!list_empty(&rs->held))
-		refused_close(list_entry(list_first(&rs->held), struct refused, link));
+	struct refused *oldest;
+	while ((oldest = refusals_oldest(rs)) != NULL)
+		refused_close(oldest);
 	if (rs->over != NULL)
 		event_free(rs->over);
 	free(rs->slot);

@@ -253,10 +253,11 @@ static int server_find_capacity(const struct server *srv, struct reception_limit
 	limits->sessions = wanted > 0 ? wanted : possible;
 	if (possible > 0 && limits->sessions <= possible)
 		return 0;
+	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
 	return err_add(err,
 	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
 	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
-	               (unsigned long long)wanted, (unsigned long long)(2 * (wanted > 0 ? wanted : 1) + reserve),
+	               (unsigned long long)wanted, (unsigned long long)needed,
 	               (unsigned long long)all);
 }
 

@@ -151,6 +151,15 @@ static struct source *cheaper(struct source *a, struct source *b, uint64_t now)
 	return worth(b, now) < worth(a, now) ? b : a;
 }
 
+static struct source *cheapest(struct bucket *bucket[2], uint64_t now)
+{
+	struct source *place = &bucket[0]->source[0];
+
+	for (size_t i = 0; i < WAYS; i++)
+		place = cheaper(cheaper(place, &bucket[0]->source[i], now), &bucket[1]->source[i], now);
+	return place;
+}
+
 static unsigned free_places(const struct bucket *bucket)
 {
 	unsigned n = 0;
@@ -167,14 +176,9 @@ static struct source *sources_make(struct sources *s, uint64_t key, uint64_t now
 
 	find_buckets(s, key, bucket);
 	unsigned room[2] = { free_places(bucket[0]), free_places(bucket[1]) };
-	struct source *place;
-	if (room[0] > 0 || room[1] > 0) {
-		place = bucket_find(bucket[room[1] > room[0]], 0);
-	} else {
-		place = &bucket[0]->source[0];
-		for (size_t i = 0; i < WAYS; i++)
-			place = cheaper(cheaper(place, &bucket[0]->source[i], now), &bucket[1]->source[i], now);
-	}
+	struct source *place = bucket_find(bucket[room[1] > room[0]], 0);
+	if (place == NULL)
+		place = cheapest(bucket, now);
 	if (worth(place, now) == UINT64_MAX)
 		return NULL;
 	*place = (struct source){ .key = key };

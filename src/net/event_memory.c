@@ -50,7 +50,9 @@ static void slot_give(const void *p)
 static void *hook_malloc(size_t n)
 {
 	void *p = malloc(n);
-	return p == NULL && n <= SLOT_SIZE ? slot_take() : p;
+	if (p != NULL || n > SLOT_SIZE)
+		return p;
+	return slot_take();
 }
 
 static void hook_free(void *p)

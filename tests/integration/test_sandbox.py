@@ -229,7 +229,7 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
             f"[tls t]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n" + ECHO +
             f"[route files]\npath = /*\nroot = {root}\n")
     gateway = start_gateway(base)
-    text = base.replace(f"unix:{tmp_path}/door", f"unix:{tmp_path}/door, unix:{tmp_path}/other, 127.0.0.1:0")
+    text = base.replace(f"unix:{tmp_path}/door", f"unix:{tmp_path}/door\naddress = unix:{tmp_path}/other, 127.0.0.1:0")
     text += (f"[route tokens]\npath = /tokens\ntoken_file = {tokens}\n" +
              f"[route name]\npath = /name\ntarget = localhost:{echo.port}\n")
     for _ in range(3):
