@@ -156,11 +156,10 @@ static void refused_make_room(struct refused *oldest)
 /* A slot that is free, or made so. */
 static struct refused *refusals_slot(struct refusals *rs)
 {
+	struct refused *oldest = refusals_oldest(rs);
+	if (list_empty(&rs->free) && oldest != NULL)
+		refused_make_room(oldest);
 	struct list_node *node = list_take(&rs->free);
-	if (node == NULL) {
-		refused_make_room(refusals_oldest(rs));
-		node = list_take(&rs->free);
-	}
 	assert(node != NULL);
 	return list_entry(node, struct refused, link);
 }

@@ -228,7 +228,7 @@ static void client_proxy_header(void)
 	static const size_t lengths[] = { 40, 36, 15, 28, 16 };
 	size_t which = next() % ARRAY_LEN(headers);
 
-	if (world.client.sent.len == 0)
+	if (world.proxied && world.client.sent.len == 0)
 		world.header_len = lengths[which];
 	party_say(&world.client, headers[which], lengths[which]);
 }

@@ -339,6 +339,7 @@ static void arrive(const uint8_t *data, bool tls)
 	arrival.listen = place->generation->settings->listens[tls           ? 1 + (data[0] & 1)
 	                                                      : data[0] & 1 ? 1 + (data[1] >> 6 & 2)
 	                                                                    : 0];
+	world.proxied = arrival.listen->proxy_protocol;
 	arrival.peer.sa.any.sa_family = AF_UNIX;
 	arrival.fd = sock->fd;
 	party_attach(&world.client, sock);

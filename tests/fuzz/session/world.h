@@ -35,6 +35,7 @@ struct world {
 	size_t header_len;                                /* of the PROXY header, in front of what the client sends */
 	uint8_t message;                                  /* the opcode of the client's message under way */
 	bool drained, stopped;
+	bool proxied;      /* its listener wants a PROXY header */
 	bool plain_target; /* it speaks no TLS, whatever the route says */
 	bool harmed;       /* a call failed, or a peer reset: something may be lost */
 	bool late;         /* so much time passed that a limit may have run out */
