@@ -2,6 +2,7 @@
 # Fuzzes: run.sh [SECONDS] [TARGET...], 30 seconds each, two at a time, all targets unless some are named. Builds them with
 # clang, AddressSanitizer and UndefinedBehaviorSanitizer in BUILD (a new directory, removed at the end, unless it is set), prints
 # a line a target and fails on a crash, a time-out or a leak; the input that did it is left in ARTIFACTS (./fuzz-artifacts).
+# SEED=N repeats the choices of another run, for as long as the machine is as quick; the default is a new one each time.
 # GROW=1 adds what is new to the corpus, MINIMISE=1 merges the corpus into the smallest that reaches as many edges
 # instead of fuzzing; what failed once stays.
 
@@ -50,7 +51,7 @@ fuzz() {
 	rm -rf "$work"
 	mkdir -p "$new" "$work/tmp" "$here/corpus/$1"
 	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=16384 \
-		-print_final_stats=1 -artifact_prefix="$artifacts/$1-" "$new" "$here/corpus/$1" >"$work/log" 2>&1
+		-seed="${SEED:-0}" -print_final_stats=1 -artifact_prefix="$artifacts/$1-" "$new" "$here/corpus/$1" >"$work/log" 2>&1
 	echo $? >"$work/status"
 }
 
