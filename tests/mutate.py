@@ -3,8 +3,8 @@
 
     tests/mutate.py [-n 160] [-j 2] [-s SEED] [-k DIRECTORY] [FILE...]
 
-A mutant is killed when a unit test or the replay of a corpus fails. Mutants that do not compile do not count. What survives
-is listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
+A mutant is killed when a unit test, the replay of a corpus or, for what they leave alive of a session's parts, a test of
+tests/integration fails. Mutants that do not compile do not count. What survives is listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
 
 import argparse
 import os
@@ -21,19 +21,22 @@ from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tests/mutate.equivalent"
-LIMIT = 120  # seconds for one test; only a mutant that hangs takes so long
+LIMIT = 120  # seconds for one test, or INTEGRATION_LIMIT for a module; only a mutant that hangs takes so long
+INTEGRATION_LIMIT = 600
 GOAL = 85
 
-# What looks after a file, the quickest first. A name without a slash is a fuzz target or a unit test.
+# What looks after a file, the quickest first: unit tests, fuzz targets, modules of tests/integration.
+SESSION = ("fuzz_session fuzz_session_tls test_frames.py test_endings.py test_lifecycle.py test_file_endings.py test_drain.py "
+           "test_limits.py test_at_once.py test_profile.py test_net.py test_relay.py")
 GUARDS = {
     "src/proto/ws.c": "test_ws fuzz_ws fuzz_ws_split fuzz_utf8",
     "src/proto/utf8.c": "test_utf8 fuzz_utf8 test_ws fuzz_ws",
     "src/proto/http.c": "test_http fuzz_http_head fuzz_http_list test_upgrade test_origin fuzz_upgrade fuzz_origin",
     "src/proto/upgrade.c": "test_upgrade fuzz_upgrade",
     "src/proto/proxyhdr.c": "test_proxyhdr fuzz_proxyhdr",
-    "src/core/relay.c": "fuzz_session fuzz_session_tls",
-    "src/core/closing.c": "fuzz_session fuzz_session_tls",
-    "src/core/session.c": "fuzz_session fuzz_session_tls",
+    "src/core/relay.c": SESSION,
+    "src/core/closing.c": SESSION,
+    "src/core/session.c": SESSION,
 }
 
 SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
@@ -113,7 +116,17 @@ def run(command, where, limit=600):
 
 
 def program(name):
+    if name.endswith(".py"):
+        return "sallyport"
     return f"tests/{'fuzz' if name.startswith('fuzz_') else 'unit'}/{name}"
+
+
+def guard_passes(name, build):
+    if not name.endswith(".py"):
+        return run([f"./{program(name)}"], build, LIMIT) == 0
+    return run(["env", f"SALLYPORT={build}/sallyport", "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-x", "-q",
+                "-m", "not slow and not native", f"--basetemp={build}/tmp", f"{ROOT}/tests/integration/{name}"],
+               build, INTEGRATION_LIMIT) == 0
 
 
 class Tree:
@@ -127,12 +140,20 @@ class Tree:
         for path in GUARDS:
             (self.source / path).touch()  # what is kept may hold the last mutant's object
         self.build.mkdir(exist_ok=True)
+        if not (self.source / "configure").exists():
+            self.must(["./autogen.sh"], self.source)
         if not (self.build / "Makefile").exists():
             self.must([f"../tree{number}/configure", "-q", "--enable-sanitizers", "--disable-hardening", "CFLAGS=-O1"])
         self.must(["make", "-s", *sorted({program(name) for path in files for name in GUARDS[path].split()})])
 
-    def must(self, command):
-        if run(command, self.build, 1800) != 0:
+    def check(self, names):
+        """That all guards are content with what is not changed, or they would seem to notice anything."""
+        for name in names:
+            if run(["make", "-s", program(name)], self.build) != 0 or not guard_passes(name, self.build):
+                sys.exit(f"{name} fails on the original")
+
+    def must(self, command, where=None):
+        if run(command, where or self.build, 1800) != 0:
             sys.exit(f"failed: {' '.join(command)}")
 
     def judge(self, mutant):
@@ -151,7 +172,7 @@ class Tree:
         for name in names:
             if run(["make", "-s", program(name)], self.build) != 0:
                 return "invalid"
-            if run([f"./{program(name)}"], self.build, LIMIT) != 0:
+            if not guard_passes(name, self.build):
                 return "killed"
         return "survived"
 
@@ -164,9 +185,13 @@ def choose(files, count, seed):
 
 def try_all(mutants, files, jobs, keep):
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+        os.chmod(parent, 0o711)  # whoever a gateway becomes has to come to what it serves
         trees = Queue()
         for number in range(jobs):
-            trees.put(Tree(parent, number, files))
+            tree = Tree(parent, number, files)
+            if number == 0:
+                tree.check({name: None for path in files for name in GUARDS[path].split()})
+            trees.put(tree)
 
         def attempt(mutant):
             tree = trees.get()

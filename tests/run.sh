@@ -247,7 +247,7 @@ quick_checks() {
 		reload   | 300 | tests/soak/reload.py -n 5000 -r 20
 		restart  | 300 | tests/soak/restart.py -r 5 -k 2
 		size     | 100 | tests/size.sh
-		fault    | 300 | env SALLYPORT=$work/asan/sallyport tests/fault/run.py --quick 60
+		fault    | 300 | env SALLYPORT=$work/asan/sallyport tests/fault/run.py --quick 60 --seed 4
 	END
 }
 

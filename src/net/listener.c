@@ -66,9 +66,12 @@ bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEX
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	if (i >= listener->bound.count || getsockname(listener->bound.fd[i], (struct sockaddr *)&sa, &len) != 0)
+	if (i >= listener->bound.count)
 		return false;
-	addr_format((const struct sockaddr *)&sa, len, out);
+	if (getsockname(listener->bound.fd[i], (struct sockaddr *)&sa, &len) == 0)
+		addr_format((const struct sockaddr *)&sa, len, out);
+	else
+		snprintf(out, ADDR_TEXT_MAX, "%s", listener->text);
 	return true;
 }
 

@@ -45,7 +45,8 @@ void listener_free(struct listener *listener); /* stops, closes, removes the soc
 
 const char *listener_text(const struct listener *listener); /* the address's canonical text */
 
-/* What it is really bound to ("127.0.0.1:43210" for port 0), the i-th socket; false when there is no i-th one. */
+/* What it is really bound to ("127.0.0.1:43210" for port 0), the i-th socket, or the address's text when the kernel does not
+ * tell; false when there is no i-th one. */
 bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEXT_MAX]);
 
 #endif

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define SHORT_COUNT 10000 /* instead of an errno: one byte is read or written */
@@ -54,10 +55,15 @@ __attribute__((constructor)) static void attach(void)
 		control = map;
 }
 
+static bool is_armed_for(const char *function)
+{
+	return control != NULL && atomic_load(&control->armed) != 0 && strcmp(control->function, function) == 0;
+}
+
 /* Whether this call of the function is to fail; errno is set then. */
 static bool strikes(const char *function)
 {
-	if (control == NULL || atomic_load(&control->armed) == 0 || strcmp(control->function, function) != 0)
+	if (!is_armed_for(function))
 		return false;
 	uint32_t call = atomic_fetch_add(&control->calls, 1) + 1, nth = atomic_load(&control->nth);
 	if (call < nth || call - nth >= atomic_load(&control->times))
@@ -65,25 +71,6 @@ static bool strikes(const char *function)
 	atomic_fetch_add(&control->struck, 1);
 	errno = atomic_load(&control->error);
 	return true;
-}
-
-/* A connection that is said to be broken has to be, or nobody else would hear of it. */
-static bool strikes_at(const char *function, int fd)
-{
-	if (control != NULL && fd >= 0 && fd < EXEMPT_MAX && control->exempt[fd] != 0)
-		return false;
-	if (!strikes(function))
-		return false;
-	int error = errno;
-	if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
-		shutdown(fd, SHUT_RDWR);
-	errno = error;
-	return true;
-}
-
-static bool only_short(void)
-{
-	return errno == SHORT_COUNT;
 }
 
 static void *next(_Atomic(void *) * kept, const char *name)
@@ -99,6 +86,46 @@ static void *next(_Atomic(void *) * kept, const char *name)
 		static _Atomic(void *) kept;                                                                           \
 		(__typeof__(&(name)))next(&kept, #name);                                                               \
 	})
+
+static bool is_nameless(int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_un name;
+	socklen_t n = sizeof(name);
+
+	return ask(fd, (struct sockaddr *)&name, &n) == 0 && name.sun_family == AF_UNIX && n == sizeof(sa_family_t);
+}
+
+/* A pipe, as libevent has for signals, an eventfd or a socket pair: the kernel fails none of them, and libevent ends the process
+ * when it is told so. */
+static bool talks_to_itself(int fd)
+{
+	struct stat st;
+
+	if (NEXT(fstat)(fd, &st) != 0)
+		return false;
+	if (S_ISSOCK(st.st_mode))
+		return is_nameless(fd, getpeername) && is_nameless(fd, NEXT(getsockname));
+	return S_ISFIFO(st.st_mode) || (st.st_mode & S_IFMT) == 0; /* which is what eventfds are */
+}
+
+/* A connection that is said to be broken has to be, or nobody else would hear of it. */
+static bool strikes_at(const char *function, int fd)
+{
+	if (!is_armed_for(function) || (fd >= 0 && fd < EXEMPT_MAX && control->exempt[fd] != 0) || talks_to_itself(fd))
+		return false;
+	if (!strikes(function))
+		return false;
+	int error = errno;
+	if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
+		shutdown(fd, SHUT_RDWR);
+	errno = error;
+	return true;
+}
+
+static bool only_short(void)
+{
+	return errno == SHORT_COUNT;
+}
 
 /* A function whose failure is one value, and errno. */
 #define WRAP(type, name, failure, params, args)                                                                        \

@@ -5,6 +5,7 @@ Owns processes and files below one temporary directory; what is done with a gate
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import re
@@ -23,6 +24,13 @@ os.environ.setdefault("SALLYPORT_TEST_TIMEOUT", str(LIMIT))
 
 from gateway import DISASTER, SANITIZER_ENV, Record, binary # noqa: E402  the path has to be set before
 import wsclient # noqa: E402
+
+SHORT = 10000 # in place of an errno: one byte is moved instead of many
+NAMES = {SHORT: "SHORT", 0: "NULL", -3: "EAI_AGAIN", -10: "EAI_MEMORY", -2: "EAI_NONAME"}
+
+
+def name_of(error):
+    return NAMES.get(error) or errno.errorcode[error]
 
 
 class Fault(Exception):

@@ -19,13 +19,11 @@ import sys
 import time
 
 import rig
-from rig import Bystander, Daemon, Fault, Shim, arm, wait
+from rig import SHORT, Bystander, Daemon, Fault, Shim, arm, name_of, wait
 import scenarios
 import startup
 from world import World
 
-SHORT = 10000 # one byte is moved instead of many
-NAMES = {SHORT: "SHORT", 0: "NULL", -3: "EAI_AGAIN", -10: "EAI_MEMORY", -2: "EAI_NONAME"}
 MANY = 1 << 30
 
 E = errno
@@ -88,10 +86,6 @@ ONCE_FAILED += [(scenarios.files, "malloc", E.ENOMEM, n) for n in range(5, 8)] #
 ONCE_FAILED += [(scenarios.unix, "write", SHORT, 1)] # a record in the line of a torn one
 
 
-def name_of(error):
-    return NAMES.get(error) or errno.errorcode[error]
-
-
 class Target:
     """A gateway under the shim with its two bystanders, started anew when a fault was not survived."""
 
@@ -147,7 +141,9 @@ class Target:
         try:
             harmless = (function, error) in HARMLESS and not (error == E.EAGAIN and scenario in FILES)
             self._play(scenario, scene, harmless)
-            if function != "write": # or it is the log that failed
+            if function == "write": # it is the log that may fail
+                wait(lambda: self.control.struck > 0 or scenarios.all_told(scene, since), "neither a record nor a failed write")
+            else:
                 scenarios.settled(scene, since)
         except (TimeoutError, AssertionError) as failure:
             raise Fault(f"{type(failure).__name__} {failure}") from failure
@@ -262,16 +258,14 @@ class Runner:
             self.figures.fail("the end, after all these faults", failure)
 
 
-def everything(runner, chosen, functions, errors, lasting):
+def everything(runner, chosen, functions, faults, lasting):
     for function in functions:
         for scenario in chosen:
             if function == "write" and scenario in TOLD:
                 continue
             if not runner.once(scenario, function, 1, MANY) and runner.calls == 0:
                 continue
-            for error in FAULTS[function]:
-                if errors and name_of(error) not in errors:
-                    continue
+            for error in faults[function]:
                 if not lasting:
                     runner.all_of(scenario, function, error)
                 if (function, error) in LASTING and runner.options.nth is None and scenario is not scenarios.reload:
@@ -320,18 +314,20 @@ def run(options, directory, figures):
     functions = options.function or list(FAULTS)
     names = options.scenario or [*scenarios.BY_NAME, "startup", "drain"]
     chosen = [scenarios.BY_NAME[name] for name in names if name in scenarios.BY_NAME]
+    faults = {f: [e for e in FAULTS[f] if not options.error or name_of(e) in options.error] for f in functions}
+    functions = [f for f in functions if faults[f]]
     runner = Runner(Target(shim, world), options, figures)
     try:
         if options.nth is not None:
-            error = next(e for f in functions for e in FAULTS[f] if not options.error or name_of(e) in options.error)
-            runner.once(chosen[0], functions[0], error, options.nth, MANY if options.lasting else 1)
+            for scenario in chosen:
+                runner.once(scenario, functions[0], faults[functions[0]][0], options.nth, MANY if options.lasting else 1)
         elif options.quick:
             sample(runner, chosen, functions, options.quick)
         else:
-            everything(runner, chosen, functions, options.error, options.lasting)
+            everything(runner, chosen, functions, faults, options.lasting)
     finally:
         runner.stop()
-    startup.run(shim, world, options, figures, [n for n in names if n in ("startup", "drain")], functions, FAULTS)
+    startup.run(shim, world, options, figures, [n for n in names if n in ("startup", "drain")], functions, faults)
     world.close()
 
 

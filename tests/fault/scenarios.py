@@ -298,6 +298,10 @@ def ends_of(scene, conn, since):
     return [r for r in scene.daemon.records(since) if r.event == "session end" and r.get("peer") == conn.peer_text]
 
 
+def all_told(scene, since):
+    return all(ends_of(scene, conn, since) for conn in scene.connections)
+
+
 def settled(scene, since):
     """Each connection has one record of its end, with a reason."""
     for conn in scene.connections:

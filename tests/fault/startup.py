@@ -9,11 +9,10 @@ import random
 import signal
 import time
 
-from rig import Daemon, Fault, arm, wait
+from rig import Daemon, Fault, arm, name_of, wait
 import scenarios
 
 STARTS_MAX = 150 # of one function with one error: evenly spread over its calls, from a random one on
-STOPPING = ("malloc", "epoll_ctl", "send", "recv", "shutdown")
 LISTENERS = 4
 
 
@@ -44,9 +43,10 @@ class Starts:
         try:
             if self.wait_ready(daemon):
                 control.armed = 0
-                scene = scenarios.Scene(daemon, self.world)
-                scenarios.echo_target(scene)
-                scene.close()
+                if daemon.known_addresses["plain"][1] != 0: # else the kernel did not tell its port
+                    scene = scenarios.Scene(daemon, self.world)
+                    scenarios.echo_target(scene)
+                    scene.close()
                 daemon.terminate()
             else:
                 self._judge_refusal(daemon)
@@ -87,7 +87,7 @@ class Starts:
 
 
 def attempt(figures, act, what, function, error, nth):
-    where = f"-s {what} -f {function} -e {error} -n {nth}"
+    where = f"-s {what} -f {function} -e {name_of(error)} -n {nth}"
     figures.last = where
     try:
         struck, calls = act(function, error, nth)
@@ -109,6 +109,8 @@ def spread(figures, starts, function, error, options):
 
 
 def stops(figures, starts, function, error, options):
+    if not attempt(figures, starts.stop, "drain", function, error, 1 << 30)[1]:
+        return
     nth = 1
     while attempt(figures, starts.stop, "drain", function, error, nth)[0] and nth < 400:
         nth += options.stride
@@ -118,15 +120,18 @@ def run(shim, world, options, figures, whats, functions, faults):
     """whats: "startup", "drain". With --quick a few of each, of functions at random."""
     starts = Starts(shim, world)
     for what in whats:
+        act = starts.start if what == "startup" else starts.stop
+        if options.nth is not None:
+            attempt(figures, act, what, functions[0], faults[functions[0]][0], options.nth)
+            continue
         if options.quick:
             for function in random.sample([f for f in functions if f != "write"], min(4, len(functions))):
                 error = random.choice(faults[function])
-                act = starts.start if what == "startup" else starts.stop
                 attempt(figures, act, what, function, error, random.randint(1, 12))
             continue
         for function in functions:
-            for error in faults[function][:1] if function != "malloc" else faults[function]:
-                if what == "startup" and function != "write": # it writes what tells that it is ready
-                    spread(figures, starts, function, error, options)
-                elif what == "drain" and function in STOPPING:
+            for error in faults[function]:
+                if what == "drain":
                     stops(figures, starts, function, error, options)
+                elif function != "write": # it writes what tells that it is ready
+                    spread(figures, starts, function, error, options)
