@@ -195,7 +195,7 @@ static int run(const struct request *r)
 	err_init(&warnings);
 	struct settings *settings = r->file != NULL ? settings_read(r->file, &err) : settings_quick(&r->form, &err);
 	if (settings != NULL)
-		first = generation_build(settings, &err, &warnings);
+		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK && confine_check(settings, r->file, &err, &warnings) != 0) {
 		generation_unref(first);
 		first = NULL;

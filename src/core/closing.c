@@ -7,6 +7,7 @@
 #include "core/refusal.h"
 #include "core/relay.h"
 #include "core/worker.h"
+#include "net/stream_write.h"
 
 /* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
  * went. Beyond that it is no longer read, and waits for the limit of time. */

@@ -6,6 +6,7 @@
 #include "core/opening.h"
 #include "core/relay.h"
 #include "core/worker.h"
+#include "net/stream_write.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -39,13 +39,8 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 	return g->tls != NULL ? 0 : -1;
 }
 
-struct generation *generation_build(struct settings *settings, struct err *err, struct err *warnings)
-{
-	return generation_rebuild(settings, NULL, err, warnings);
-}
-
-struct generation *generation_rebuild(struct settings *settings, const struct generation *before, struct err *err,
-                                      struct err *warnings)
+struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
+                                    struct err *warnings)
 {
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;

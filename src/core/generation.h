@@ -19,12 +19,10 @@ struct generation {
 };
 
 /* Does everything that can fail but binding addresses: opens web roots, loads keys. Takes settings over, also on failure.
+ * before: the one in whose place it comes, whose keys are still good where their files may no longer be read; NULL: none.
  * warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
-struct generation *generation_build(struct settings *settings, struct err *err, struct err *warnings) must_check;
-
-/* The same in place of another one, whose keys are still good where their files may no longer be read. NULL: none. */
-struct generation *generation_rebuild(struct settings *settings, const struct generation *before, struct err *err,
-                                      struct err *warnings) must_check;
+struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
+                                    struct err *warnings) must_check;
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* NULL is allowed */

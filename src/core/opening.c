@@ -9,6 +9,8 @@
 #include "core/worker.h"
 #include "gate/origin.h"
 #include "gate/token.h"
+#include "net/stream_write.h"
+#include "net/tls.h"
 #include "proto/upgrade.h"
 
 #include <errno.h>
@@ -16,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define TLS_HANDSHAKE_BYTE 0x16 /* the content type every TLS connection begins with, RFC 8446 section 5.1 */
 
 static bool session_is_secure(const struct session *s)
 {

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "net/tls.h"
 #include "proto/http_out.h"
 
 #include <assert.h>
@@ -16,7 +17,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TLS_HANDSHAKE_BYTE 0x16
 #define READ_MAX           4096
 #define READS_A_TURN       4
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "core/worker.h"
 #include "net/stream_peer.h"
+#include "net/stream_write.h"
 
 #include <errno.h>
 #include <string.h>

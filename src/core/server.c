@@ -111,7 +111,7 @@ static struct generation *server_build(struct server *srv, struct err *err, stru
 	struct err warnings;
 	err_init(&warnings);
 	struct settings *settings = server_read(srv, err, &warnings);
-	struct generation *next = settings != NULL ? generation_rebuild(settings, srv->current, err, &warnings) : NULL;
+	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
 	server_log_lines(srv->log, LEVEL_WARN, &warnings);
 	if (next == NULL)
 		return NULL;

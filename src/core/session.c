@@ -10,6 +10,7 @@
 #include "core/proxied.h"
 #include "core/relay.h"
 #include "core/worker.h"
+#include "net/stream_write.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -103,38 +103,11 @@ must_check ssize_t stream_peek(struct stream *stream, void *buf, size_t cap);
  * from it by them. -1: that failed, and so will reading. */
 must_check int stream_skip(struct stream *stream, void *buf, size_t len);
 
-/* Offers len bytes: sends what the socket takes, copies the refused rest to the backlog; data stays the caller's. Returns
- * the backlog in bytes (0 = flowing) or STREAM_FAILED. Not after stream_finish(). */
-must_check ssize_t stream_write(struct stream *stream, const void *data, size_t len);
-
-/* The same for the last bytes before stream_finish(), which must follow at once: on a plain stream they may wait for the
- * FIN, and both go in one segment. */
-must_check ssize_t stream_write_last(struct stream *stream, const void *data, size_t len);
-
-/* Appends length bytes of a file from offset. On plain streams they go by sendfile as the socket takes them, on TLS ones
- * at most cap of them are read through buf. Takes nothing over: fd stays the caller's. Returns how many bytes of the file it
- * took care of, or STREAM_FAILED; 0: the file is shorter than that. */
-must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap);
-
-size_t stream_backlog(const struct stream *stream);
-
 /* From now on its backlog, of bytes and not of files, is counted there until it is closed. */
 must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool); /* -1: out of memory */
 
-/* Bytes that the other end has not acknowledged: the backlog and what the kernel still holds. */
-size_t stream_unsent(const struct stream *stream);
-
 /* Whether a byte ever came, be it only of a handshake. */
 bool stream_heard(const struct stream *stream);
-
-/* Bytes that the other end did acknowledge; only good to see whether there was progress. */
-uint64_t stream_progress(const struct stream *stream);
-
-/* STREAM_DRAINED is told when the backlog falls to this many bytes. */
-void stream_set_low_water(struct stream *stream, size_t low);
-
-/* Takes no more while the kernel holds so many bytes that were not even sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
-void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);
 
 /* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);

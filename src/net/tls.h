@@ -13,6 +13,8 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
+#define TLS_HANDSHAKE_BYTE 0x16 /* the content type every TLS connection begins with, RFC 8446 section 5.1 */
+
 enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
 
 /* Reads what the library reads but once (its own configuration, and what that names), so that nothing but the files named

@@ -1,0 +1,178 @@
+/* stream_write.c owns what is sent on a stream: straight to its socket, and what that refuses to the backlog.
+ * It must never read, nor end the direction. */
+#include "net/stream_write.h"
+
+#include "net/stream_internal.h"
+#include "net/stream_tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* --- bytes ---------------------------------------------------------------------------------------------------------- */
+
+/* A bufferevent that cannot be told of room says nothing of it; asked to write, it does. */
+static bool stream_will_drain(struct stream *st)
+{
+	return bufferevent_enable(st->bev, EV_WRITE) == 0;
+}
+
+static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t len, int more)
+{
+	ssize_t n;
+	do
+		n = send(st->fd, data, len, MSG_NOSIGNAL | more);
+	while (n < 0 && errno == EINTR);
+
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return 0;
+	stream_break(st, errno);
+	return STREAM_FAILED;
+}
+
+/* TCP_NOTSENT_LOWAT alone is not enough: send() goes on filling the last segment, up to 64 KiB, before it looks at it. What
+ * is kept from it now is sent when the socket becomes writable, for which less than half of the mark counts. */
+static bool stream_kernel_full(const struct stream *st)
+{
+	int unsent = 0;
+	return st->notsent_lowat > 0 && ioctl(st->fd, SIOCOUTQNSD, &unsent) == 0 && unsent >= st->notsent_lowat;
+}
+
+static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int more)
+{
+	assert(!st->finishing);
+	if (st->broken)
+		return STREAM_FAILED;
+
+	ssize_t sent = 0;
+	if (stream_backlog(st) == 0 && !stream_kernel_full(st))
+		sent = st->ssl != NULL ? stream_tls_send(st, data, len) : stream_send_plain(st, data, len, more);
+	if (sent < 0)
+		return STREAM_FAILED;
+	st->offered += len;
+	if ((size_t)sent == len)
+		return 0;
+	struct evbuffer *output = stream_output(st);
+	if (output == NULL || evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0 ||
+	    !stream_will_drain(st)) {
+		stream_break(st, ENOMEM);
+		return STREAM_FAILED;
+	}
+	return (ssize_t)evbuffer_get_length(output);
+}
+
+ssize_t stream_write(struct stream *st, const void *data, size_t len)
+{
+	return stream_offer(st, data, len, 0);
+}
+
+ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
+{
+	return stream_offer(st, data, len, MSG_MORE);
+}
+
+/* --- files ---------------------------------------------------------------------------------------------------------- */
+
+/* Takes fd over, also on failure: what evbuffer_add_file() does with it then depends on which allocation failed. */
+static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uint64_t length)
+{
+	struct evbuffer_file_segment *segment =
+		evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, EVBUF_FS_CLOSE_ON_FREE);
+
+	if (segment == NULL) {
+		close(fd);
+		return -1;
+	}
+	int result = evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length);
+	if (result == 0)
+		evbuffer_file_segment_free(segment); /* the buffer has it; after a failure nobody has any more */
+	return result;
+}
+
+static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
+{
+	struct evbuffer *output = stream_output(st);
+	int own = output != NULL ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (own < 0) {
+		stream_break(st, errno);
+		return STREAM_FAILED;
+	}
+	if (stream_add_file(output, own, offset, length) != 0) {
+		stream_break(st, ENOMEM);
+		return STREAM_FAILED;
+	}
+	if (!stream_will_drain(st)) {
+		stream_break(st, ENOMEM);
+		return STREAM_FAILED;
+	}
+	st->offered += length;
+	return (ssize_t)length;
+}
+
+ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap)
+{
+	assert(!st->finishing);
+	if (st->broken)
+		return STREAM_FAILED;
+	if (st->ssl == NULL)
+		return stream_queue_file(st, fd, offset, length);
+
+	/* Not pread(2): the sandbox has the two others anyway, and keeps its list short. */
+	ssize_t n = lseek(fd, (off_t)offset, SEEK_SET);
+	if (n >= 0)
+		n = read(fd, buf, length < cap ? (size_t)length : cap);
+	if (n < 0) {
+		stream_break(st, errno);
+		return STREAM_FAILED;
+	}
+	if (n > 0 && stream_write(st, buf, (size_t)n) < 0)
+		return STREAM_FAILED;
+	return n;
+}
+
+/* --- how far it is -------------------------------------------------------------------------------------------------- */
+
+size_t stream_backlog(const struct stream *st)
+{
+	return st->bev != NULL ? evbuffer_get_length(bufferevent_get_output(st->bev)) : 0;
+}
+
+size_t stream_unsent(const struct stream *st)
+{
+	int held = 0;
+	if (!stream_is_open(st) || st->broken)
+		return 0;
+	if (ioctl(st->fd, SIOCOUTQ, &held) != 0 || held < 0)
+		held = 0;
+	return stream_backlog(st) + (size_t)held;
+}
+
+uint64_t stream_progress(const struct stream *st)
+{
+	return st->offered - stream_unsent(st);
+}
+
+void stream_set_low_water(struct stream *st, size_t low)
+{
+	st->low_water = low;
+	if (st->bev != NULL)
+		bufferevent_setwatermark(st->bev, EV_WRITE, low, 0);
+}
+
+void stream_set_notsent_lowat(struct stream *st, uint64_t bytes)
+{
+	int value = bytes > INT_MAX ? INT_MAX : (int)bytes;
+	bool set = value > 0 && setsockopt(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, sizeof(value)) == 0;
+	st->notsent_lowat = set ? value : 0; /* UNIX sockets have none: fine */
+}
