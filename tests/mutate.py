@@ -4,7 +4,8 @@
     tests/mutate.py [-n 160] [-j 2] [-s SEED] [-k DIRECTORY] [FILE...]
 
 A mutant is killed when a unit test, the replay of a corpus or, for what they leave alive of a session's parts, a test of
-tests/integration fails. Mutants that do not compile do not count. What survives is listed; a line of tests/mutate.equivalent takes a mutant that changes nothing anybody could see out of the count."""
+tests/integration fails. Mutants that do not compile do not count. What survives is listed; a line of tests/mutate.equivalent
+takes a mutant that changes nothing anybody could see out of the count."""
 
 import argparse
 import os
@@ -124,9 +125,9 @@ def program(name):
 def guard_passes(name, build):
     if not name.endswith(".py"):
         return run([f"./{program(name)}"], build, LIMIT) == 0
-    return run(["env", f"SALLYPORT={build}/sallyport", "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-x", "-q",
-                "-m", "not slow and not native", f"--basetemp={build}/tmp", f"{ROOT}/tests/integration/{name}"],
-               build, INTEGRATION_LIMIT) == 0
+    return run(["env", f"SALLYPORT={build}/sallyport", "SALLYPORT_TEST_TIMEOUT=60", "/usr/bin/python3", "-m", "pytest", "-x", "-q",
+                "-p", "no:cacheprovider", "-m", "not slow and not native", f"--basetemp={build}/tmp",
+                f"{ROOT}/tests/integration/{name}"], build, INTEGRATION_LIMIT) == 0
 
 
 class Tree:
@@ -185,6 +186,7 @@ def choose(files, count, seed):
 
 def try_all(mutants, files, jobs, keep):
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="mutate-") as parent:
+        os.makedirs(parent, exist_ok=True)
         os.chmod(parent, 0o711)  # whoever a gateway becomes has to come to what it serves
         trees = Queue()
         for number in range(jobs):
