@@ -36,6 +36,7 @@ GUARDS = {
     "src/proto/upgrade.c": "test_upgrade fuzz_upgrade",
     "src/proto/proxyhdr.c": "test_proxyhdr fuzz_proxyhdr",
     "src/core/relay.c": SESSION,
+    "src/core/watch.c": SESSION,
     "src/core/closing.c": SESSION,
     "src/core/session.c": SESSION,
 }

@@ -6,6 +6,7 @@
 #include "core/opening.h"
 #include "core/refusal.h"
 #include "core/relay.h"
+#include "core/watch.h"
 #include "core/worker.h"
 #include "net/stream_write.h"
 
@@ -259,7 +260,7 @@ static void closing_look(struct session *s)
 {
 	uint64_t next = UINT64_MAX;
 	if (s->peers_watched)
-		(void)relay_look(s, &next);
+		(void)watch_look(s, &next);
 }
 
 enum reason closing_on_timer(struct session *s)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "core/opening.h"
 #include "core/relay.h"
+#include "core/watch.h"
 #include "core/worker.h"
 #include "net/stream_write.h"
 
@@ -61,7 +62,7 @@ static enum reason file_broken(const struct session *s)
 static enum reason file_wait(struct session *s)
 {
 	uint64_t limit = s->route->set->stall_timeout;
-	session_arm(s, limit > 0 ? limit / 2 : RELAY_TIMER_MAX);
+	session_arm(s, limit > 0 ? limit / 2 : WATCH_TIMER_MAX);
 	return REASON_NONE;
 }
 
@@ -128,7 +129,7 @@ enum reason file_on_timer(struct session *s)
 	uint64_t limit = s->route->set->stall_timeout;
 	if (stream_backlog(&s->client) == 0)
 		return file_pump(s);
-	if (relay_stalled(&s->client_stall, &s->client, clock_ms(), limit))
+	if (watch_stalled(&s->client_stall, &s->client, clock_ms(), limit))
 		return REASON_CLIENT_STALLED;
 	return file_wait(s);
 }

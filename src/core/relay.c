@@ -3,8 +3,8 @@
 #include "core/relay.h"
 
 #include "base/clock.h"
+#include "core/watch.h"
 #include "core/worker.h"
-#include "net/stream_peer.h"
 #include "net/stream_write.h"
 
 #include <errno.h>
@@ -310,128 +310,23 @@ enum reason relay_on_stream(struct session *s, struct stream *stream, enum strea
 	}
 }
 
-/* --- timeouts ------------------------------------------------------------------------------------------------------- */
-
-bool relay_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit)
-{
-	if (limit == 0 || !stream_is_open(stream) || stream_backlog(stream) == 0 || stream->broken) {
-		stall->since = 0;
-		return false;
-	}
-	uint64_t progress = stream_progress(stream);
-	if (stall->since == 0 || stall->progress != progress) {
-		stall->progress = progress;
-		stall->since = now;
-	}
-	return now - stall->since >= limit;
-}
-
-/* Whether a limit that counts from since has run out; if not, *next is at most what is left of it. */
-static bool relay_expired(uint64_t now, uint64_t since, uint64_t limit, uint64_t *next)
-{
-	if (limit == 0)
-		return false;
-	uint64_t passed = now - since;
-	if (passed >= limit)
-		return true;
-	if (limit - passed < *next)
-		*next = limit - passed;
-	return false;
-}
-
-static void relay_ping(struct session *s, uint64_t now)
-{
-	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t len = ws_control_frame(frame, WS_PING, s->reply, 0);
-	s->pinged_ms = now;
-	s->pong_wait = (struct stall){ .progress = stream_progress(&s->client), .since = now };
-	if (stream_write(&s->client, frame, len) == STREAM_FAILED)
-		return; /* reading will find out why */
-}
-
-/* The pong is awaited only while nothing but the client can be the cause of silence: not while we do not read it, not
- * while what stands in front of the ping still makes its way, in our backlog or in the kernel's, and not while the ping
- * cannot reach it because its window is closed, which is what stall_timeout is for. */
-static bool relay_pong_overdue(struct session *s, uint64_t now, uint64_t *next)
-{
-	uint64_t progress = stream_progress(&s->client);
-	if (s->client.hold != 0 || s->client.full || s->pong_wait.progress != progress)
-		s->pong_wait = (struct stall){ .progress = progress, .since = now };
-	return relay_expired(now, s->pong_wait.since, s->route->set->pong_timeout, next);
-}
-
-/* A client is heard by any byte. */
-static enum reason relay_check_ping(struct session *s, uint64_t now, uint64_t *next)
-{
-	uint64_t interval = s->route->set->ping_interval;
-	if (interval == 0)
-		return REASON_NONE;
-	if (s->pinged_ms != 0 && s->heard_ms >= s->pinged_ms)
-		s->pinged_ms = 0;
-	if (s->pinged_ms == 0 && relay_expired(now, s->heard_ms, interval, next))
-		relay_ping(s, now);
-	if (s->pinged_ms != 0 && relay_pong_overdue(s, now, next))
-		return REASON_CLIENT_DEAD;
-	return REASON_NONE;
-}
-
-static enum reason relay_check_stall(struct session *s, uint64_t now, uint64_t *next)
-{
-	uint64_t limit = s->route->set->stall_timeout;
-	if (relay_stalled(&s->client_stall, &s->client, now, limit))
-		return REASON_CLIENT_STALLED;
-	if (relay_stalled(&s->backend_stall, &s->backend, now, limit))
-		return REASON_BACKEND_STALLED;
-	relay_expired(now, now, limit / 2, next); /* look again before it can run out unseen for long */
-	return REASON_NONE;
-}
-
-/* Twice stall_timeout, so that a backlog that stalls is found, and named, by us first. */
-enum reason relay_look(struct session *s, uint64_t *next)
-{
-	uint64_t patience = 2 * s->route->set->stall_timeout;
-	enum stream_peer client = stream_look(&s->client, patience), backend = stream_look(&s->backend, patience);
-	uint64_t again = s->client.full || s->backend.full ? RELAY_LOOK_FULL : RELAY_LOOK;
-	if (again < *next)
-		*next = again;
-	if (client == STREAM_PEER_MUTE)
-		return REASON_CLIENT_DEAD;
-	return backend == STREAM_PEER_MUTE ? REASON_BACKEND_DEAD : REASON_NONE;
-}
+/* --- time ----------------------------------------------------------------------------------------------------------- */
 
 static enum reason relay_check(struct session *s, uint64_t next)
 {
-	const struct route_settings *set = s->route->set;
 	uint64_t now = clock_ms();
-
-	if (relay_expired(now, s->opened_ms, set->lifetime, &next))
-		return REASON_LIFETIME;
-	if (relay_expired(now, s->data_ms, set->idle_timeout, &next))
-		return REASON_IDLE;
-	enum reason reason = s->peers_watched ? relay_look(s, &next) : REASON_NONE;
-	if (reason == REASON_NONE)
-		reason = relay_check_stall(s, now, &next);
-	if (reason == REASON_NONE)
-		reason = relay_check_ping(s, now, &next);
+	enum reason reason = watch_check(s, now, &next);
 	if (reason == REASON_NONE)
 		session_arm(s, relay_next(s, now, next) + 1);
 	return reason;
 }
 
-static void relay_watch_peers(struct session *s)
-{
-	stream_watch_peer(&s->client);
-	stream_watch_peer(&s->backend);
-	s->peers_watched = true;
-}
-
 enum reason relay_on_timer(struct session *s)
 {
-	if (!s->peers_watched)
-		relay_watch_peers(s);
+	watch_peers(s);
 	relay_resume(s, &s->client, &s->pace_up);
 	relay_resume(s, &s->backend, &s->pace_down);
-	return relay_check(s, RELAY_LOOK);
+	return relay_check(s, WATCH_LOOK);
 }
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
@@ -467,5 +362,5 @@ enum reason relay_start(struct session *s, size_t early)
 		return REASON_OUT_OF_MEMORY;
 	stream_release(&s->client, HOLD_STATE);
 	stream_release(&s->backend, HOLD_STATE);
-	return relay_check(s, RELAY_LASTING);
+	return relay_check(s, WATCH_LASTING);
 }

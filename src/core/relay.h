@@ -1,5 +1,4 @@
-/* The traffic of an OPEN session: bytes up (client to backend), bytes down, the credit between them, and the timeouts
- * that watch over them. While a session closes, closing.c lets what is still under way pass through here.
+/* The traffic of an OPEN session: bytes up (client to backend), bytes down, and the credit between them. While a session closes, closing.c lets what is still under way pass through here.
  *
  * Credit: one side is read only while less than high_water waits for the other, and never more at once than fits into
  * RELAY_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends nothing by itself: what
@@ -8,19 +7,10 @@
 #define CORE_RELAY_H
 
 #include "core/session.h"
-#include "net/tcp.h"
 
 /* Bytes of backlog a stream never exceeds. Below 256 KiB by what a stalled session has besides: a TLS record that came in
  * part, the session itself, and what an evbuffer rounds up. */
 #define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
-
-/* Timers run at least once in this time, ms. An open session looks after its peers more often, most while the window of one
- * is closed, and the first time when it has lasted for a while. Only one that lasts until then has the kernel watch its
- * peers: it takes many system calls, and less than the 20 s of net/tcp.h have passed. */
-#define RELAY_TIMER_MAX ((uint64_t)3600 * 1000)
-#define RELAY_LOOK      (TCP_DEAD_MS / 2)
-#define RELAY_LOOK_FULL (TCP_DEAD_MS / 10)
-#define RELAY_LASTING   ((uint64_t)10 * 1000)
 
 void relay_init(struct session *session); /* makes the decoder ready */
 
@@ -38,12 +28,5 @@ void relay_credit(struct session *session, const struct stream *stream);
 
 enum reason relay_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason relay_on_timer(struct session *session);
-
-/* Looks at both peers of a session that lasts: REASON_CLIENT_DEAD, REASON_BACKEND_DEAD or none. *next is at most when to
- * look again, ms. While a session closes, too: a window that is closed is given the time that stall_timeout says. */
-enum reason relay_look(struct session *session, uint64_t *next);
-
-/* Whether a stream has had something to deliver and made no progress for limit ms (0: never). */
-bool relay_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit);
 
 #endif
