@@ -36,7 +36,9 @@ build() {
 
 # fuzz TARGET CORPUS SECONDS: 0 when it found nothing.
 fuzz() {
-	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 \
+	dict=$here/dict/$1
+	[ -f "$dict" ] || dict=/dev/null
+	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -dict="$dict" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 \
 		-max_len=16384 -artifact_prefix="$work/tmp/" "$work/new" "$2" >"$work/log" 2>&1
 }
 
