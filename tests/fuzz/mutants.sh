@@ -34,12 +34,17 @@ build() {
 	}
 }
 
-# fuzz TARGET CORPUS SECONDS: 0 when it found nothing.
+# fuzz TARGET CORPUS SECONDS: 0 when it found something, which libFuzzer then keeps as an input.
 fuzz() {
-	dict=$here/dict/$1
-	[ -f "$dict" ] || dict=/dev/null
-	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" -dict="$dict" -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 \
-		-max_len=16384 -artifact_prefix="$work/tmp/" "$work/new" "$2" >"$work/log" 2>&1
+	rm -rf "$work/found"
+	mkdir "$work/found"
+	dict=
+	[ ! -f "$here/dict/$1" ] || dict=-dict=$here/dict/$1
+	TMPDIR=$work/tmp timeout $(($3 + 60)) "tests/fuzz/$1" ${dict:+"$dict"} -max_total_time="$3" -timeout=10 -rss_limit_mb=1024 \
+		-max_len=16384 -artifact_prefix="$work/found/" "$work/new" "$2" >"$work/log" 2>&1 && return 1
+	rmdir "$work/found" 2>/dev/null || return 0
+	cat "$work/log" # that is no finding: it could not even begin
+	exit 1
 }
 
 # The inputs that do not find it by themselves.
@@ -63,11 +68,11 @@ for mutant; do
 	kept=$(find "$work/blind" -type f | wc -l)
 	begun=$(date +%s)
 	if fuzz "$target" "$work/blind" "$seconds"; then
-		result="NOT FOUND in $seconds s"
-		missed=$((missed + 1))
-	else
 		result="found by fuzzing in $(($(date +%s) - begun)) s"
 		found=$((found + 1))
+	else
+		result="NOT FOUND in $seconds s"
+		missed=$((missed + 1))
 	fi
 	printf '%-20s %-18s replay: %d of %d inputs; %s\n' "$mutant" "$target" $((all - kept)) "$all" "$result"
 	patch -d "$work/tree" -p1 -f -s -R <"$patch" || exit 1

@@ -48,11 +48,11 @@ fuzz() {
 	work=$build/fuzz/$1
 	new=$work/new
 	[ -z "$GROW" ] || new=$here/corpus/$1
-	dict=$here/dict/$1
-	[ -f "$dict" ] || dict=/dev/null
+	dict=
+	[ ! -f "$here/dict/$1" ] || dict=-dict=$here/dict/$1
 	rm -rf "$work"
 	mkdir -p "$new" "$work/tmp" "$here/corpus/$1"
-	TMPDIR=$work/tmp "$build/tests/fuzz/$1" -dict="$dict" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=16384 \
+	TMPDIR=$work/tmp "$build/tests/fuzz/$1" ${dict:+"$dict"} -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=16384 \
 		-seed="${SEED:-0}" -print_final_stats=1 -artifact_prefix="$artifacts/$1-" "$new" "$here/corpus/$1" >"$work/log" 2>&1
 	echo $? >"$work/status"
 }
