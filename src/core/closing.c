@@ -104,8 +104,7 @@ static bool closing_before_request(enum session_state state)
 
 static void closing_tell(struct session *s, enum session_state before)
 {
-	bool silent = !stream_is_open(&s->client) || (s->client.hold & HOLD_TLS);
-	if (silent || closing_before_request(before) || before == STATE_FILE)
+	if (closing_before_request(before) || before == STATE_FILE)
 		s->client_done = true;
 	else if (s->upgraded)
 		closing_send_close(s);
