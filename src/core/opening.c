@@ -310,8 +310,8 @@ static enum reason opening_input(struct session *s, size_t len)
 	s->head_only = span_starts((struct span){ text, len }, SPAN("HEAD ")); /* known also of a head that is refused */
 	if (length > 0)
 		return opening_request(s, (size_t)length, len - (size_t)length);
-	if (length < 0)
-		return reason_from_http(-length);
+	if (length < 0) /* a page can make a browser ask by https:, so that is no offence */
+		return text[0] == TLS_HANDSHAKE_BYTE ? REASON_TLS_ON_PLAIN_PORT : reason_from_http(-length);
 	return opening_keep(s, text, len) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
 }
 

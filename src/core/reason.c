@@ -15,6 +15,8 @@ enum reason reason_from_http(int status)
 	switch (status) {
 	case 405:
 		return REASON_METHOD_NOT_ALLOWED;
+	case 413:
+		return REASON_BODY;
 	case 414:
 		return REASON_TARGET_TOO_LONG;
 	case 426:

@@ -5,7 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-enum { BAD_REQUEST = 400, TARGET_TOO_LONG = 414, HEAD_TOO_LARGE = 431, VERSION_UNKNOWN = 505 };
+enum { BAD_REQUEST = 400, BODY = 413, TARGET_TOO_LONG = 414, HEAD_TOO_LARGE = 431, VERSION_UNKNOWN = 505 };
 
 static const struct span absent = { NULL, 0 };
 
@@ -222,13 +222,13 @@ static int check_host(struct http_head *head)
 	return 0;
 }
 
-static bool is_zero(struct span value)
+static bool is_made_of(struct span value, const char *digits)
 {
-	size_t zeros = 0;
+	size_t n = 0;
 
-	while (zeros < value.n && value.p[zeros] == '0')
-		zeros++;
-	return zeros > 0 && zeros == value.n;
+	while (n < value.n && value.p[n] != '\0' && strchr(digits, value.p[n]) != NULL)
+		n++;
+	return n > 0 && n == value.n;
 }
 
 static int check_no_body(const struct http_head *head)
@@ -237,7 +237,9 @@ static int check_no_body(const struct http_head *head)
 
 	if (http_field(head, "Transfer-Encoding") != NULL || http_field_count(head, "Content-Length") > 1)
 		return BAD_REQUEST;
-	return length == NULL || is_zero(length->value) ? 0 : BAD_REQUEST;
+	if (length == NULL || is_made_of(length->value, "0"))
+		return 0;
+	return is_made_of(length->value, "0123456789") ? BODY : BAD_REQUEST;
 }
 
 static bool wants_keep_alive(const struct http_head *head)

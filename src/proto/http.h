@@ -39,8 +39,9 @@ struct http_head {
 };
 
 /* Parses a complete head of len bytes (as http_head_length measured it). Returns 0, or the status to refuse with:
- *   400 malformed: request line, field syntax, Host (none, several, invalid), Content-Length above 0 or malformed or
- *       repeated, Transfer-Encoding, a target form other than origin-form and absolute-form http(s)/ws(s)
+ *   400 malformed: request line, field syntax, Host (none, several, invalid), Content-Length malformed or repeated,
+ *       Transfer-Encoding, a target form other than origin-form and absolute-form http(s)/ws(s)
+ *   413 Content-Length above 0: there is a body
  *   414 target longer than HTTP_TARGET_MAX      431 too many fields      505 version other than HTTP/1.0 and HTTP/1.1
  * The method is not judged here beyond being a token. For HTTP/1.0 a missing Host is allowed: authority is absent. */
 int http_parse_head(struct http_head *head, const char *buf, size_t len);

@@ -205,16 +205,18 @@ static void hs_field_syntax(void **state)
 static void hs_body(void **state)
 {
 	static const char *const bad[] = {
-		"Content-Length: 1\r\n",  "Content-Length: 0\r\nContent-Length: 0\r\n", "Content-Length: -0\r\n",
-		"Content-Length: +0\r\n", "Content-Length: 0x0\r\n",			"Content-Length: \r\n",
-		"Content-Length: 0, 0\r\n", "Transfer-Encoding: chunked\r\n",		"transfer-encoding: identity\r\n",
-		"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "content-length: 18446744073709551616\r\n",
+		"Content-Length: 0\r\nContent-Length: 0\r\n", "Content-Length: -0\r\n", "Content-Length: +0\r\n",
+		"Content-Length: 0x0\r\n", "Content-Length: \r\n", "Content-Length: 0, 0\r\n",
+		"Transfer-Encoding: chunked\r\n", "transfer-encoding: identity\r\n",
+		"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		check_fields(bad[i], 400);
 	check_fields("Content-Length: 0\r\n", 0);
+	check_fields("Content-Length: 1\r\n", 413);
+	check_fields("content-length: 18446744073709551616\r\n", 413);
 }
 
 /* A request whose target is len bytes. */
