@@ -57,7 +57,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 	stream_hold(&s->client, HOLD_STATE);
 	session_enter(s, STATE_TLS);
 	enum reason refusal = s->proxied ? session_admit(s) : REASON_NONE;
-	return refusal == REASON_SOURCE_PENALTY ? refusal : opening_begin(s);
+	return refusal != REASON_NONE ? refusal : opening_begin(s);
 }
 
 /* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */

@@ -2,30 +2,28 @@
  * It must never look into a connection: what it says is for its worker, or for refusal.c. */
 #include "core/reception.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "core/admission.h"
 #include "core/refusal.h"
+#include "core/refusal_log.h"
 
 #include <stdlib.h>
 #include <unistd.h>
-
-#define NEWS_EVERY_MS 1000
 
 struct reception {
 	struct log *log;
 	struct sources *sources;
 	struct refusals *refusals;
+	struct refusal_log *news;
 	struct reception_limits limits;
 	struct worker **worker;
 	size_t workers;
 	uint64_t next_id;
-	uint64_t refused, told_ms; /* since the log was told, and when that was */
 };
 
 struct load {
 	struct worker *least;
-	uint64_t sessions, refusals; /* of all workers */
+	uint64_t sessions; /* of all workers */
 };
 
 static struct load load_of(const struct reception *r)
@@ -33,34 +31,11 @@ static struct load load_of(const struct reception *r)
 	struct load load = { .least = r->worker[0] };
 	for (size_t i = 0; i < r->workers; i++) {
 		struct worker *w = r->worker[i];
-		load.refusals += worker_refusals(w);
-		load.sessions += worker_load(w);
+		load.sessions += worker_sessions(w);
 		if (worker_load(w) < worker_load(load.least))
 			load.least = w;
 	}
-	load.sessions = load.sessions > load.refusals ? load.sessions - load.refusals : 0; /* each is counted for itself */
 	return load;
-}
-
-/* One line a second at most, however many are refused. */
-static void tell_refused(struct reception *r, const struct arrival *arrival)
-{
-	uint64_t now = clock_ms();
-	char peer[ADDR_TEXT_MAX];
-
-	r->refused++;
-	if (r->told_ms != 0 && now - r->told_ms < NEWS_EVERY_MS)
-		return;
-	peer_format(&arrival->peer, peer);
-	const struct log_field fields[] = {
-		{ .key = "count", .kind = FIELD_COUNT, .number = r->refused },
-		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[arrival->refusal].label) },
-		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
-		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(arrival->listen->section.name) },
-	};
-	log_record(r->log, LEVEL_WARN, "connections refused", fields, ARRAY_LEN(fields));
-	r->told_ms = now;
-	r->refused = 0;
 }
 
 static void post(struct reception *r, struct worker *worker, struct generation *current, struct arrival *arrival)
@@ -77,13 +52,13 @@ static bool may_be_plain(const struct listen_settings *set)
 }
 
 /* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
-static void refuse(struct reception *r, const struct load *load, struct generation *current, struct arrival *arrival)
+static void refuse(struct reception *r, struct worker *least, struct generation *current, struct arrival *arrival)
 {
-	tell_refused(r, arrival);
+	refusal_log_note(r->news, arrival->refusal, &arrival->peer, arrival->listen);
 	if (may_be_plain(arrival->listen))
 		refusals_take(r->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (arrival->refusal != REASON_SOURCE_PENALTY && load->refusals < r->limits.refusals)
-		post(r, load->least, current, arrival);
+	else if (arrival->refusal != REASON_SOURCE_PENALTY && worker_may_refuse(least))
+		post(r, least, current, arrival);
 	else
 		close(arrival->fd);
 }
@@ -109,13 +84,14 @@ void reception_take(struct reception *r, struct generation *current, const struc
 	if (arrival.refusal == REASON_NONE)
 		post(r, load.least, current, &arrival);
 	else
-		refuse(r, &load, current, &arrival);
+		refuse(r, load.least, current, &arrival);
 }
 
 void reception_add_worker(struct reception *r, struct worker *worker)
 {
 	r->worker = mem_resize(r->worker, r->workers + 1, sizeof(struct worker *));
 	r->worker[r->workers++] = worker;
+	worker->refusals_most = r->limits.of_worker;
 }
 
 struct reception *reception_new(struct event_base *base, struct log *log, struct sources *sources,
@@ -126,9 +102,10 @@ struct reception *reception_new(struct event_base *base, struct log *log, struct
 	r->sources = sources;
 	r->limits = *limits;
 	r->refusals = refusals_new(base, (unsigned)limits->refusals, limits->timeout_ms);
-	if (r->refusals != NULL)
+	r->news = refusal_log_new(base, log);
+	if (r->refusals != NULL && r->news != NULL)
 		return r;
-	free(r);
+	reception_free(r);
 	return NULL;
 }
 
@@ -136,6 +113,7 @@ void reception_free(struct reception *r)
 {
 	if (r == NULL)
 		return;
+	refusal_log_free(r->news);
 	refusals_free(r->refusals);
 	free(r->worker);
 	free(r);

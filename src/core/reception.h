@@ -16,7 +16,8 @@ struct reception;
 
 struct reception_limits {
 	uint64_t sessions;   /* at once, of all workers */
-	uint64_t refusals;   /* being told so at once */
+	uint64_t refusals;   /* being told so at once; and once more as many, by the workers */
+	unsigned of_worker;  /* each one's part of those */
 	uint64_t timeout_ms; /* for those */
 };
 

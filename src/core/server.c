@@ -248,7 +248,8 @@ static int server_find_capacity(const struct server *srv, struct reception_limit
 	uint64_t all = limit.rlim_max;
 	limits->timeout_ms = set->refusal_timeout;
 	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
-	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + limits->refusals + RESERVE_WORKER * srv->workers_count;
+	limits->of_worker = (unsigned)((limits->refusals + srv->workers_count - 1) / srv->workers_count);
+	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals + RESERVE_WORKER * srv->workers_count;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
 	limits->sessions = wanted > 0 ? wanted : possible;
 	if (possible > 0 && limits->sessions <= possible)

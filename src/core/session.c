@@ -172,11 +172,12 @@ void session_end(struct session *s, enum reason reason)
 enum reason session_admit(struct session *s)
 {
 	if (s->refusal != REASON_NONE)
-		return s->refusal;
+		return REASON_NONE;
 	s->refusal = admission_enter(s->worker->sources, s->generation->settings->server, &s->peer, &s->counted);
-	if (s->refusal != REASON_NONE)
-		worker_session_refused(s->worker);
-	return s->refusal;
+	if (s->refusal == REASON_NONE)
+		return REASON_NONE;
+	bool told = worker_session_refused(s->worker, s) && s->refusal != REASON_SOURCE_PENALTY;
+	return told ? REASON_NONE : s->refusal;
 }
 
 static struct session *session_new(struct worker *worker, const struct arrival *arrival)
@@ -240,7 +241,8 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 static void session_log(const struct session *s)
 {
 	const struct reason_row *row = &reason_row[s->reason];
-	if (!log_enabled(s->worker->log, row->level))
+	enum log_level level = s->refusal != REASON_NONE ? LEVEL_DEBUG : row->level; /* of refusals refusal_log.c tells */
+	if (!log_enabled(s->worker->log, level))
 		return;
 
 	char peer[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
@@ -261,7 +263,7 @@ static void session_log(const struct session *s)
 		field_number("bytes_down", s->bytes_down),
 		{ .key = "duration", .kind = FIELD_MS, .number = clock_ms() - s->accepted_ms },
 	};
-	log_record(s->worker->log, row->level, "session end", fields, ARRAY_LEN(fields));
+	log_record(s->worker->log, level, "session end", fields, ARRAY_LEN(fields));
 }
 
 /* Gives its places back. */

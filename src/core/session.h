@@ -144,8 +144,8 @@ void session_arm(struct session *session, uint64_t ms);
 /* Closes, logs and frees a DEAD session; only the worker calls it, outside of every callback of the session's. */
 void session_reap(struct session *session);
 
-/* Its peer is only known now, so it is only now that the peer's source may refuse it: then session->refusal says why, and the
- * same is returned. */
+/* Its peer is only known now, so it is only now that the peer's source may be refused: then session->refusal says why, and the
+ * answer to its request will. The same is returned if nobody is to wait for that. */
 enum reason session_admit(struct session *session);
 
 void session_on_stream(void *owner, struct stream *stream, enum stream_event event);

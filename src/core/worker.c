@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "core/closing.h"
 #include "core/opening.h"
+#include "core/refusal_log.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -26,9 +27,38 @@ static void worker_on_arrival(struct mail *mail, void *owner)
 	free(letter);
 }
 
-void worker_session_refused(struct worker *w)
+unsigned worker_load(const struct worker *w)
+{
+	return atomic_load_explicit(&w->load, memory_order_relaxed);
+}
+
+static unsigned worker_refusals(const struct worker *w)
+{
+	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
+}
+
+unsigned worker_sessions(const struct worker *w)
+{
+	unsigned all = worker_load(w), refusals = worker_refusals(w);
+	return all > refusals ? all - refusals : 0; /* each is counted for itself */
+}
+
+bool worker_may_refuse(const struct worker *w)
+{
+	return worker_refusals(w) < w->refusals_most;
+}
+
+static void worker_count_refusal(struct worker *w)
 {
 	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
+}
+
+bool worker_session_refused(struct worker *w, const struct session *s)
+{
+	bool room = worker_may_refuse(w);
+	worker_count_refusal(w);
+	refusal_log_note(w->news, s->refusal, &s->peer, s->listen);
+	return room;
 }
 
 int worker_post(struct worker *w, const struct arrival *arrival)
@@ -40,19 +70,9 @@ int worker_post(struct worker *w, const struct arrival *arrival)
 	letter->arrival = *arrival;
 	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
 	if (arrival->refusal != REASON_NONE)
-		worker_session_refused(w);
+		worker_count_refusal(w);
 	mailbox_post(w->mailbox, &letter->mail);
 	return 0;
-}
-
-unsigned worker_load(const struct worker *w)
-{
-	return atomic_load_explicit(&w->load, memory_order_relaxed);
-}
-
-unsigned worker_refusals(const struct worker *w)
-{
-	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
 void worker_reap_soon(struct worker *w)
@@ -208,7 +228,8 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	w->mailbox = mailbox_new(w->base, w);
 	w->reap = evtimer_new(w->base, worker_on_reap, w);
 	w->drain_over = evtimer_new(w->base, worker_on_drain_over, w);
-	if (w->mailbox == NULL || w->reap == NULL || w->drain_over == NULL)
+	w->news = refusal_log_new(w->base, w->log);
+	if (w->mailbox == NULL || w->reap == NULL || w->drain_over == NULL || w->news == NULL)
 		return -1;
 	w->dial_env = (struct dial_env){ .base = w->base, .resolver = resolver, .mailbox = w->mailbox };
 	return 0;
@@ -245,6 +266,7 @@ void worker_free(struct worker *w)
 		event_free(w->reap);
 	if (w->drain_over != NULL)
 		event_free(w->drain_over);
+	refusal_log_free(w->news);
 	if (w->base != NULL)
 		event_base_free(w->base);
 	EVP_MD_CTX_free(w->sha1);

@@ -36,6 +36,8 @@ struct worker {
 	bool draining;
 	atomic_uint load;                  /* sessions that were posted and are not gone */
 	atomic_uint refusals;              /* those of them that only are to be refused */
+	unsigned refusals_most;            /* so many of those at a time; 0 until the server says */
+	struct refusal_log *news;          /* of those that were welcome until a proxy named their source */
 	pthread_t thread;
 	struct mailbox *home;              /* where farewell is posted when the thread is done */
 	struct mail *farewell;
@@ -52,7 +54,8 @@ must_check int worker_start(struct worker *worker); /* 0 or an errno; all signal
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
 unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
-unsigned worker_refusals(const struct worker *worker);
+unsigned worker_sessions(const struct worker *worker); /* without those */
+bool worker_may_refuse(const struct worker *worker);   /* there is room for one more that is to be told so */
 
 /* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
  * after it but worker_stop(), which cuts at once. Each is to be called once at most. */
@@ -65,7 +68,9 @@ void worker_free(struct worker *worker); /* after that; NULL is allowed */
 /* --- from its own sessions --- */
 
 void worker_reap_soon(struct worker *worker);
-void worker_session_refused(struct worker *worker); /* one that was welcome is not any more */
+
+/* One that was welcome is not any more; false: and there is no room to tell it. */
+must_check bool worker_session_refused(struct worker *worker, const struct session *session);
 void worker_session_gone(struct worker *worker, bool was_refusal);
 
 #endif

@@ -4,6 +4,7 @@ Sources are addresses of the loopback network, which is exempt unless a test say
 against what they must be at least; what must come is waited for.
 """
 
+import contextlib
 import time
 
 import pytest
@@ -39,13 +40,19 @@ def ended(gateway, client):
     gateway.wait_session_end(client)
 
 
+def refusals_told(gateway):
+    return sum(int(record["count"]) for record in gateway.find("connections refused"))
+
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 def test_source_sessions(start_gateway):
     gateway = start_gateway(limited("source_max_sessions = 2"))
     first, second = (opened(gateway, source=ONE) for _ in range(2))
     check_429(status(gateway, ONE))
-    gateway.wait_for("connections refused", reason="source_sessions")
+    check_429(status(gateway, ONE))
+    wait_until(lambda: refusals_told(gateway) == 2) # the second, too, when its second is over
+    assert {record["reason"] for record in gateway.find("connections refused")} == {"source_sessions"}
     with opened(gateway, source=OTHER) as other:
         other.expect_echo()
     first.expect_echo()
@@ -168,6 +175,8 @@ def test_source_penalty_is_not_for_the_innocent(start_gateway):
         assert status(gateway, ONE, get("/favicon.ico")).status == 404
         assert status(gateway, ONE, get("/echo")).status == 426
         assert status(gateway, ONE, request("/echo", origin="https://elsewhere.test")).status == 403
+        assert status(gateway, ONE, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx").status == 413
+        assert status(gateway, ONE, b"\x16\x03\x01\0\x05\x01\0\0\x01\0").status == 400             # https: to a plain port
     assert status(gateway, ONE).status == 101
 
 
@@ -192,8 +201,9 @@ def test_source_of_unix_sockets(start_gateway, tmp_path):
         second.expect_echo()
 
 
-def proxied(start_gateway, options):
+def proxied(start_gateway, options, workers=2, log_level="debug"):
     config = limited(options).replace("[listen plain]", "[listen plain]\nproxy_protocol = on\ntrusted_proxy = 127.0.0.0/8")
+    config = config.replace("workers = 2", f"workers = {workers}").replace("log_level = debug", f"log_level = {log_level}")
     return start_gateway(config)
 
 
@@ -236,6 +246,26 @@ def test_who_is_refused_behind_a_proxy_leaves_room(start_gateway):
             second.upgrade()
             third.send(request("/echo"))
             assert third.read_response().status == 503
+
+
+def test_who_is_refused_behind_a_proxy_is_not_held_for_long(start_gateway):
+    """Only so many wait for their answer as there is room for, and the log is not told of each."""
+    gateway = proxied(start_gateway, "source_max_sessions = 1\nmax_refusals = 2", workers=1, log_level="info")
+    with contextlib.ExitStack() as stack:
+        through = lambda client: stack.enter_context(through_proxy(gateway, client))
+        through("192.0.2.1").upgrade()
+        waiting = []
+        for n in range(2):
+            waiting.append(through("192.0.2.1"))
+            wait_until(lambda n=n: refusals_told(gateway) == n + 1)
+        for _ in range(18):
+            through("192.0.2.1").expect_end()
+        for client in waiting:
+            client.send(request("/echo"))
+            check_429(client.read_response())
+        through("192.0.2.2").upgrade()
+        wait_until(lambda: refusals_told(gateway) == 20)
+    assert not [r for r in gateway.find("session end") if r["reason"] == "source_sessions"]
 
 
 def test_penalties_behind_a_proxy(start_gateway):
