@@ -14,7 +14,6 @@
 
 #define START "GET / HTTP/1.1\r\nHost: h\r\n"
 
-static struct guard guard;
 static struct http_head head;
 
 /* What the bytes come to when `first` of them arrive at once and the rest in steps: the status, or 0 for a good head. */
@@ -24,14 +23,14 @@ static int judge(const char *text, size_t len, size_t first, size_t step)
 	int n = 0;
 
 	for (size_t have = first; n == 0; have = len - have < step ? len : have + step) {
-		n = http_head_length(guard_copy(&guard, text, have), have, &scanned);
+		n = http_head_length(guard_copy(text, have), have, &scanned);
 		if (have == len)
 			break;
 	}
 	if (n < 0)
 		return -n;
 	assert_int_equal(n, len);
-	return http_parse_head(&head, guard_copy(&guard, text, len), len);
+	return http_parse_head(&head, guard_copy(text, len), len);
 }
 
 static void check_bytes(const char *text, size_t len, int status)
@@ -159,8 +158,8 @@ static void check_at_once(const char *text, size_t len)
 {
 	size_t scanned = 0;
 
-	assert_int_equal(http_head_length(guard_copy(&guard, text, len - 1), len - 1, &scanned), 0);
-	assert_int_equal(http_head_length(guard_copy(&guard, text, len), len, &scanned), -400);
+	assert_int_equal(http_head_length(guard_copy(text, len - 1), len - 1, &scanned), 0);
+	assert_int_equal(http_head_length(guard_copy(text, len), len, &scanned), -400);
 }
 
 static void hs_line_ends(void **state)
@@ -358,14 +357,14 @@ static void authorities(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t len = strlen(rows[i].text);
-		struct span text = { guard_copy(&guard, rows[i].text, len), len };
+		struct span text = { guard_copy(rows[i].text, len), len };
 		assert_true(http_split_authority(text, &host, &port));
 		assert_span(host, rows[i].host);
 		assert_span(port, rows[i].port);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		size_t len = strlen(bad[i]);
-		if (http_split_authority((struct span){ guard_copy(&guard, bad[i], len), len }, &host, &port))
+		if (http_split_authority((struct span){ guard_copy(bad[i], len), len }, &host, &port))
 			fail_msg("\"%s\" was taken", bad[i]);
 	}
 	assert_false(http_split_authority(SPAN("[::1\0]"), &host, &port));
@@ -392,7 +391,7 @@ static void percent_decoding(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t len = strlen(rows[i].text);
 		char *out = malloc(len + 1);
-		long n = http_percent_decode(out, (struct span){ guard_copy(&guard, rows[i].text, len), len }, rows[i].plus);
+		long n = http_percent_decode(out, (struct span){ guard_copy(rows[i].text, len), len }, rows[i].plus);
 		assert_int_equal(n, rows[i].want == NULL ? -1 : (long)strlen(rows[i].want));
 		if (rows[i].want != NULL)
 			assert_string_equal(out, rows[i].want);
@@ -458,20 +457,6 @@ static void response_field_dropped(void **state)
 	}
 }
 
-static int open_guard(void **state)
-{
-	(void)state;
-	guard = guard_new(2 * HTTP_HEAD_MAX);
-	return 0;
-}
-
-static int close_guard(void **state)
-{
-	(void)state;
-	guard_free(&guard);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -495,5 +480,5 @@ int main(void)
 		cmocka_unit_test(response_field_dropped),
 	};
 
-	return cmocka_run_group_tests(tests, open_guard, close_guard);
+	return cmocka_run_group_tests(tests, guard_open, guard_close);
 }

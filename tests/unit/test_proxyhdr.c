@@ -19,13 +19,11 @@
 #define ENDS6     "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\x12\x67\x01\xbb"
 #define V2(bytes) SPAN(SIGNATURE bytes)
 
-static struct guard guard;
-
 /* --- whole, and in every piece -------------------------------------------------------------------------------------- */
 
 static int parse(struct proxyhdr *header, struct span bytes)
 {
-	return proxyhdr_parse(header, guard_copy(&guard, bytes.p, bytes.n), bytes.n);
+	return proxyhdr_parse(header, guard_copy(bytes.p, bytes.n), bytes.n);
 }
 
 static _Noreturn void fail_with(struct span bytes, size_t n, int got, int want)
@@ -366,20 +364,6 @@ static void a_checksum_must_be_right(void **state)
 	check_bad(V2("\x21\x11\x00\x0f" ENDS4 "\x03\0\0"));
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	guard = guard_new(2 * PROXYHDR_MAX);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	guard_free(&guard);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,5 +381,5 @@ int main(void)
 		cmocka_unit_test(tlvs_fill_the_rest_exactly),
 		cmocka_unit_test(a_checksum_must_be_right),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, guard_open, guard_close);
 }

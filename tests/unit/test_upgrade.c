@@ -16,7 +16,6 @@
 #define UPGRADE "Upgrade: websocket\r\n"
 #define CONNECT "Connection: Upgrade\r\n"
 
-static struct guard guard;
 static struct http_head head;
 static EVP_MD_CTX *sha1;
 
@@ -26,7 +25,7 @@ static void parse(const char *line, const char *fields)
 	int n = snprintf(text, sizeof(text), "%s\r\nHost: h\r\n%s\r\n", line, fields);
 
 	assert_in_range(n, 1, sizeof(text) - 1);
-	assert_int_equal(http_parse_head(&head, guard_copy(&guard, text, (size_t)n), (size_t)n), 0);
+	assert_int_equal(http_parse_head(&head, guard_copy(text, (size_t)n), (size_t)n), 0);
 }
 
 static void check_request(const char *line, const char *fields, int status)
@@ -268,20 +267,16 @@ static void response_with_subprotocol(void **state)
 	assert_int_not_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ longest, sizeof(longest) }), 0);
 }
 
-static int open_guard(void **state)
+static int setup(void **state)
 {
-	(void)state;
-	guard = guard_new(HTTP_HEAD_MAX);
 	sha1 = upgrade_sha1_new();
-	return sha1 != NULL ? 0 : -1;
+	return sha1 != NULL ? guard_open(state) : -1;
 }
 
-static int close_guard(void **state)
+static int teardown(void **state)
 {
-	(void)state;
 	EVP_MD_CTX_free(sha1);
-	guard_free(&guard);
-	return 0;
+	return guard_close(state);
 }
 
 int main(void)
@@ -303,5 +298,5 @@ int main(void)
 		cmocka_unit_test(response_with_subprotocol),
 	};
 
-	return cmocka_run_group_tests(tests, open_guard, close_guard);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

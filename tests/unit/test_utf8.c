@@ -9,8 +9,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct guard guard;
-
 /* The length of the character at the beginning of text, 0 when there is no whole and valid one. */
 static size_t oracle_character(const uint8_t *text, size_t len)
 {
@@ -43,17 +41,17 @@ static bool oracle_valid(const uint8_t *text, size_t len)
 static bool feed_split(const uint8_t *text, size_t len, size_t cut)
 {
 	struct utf8 utf8 = { 0 };
-	bool ok = utf8_feed(&utf8, guard_copy(&guard, text, cut), cut);
+	bool ok = utf8_feed(&utf8, guard_copy(text, cut), cut);
 
 	if (!ok)
 		assert_false(utf8_feed(&utf8, (const uint8_t *)"a", 1)); /* a failure is final */
-	ok = utf8_feed(&utf8, guard_copy(&guard, text + cut, len - cut), len - cut);
+	ok = utf8_feed(&utf8, guard_copy(text + cut, len - cut), len - cut);
 	return ok && utf8_complete(&utf8);
 }
 
 static void check(const uint8_t *text, size_t len, bool valid)
 {
-	assert_int_equal(utf8_valid(guard_copy(&guard, text, len), len), valid);
+	assert_int_equal(utf8_valid(guard_copy(text, len), len), valid);
 	for (size_t cut = 0; cut <= len; cut++)
 		assert_int_equal(feed_split(text, len, cut), valid);
 }
@@ -163,9 +161,9 @@ static void bytes_among_ascii(void **state)
 			uint8_t text[MOST];
 			memset(text, 'a', sizeof(text));
 			memcpy(text + at, "\xc3\xa4", 2);
-			assert_true(utf8_valid(guard_copy(&guard, text, len), len));
+			assert_true(utf8_valid(guard_copy(text, len), len));
 			memcpy(text + at, "a\xa4", 2);
-			assert_false(utf8_valid(guard_copy(&guard, text, len), len));
+			assert_false(utf8_valid(guard_copy(text, len), len));
 		}
 	}
 }
@@ -184,22 +182,8 @@ static void incomplete_tail(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		size_t len = strlen(rows[i].text);
-		assert_int_equal(utf8_incomplete_tail(guard_copy(&guard, rows[i].text, len), len), rows[i].tail);
+		assert_int_equal(utf8_incomplete_tail(guard_copy(rows[i].text, len), len), rows[i].tail);
 	}
-}
-
-static int open_guard(void **state)
-{
-	(void)state;
-	guard = guard_new(4096);
-	return 0;
-}
-
-static int close_guard(void **state)
-{
-	(void)state;
-	guard_free(&guard);
-	return 0;
 }
 
 int main(void)
@@ -213,5 +197,5 @@ int main(void)
 		cmocka_unit_test(incomplete_tail),
 	};
 
-	return cmocka_run_group_tests(tests, open_guard, close_guard);
+	return cmocka_run_group_tests(tests, guard_open, guard_close);
 }

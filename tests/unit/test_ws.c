@@ -15,8 +15,6 @@
 
 #define SERVER (WS_RX_MASKED | WS_RX_TEXT | WS_RX_BINARY)
 
-static struct guard guard;
-
 /* --- what comes out --- */
 
 static void log_run(const struct ws_rx *rx, const struct ws_run *run)
@@ -35,7 +33,7 @@ static void log_run(const struct ws_rx *rx, const struct ws_run *run)
 /* Returns false after WS_BAD, having checked that it is final. */
 static bool feed(struct ws_rx *rx, const uint8_t *bytes, size_t len)
 {
-	uint8_t *buf = guard_copy(&guard, bytes, len);
+	uint8_t *buf = guard_copy(bytes, len);
 
 	while (len > 0) {
 		struct ws_run run;
@@ -266,7 +264,7 @@ static void fr_len_huge(void **state)
 static void check_length(size_t len, size_t shift, size_t alignment)
 {
 	static uint8_t payload[65536 + 8];
-	uint8_t *room = (uint8_t *)guard.map + alignment;
+	uint8_t *room = (uint8_t *)guard_map + alignment;
 	struct ws_rx rx;
 	struct ws_run run;
 
@@ -655,7 +653,7 @@ static void client_role(void **state)
 static void unmask_any_alignment(void **state)
 {
 	enum { MOST = 300, AROUND = 40 };
-	uint8_t *end = (uint8_t *)guard.map + guard.size;
+	uint8_t *end = (uint8_t *)guard_map + GUARD_SIZE;
 
 	(void)state;
 	for (size_t len = 0; len <= MOST; len++) {
@@ -848,20 +846,6 @@ static void small_frames_have_a_twin(void **state)
 	assert_in_range(frames, 50000, UINT64_MAX); /* not all ended at their beginning */
 }
 
-static int open_guard(void **state)
-{
-	(void)state;
-	guard = guard_new(STREAM_MAX);
-	return 0;
-}
-
-static int close_guard(void **state)
-{
-	(void)state;
-	guard_free(&guard);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -901,5 +885,5 @@ int main(void)
 		cmocka_unit_test(small_frames_have_a_twin),
 	};
 
-	return cmocka_run_group_tests(tests, open_guard, close_guard);
+	return cmocka_run_group_tests(tests, guard_open, guard_close);
 }
