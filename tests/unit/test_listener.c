@@ -170,6 +170,14 @@ static int connect_unix(struct world *world, const char *name)
 	return connect_sa(world, &sa, len);
 }
 
+/* On a port of loopback, with a client that waits there. */
+static void start_with_client(struct world *world)
+{
+	world->listener = listener_try(world, "127.0.0.1:0");
+	start(world);
+	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
+}
+
 static void path_of(const struct world *world, char path[64])
 {
 	snprintf(path, 64, "%s/s", world->dir);
@@ -210,9 +218,7 @@ static void accepted_sockets_inherit_the_options(void **state)
 	socklen_t len = sizeof(in);
 	char text[ADDR_TEXT_MAX];
 
-	world->listener = listener_try(world, "127.0.0.1:0");
-	start(world);
-	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
+	start_with_client(world);
 	wait_for_accepted(world, 1);
 	int fd = world->accepted[0];
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
@@ -516,17 +522,22 @@ static rlim_t descriptors_to(rlim_t limit)
 	return was.rlim_cur;
 }
 
+/* None is left; returns the limit as it was, for descriptors_to(). */
+static rlim_t no_descriptors(void)
+{
+	int next = dup(STDERR_FILENO);
+
+	close(next);
+	return descriptors_to((rlim_t)next);
+}
+
 /* rl_emfile: the wake-ups are counted, since time says nothing on a busy machine. */
 static void without_descriptors_the_listener_pauses_and_goes_on(void **state)
 {
 	struct world *world = *state;
 
-	world->listener = listener_try(world, "127.0.0.1:0");
-	start(world);
-	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
-	int next = dup(STDERR_FILENO);
-	close(next);
-	rlim_t before = descriptors_to((rlim_t)next);
+	start_with_client(world);
+	rlim_t before = no_descriptors();
 	uint64_t begin = clock_ms();
 	int wake_ups = 0;
 	for (; clock_ms() - begin < 1500; wake_ups++)
@@ -545,12 +556,8 @@ static void without_memory_for_a_pause_the_listener_goes_on(void **state)
 {
 	struct world *world = *state;
 
-	world->listener = listener_try(world, "127.0.0.1:0");
-	start(world);
-	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
-	int next = dup(STDERR_FILENO);
-	close(next);
-	rlim_t before = descriptors_to((rlim_t)next);
+	start_with_client(world);
+	rlim_t before = no_descriptors();
 	event_adds_to_fail = 1;
 	event_base_loop(world->base, EVLOOP_ONCE);
 	descriptors_to(before);
@@ -589,12 +596,8 @@ static void a_paused_listener_can_be_stopped(void **state)
 {
 	struct world *world = *state;
 
-	world->listener = listener_try(world, "127.0.0.1:0");
-	start(world);
-	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
-	int next = dup(STDERR_FILENO);
-	close(next);
-	rlim_t before = descriptors_to((rlim_t)next);
+	start_with_client(world);
+	rlim_t before = no_descriptors();
 	event_base_loop(world->base, EVLOOP_ONCE);
 	descriptors_to(before);
 	assert_int_equal(world->troubles, 1);
