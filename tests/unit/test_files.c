@@ -40,6 +40,14 @@ struct fixture {
 /* --- the tree ------------------------------------------------------------------------------------------------------
  */
 
+static void set_time(struct fixture *f, const char *path, struct timespec time)
+{
+	char *full = mem_printf("%s/%s", f->base, path);
+	struct timespec times[2] = {time, time};
+	assert_int_equal(utimensat(AT_FDCWD, full, times, 0), 0);
+	free(full);
+}
+
 static void put_file(struct fixture *f, const char *path, const char *content)
 {
 	char *full = mem_printf("%s/%s", f->base, path);
@@ -47,9 +55,8 @@ static void put_file(struct fixture *f, const char *path, const char *content)
 	assert_non_null(out);
 	fputs(content, out);
 	assert_int_equal(fclose(out), 0);
-	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 5}};
-	assert_int_equal(utimensat(AT_FDCWD, full, times, 0), 0); /* Sun, 06 Nov 1994 08:49:37 GMT, and a bit */
 	free(full);
+	set_time(f, path, (struct timespec){784111777, 5}); /* Sun, 06 Nov 1994 08:49:37 GMT, and a bit */
 }
 
 static void put_dir(struct fixture *f, const char *path)
@@ -240,11 +247,21 @@ static void check_status(struct fixture *f, int want)
 {
 	char line[32];
 	int n = snprintf(line, sizeof(line), "HTTP/1.1 %d ", want);
+	if (f->answer.status != want)
+		print_error("%s", f->text);
 	assert_int_equal(f->answer.status, want);
 	assert_memory_equal(f->answer.head, line, (size_t)n);
 	assert_memory_equal(f->answer.head + f->answer.head_len - 4, "\r\n\r\n", 4);
 	if (want != 200 && want != 206)
 		assert_int_equal(f->answer.fd, -1);
+}
+
+static void check_child(pid_t child)
+{
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------
@@ -301,10 +318,7 @@ static void test_open_without_openat2(void **state)
 		struct files *files = files_open("[route x]", f->base, &f->options, &err);
 		_exit(files == NULL && strstr(err.text, "openat2: Function not implemented") != NULL ? 0 : 1);
 	}
-	int status;
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
+	check_child(child);
 }
 
 /* --- which file ----------------------------------------------------------------------------------------------------
@@ -336,8 +350,6 @@ static void test_sends_files(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ask_as(f, rows[i].prefix, "GET", rows[i].target, "");
-		if (f->answer.status != 200)
-			print_error("%s: %d\n", rows[i].target, f->answer.status);
 		check_status(f, 200);
 		check_body(f, rows[i].body);
 	}
@@ -601,9 +613,7 @@ static void test_unreadable_file(void **state)
 		ask(f, "/unreadable.txt", "");
 		_exit(f->answer.status == 404 ? 0 : 1);
 	}
-	int status;
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	check_child(child);
 }
 
 static void test_out_of_descriptors(void **state)
@@ -667,10 +677,7 @@ static void test_last_modified_is_never_in_the_future(void **state)
 {
 	struct fixture *f = *state;
 	put_file(f, "tree/future.txt", "x");
-	char *path = mem_printf("%s/tree/future.txt", f->base);
-	struct timespec times[2] = {{.tv_sec = 2114380800}, {.tv_sec = 2114380800}}; /* the year 2037 */
-	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-	free(path);
+	set_time(f, "tree/future.txt", (struct timespec){2114380800, 0}); /* the year 2037 */
 	ask(f, "/future.txt", "");
 	check_status(f, 200);
 	assert_null(strstr(field(f, "Last-Modified"), "2037"));
@@ -765,8 +772,6 @@ static void test_conditions(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ask(f, "/vnc.html", rows[i].fields);
-		if (f->answer.status != rows[i].status)
-			print_error("%s", rows[i].fields);
 		check_status(f, rows[i].status);
 		check_field(f, "ETag", TAG);
 		check_field(f, "Cache-Control", "no-cache");
@@ -804,8 +809,6 @@ static void test_preconditions(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ask(f, "/vnc.html", rows[i].fields);
-		if (f->answer.status != rows[i].status)
-			print_error("%s", rows[i].fields);
 		check_status(f, rows[i].status);
 		if (rows[i].status == 412)
 			assert_int_equal(f->answer.fd, -1);
@@ -820,13 +823,10 @@ static void test_etag_tells_versions_apart(void **state)
 	put_file(f, "tree/version.txt", "one");
 	ask(f, "/version.txt", "");
 	char *first = mem_strdup(field(f, "ETag"));
-	char *path = mem_printf("%s/tree/version.txt", f->base);
-	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 6}};
-	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	set_time(f, "tree/version.txt", (struct timespec){784111777, 6});
 	ask(f, "/version.txt", "");
 	assert_string_not_equal(first, field(f, "ETag"));
 	free(first);
-	free(path);
 }
 
 static void test_ranges(void **state)
@@ -872,8 +872,6 @@ static void test_ranges(void **state)
 	struct fixture *f = *state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		ask(f, "/app/ui.js", rows[i].fields);
-		if (f->answer.status != rows[i].status)
-			print_error("%s", rows[i].fields);
 		check_status(f, rows[i].status);
 		check_field(f, "Content-Range", rows[i].content_range);
 		if (rows[i].body != NULL)
@@ -955,10 +953,7 @@ static void test_gzip_sibling_that_does_not_count(void **state)
 {
 	struct fixture *f = *state;
 	put_file(f, "tree/app/stale.js.gz", "stale");
-	char *path = mem_printf("%s/tree/app/stale.js.gz", f->base);
-	struct timespec times[2] = {{.tv_sec = 784111777}, {.tv_sec = 784111777, .tv_nsec = 4}};
-	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-	free(path);
+	set_time(f, "tree/app/stale.js.gz", (struct timespec){784111777, 4});
 	ask(f, "/app/stale.js", "Accept-Encoding: gzip\r\n");
 	check_status(f, 200);
 	check_body(f, "fresh");
