@@ -28,17 +28,11 @@ from cases import side
 from latency import gateway_with
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+from verdicts import Verdicts  # noqa: E402
+
 KIB = 1024
 STALLED = ((("down", "source", "-q", "-x"), "clients that never read"), (("up", "stall", "-x"), "backends that never read"))
-
-
-class Verdicts:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, met, what):
-        self.passed, self.failed = self.passed + bool(met), self.failed + (not met)
-        print(f"{'ok    ' if met else 'MISSED'} {what}", flush=True)
 
 
 def figures(row, *patterns):
@@ -126,8 +120,7 @@ def main():
         began = time.monotonic()
         GOALS[goal](args, verdicts)
         print(f"       {goal} took {time.monotonic() - began:.0f} s", flush=True)
-    print(f"{verdicts.passed} passed, {verdicts.failed} failed")
-    return 1 if verdicts.failed or not verdicts.passed else 0
+    return verdicts.end()
 
 
 if __name__ == "__main__":

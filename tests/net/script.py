@@ -1,7 +1,7 @@
 """What the scripts of this folder have in common: their command line, a gateway of their own, and a last line of
 counts.
 
-Owns the verdicts of one run; each script prints its figures itself, and a goal that was missed makes the status 1.
+Owns the gateway of one run; each script prints its figures itself, and a goal that was missed makes the status 1.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = os.path.join(HERE, "..", "packages.sh")
-sys.path.insert(0, os.path.join(HERE, "..", "integration"))
+sys.path[:0] = [os.path.join(HERE, "..", "integration"), os.path.join(HERE, "..")]
 from gateway import Gateway, listener_names  # noqa: E402
+from verdicts import Verdicts  # noqa: E402,F401  the scripts say script.Verdicts
 
 
 def end_early(*_):
@@ -43,23 +44,6 @@ def install(*packages):
     """What a script needs, on Debian; elsewhere it must be there."""
     if os.path.exists("/etc/debian_version"):
         subprocess.run(["bash", "-c", f'. "{PACKAGES}" && install_debian "$@" >&2', "-", *packages], check=False)
-
-
-class Verdicts:
-    """Goals, met or missed."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, met, what):
-        self.passed, self.failed = self.passed + bool(met), self.failed + (not met)
-        print(f"{'ok    ' if met else 'MISSED'} {what}", flush=True)
-        return met
-
-    def end(self):
-        """The status of the script."""
-        print(f"{self.passed} passed, {self.failed} failed")
-        return 1 if self.failed or not self.passed else 0
 
 
 @contextlib.contextmanager
