@@ -13,6 +13,7 @@ import time
 import rig # noqa: F401  sets the path of the modules below
 import backends
 import wsclient
+from sections import listen, listeners
 
 BULK = 1 << 21 # more than the kernel's and the gateway's buffers hold together, when nobody reads
 
@@ -27,34 +28,14 @@ sandbox = off
 log_level = debug
 access_log = on
 
-[listen plain]
-address = 127.0.0.1:0
-handshake_timeout = 3s
-linger_timeout = 300ms
-
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-handshake_timeout = 3s
-linger_timeout = 300ms
-
-[listen auto]
-address = 127.0.0.1:0
-tls = auto
-handshake_timeout = 3s
-linger_timeout = 300ms
-
 [listen extra]
 address = unix:@{extra}
-
-[tls main]
-certificate = {cert}
-key = {key}
 
 [route files]
 path = /files/*
 root = {root}
 """
+LIMITS = {"handshake_timeout": "3s", "linger_timeout": "300ms"}
 
 ROUTE = """
 [route {name}]
@@ -161,7 +142,7 @@ class World:
             "token": f"token_file = {self.tokens}",
             "ping": f"target = {local}:{self.tcp.port}\nprofile = interactive",
         }
-        text = CONFIG.format(extra=extra, cert=self.cert, key=self.key, root=self.root)
+        text = CONFIG.format(extra=extra, root=self.root) + listeners(self, **LIMITS) + listen("auto", tls="auto", **LIMITS)
         return text + "".join(ROUTE.format(name=name, how=how, ping="100ms" if name == "ping" else "0")
                               for name, how in targets.items())
 

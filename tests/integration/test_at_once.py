@@ -14,6 +14,7 @@ import pytest
 
 import backends
 from inside import cpu_seconds
+from sections import listeners
 from wsclient import BINARY, TIMEOUT, Connection, close_frame, frame, get, request
 
 BLOB = random.Random(11).randbytes(400_000)
@@ -32,14 +33,7 @@ def gateway_to(start_gateway, certificate):
 [server]
 workers = {workers}
 log_level = debug
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+{listeners(certificate)}
 [route back]
 path = /back
 target = {target}

@@ -11,20 +11,14 @@ import random
 import pytest
 import websockets
 
+from sections import listeners
 from wsclient import BINARY, CONTINUATION, TEXT, close_frame, frame
 
 
 @pytest.fixture(scope="module")
 def shared(share_gateway, certificate):
     return share_gateway(f"""
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+{listeners(certificate)}
 [route echo]
 path = /echo
 target = echo:

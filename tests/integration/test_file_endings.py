@@ -5,27 +5,18 @@ import os
 
 import pytest
 
+from sections import listeners
 from wsclient import EndOfStream, Truncated, get
 
 SIZE = 64 << 20     # far more than the buffers of both ends hold
 CONFIG = """
-    [server]
-    workers = 1
-    log_level = debug
-    [tls own]
-    certificate = {cert.cert}
-    key = {cert.key}
-    [listen plain]
-    address = 127.0.0.1:0
-    linger_timeout = 200ms
-    [listen tls]
-    address = 127.0.0.1:0
-    tls = on
-    linger_timeout = 200ms
-    [route files]
-    path = /files/*
-    root = {root}
-    stall_timeout = {stall}
+[server]
+workers = 1
+log_level = debug
+[route files]
+path = /files/*
+root = {root}
+stall_timeout = {stall}
 """
 
 
@@ -38,7 +29,7 @@ def start(start_gateway, certificate, tmp_path):
         path.parent.mkdir()
         with path.open("wb") as file:
             file.truncate(SIZE)
-        return start_gateway(CONFIG.format(cert=certificate, root=path.parent, stall=stall)), path
+        return start_gateway(CONFIG.format(root=path.parent, stall=stall) + listeners(certificate, linger_timeout="200ms")), path
     return run
 
 

@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from sections import listeners, section
 from wsclient import BINARY, CONTINUATION, PING, PONG, close_frame, frame
 
 
@@ -18,21 +19,11 @@ def shared(share_gateway, certificate, recorder, refusing):
         patient = {"close_timeout": "60s", "ping_interval": "0"}
         return "\n".join(lines + [f"{key} = {value}" for key, value in {**patient, **options}.items()]) + "\n"
 
-    return share_gateway(f"""
+    return share_gateway("""
 [server]
 workers = 2
 drain_timeout = 5s
-[listen plain]
-address = 127.0.0.1:0
-linger_timeout = 60s
-[listen tls]
-address = 127.0.0.1:0
-linger_timeout = 60s
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
-""" + route("raw", recorder.target)
+""" + listeners(certificate, linger_timeout="60s") + route("raw", recorder.target)
         + route("rate", recorder.target, max_frame_rate=200)
         + route("idle", recorder.target, idle_timeout="300ms") + route("lifetime", recorder.target, lifetime="300ms")
         + route("refused-hasty", refusing.target, close_timeout="300ms")
@@ -172,19 +163,7 @@ def test_fr_our_codes_unanswered(gw, transport, recorder, target):
 
 
 def test_fr_our_codes_drain(start_gateway, transport, certificate, recorder):
-    gw = start_gateway(f"""
-        [listen plain]
-        address = 127.0.0.1:0
-        [listen tls]
-        address = 127.0.0.1:0
-        tls = on
-        [tls default]
-        certificate = {certificate.cert}
-        key = {certificate.key}
-        [route raw]
-        path = /raw
-        target = {recorder.target}
-    """)
+    gw = start_gateway(listeners(certificate) + section("route raw", path="/raw", target=recorder.target))
     with Session(gw, transport, recorder) as (conn, peer):
         conn.send(frame(BINARY, b"before"))
         assert peer.read(6) == b"before"

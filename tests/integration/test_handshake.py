@@ -9,6 +9,7 @@ import contextlib
 
 import pytest
 
+from sections import listen, listeners
 from wsclient import BINARY, PING, Connection, EndOfStream, Truncated, close_frame, frame, get, request
 
 
@@ -24,26 +25,13 @@ def shared(share_gateway, certificate, recorder, refusing, unanswering, tmp_path
         lines = [f"[route {name}]", f"path = /{options.pop('path', name)}"] + ([f"target = {target}"] if target else [])
         return "\n".join(lines + [f"{key} = {value}" for key, value in options.items()]) + "\n"
 
-    return share_gateway(f"""
+    return share_gateway("""
 [server]
 workers = 2
 log_level = debug
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[listen hurry]
-address = 127.0.0.1:0
-handshake_timeout = 500ms
-[listen hurrytls]
-address = 127.0.0.1:0
-tls = on
-handshake_timeout = 500ms
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
-""" + route("echo", "echo:") + route("tree", "echo:", path="tree/*")
+""" + listeners(certificate)
+        + listen("hurry", handshake_timeout="500ms") + listen("hurrytls", tls="on", handshake_timeout="500ms")
+        + route("echo", "echo:") + route("tree", "echo:", path="tree/*")
         + route("tokens", token_file=tokens)
         + route("files", root=root, path="files/*")
         + route("refused", refusing.target) + route("refused-http", refusing.target, connect_error="http")
@@ -222,25 +210,17 @@ def test_hs_backend_down_early_ping(gw, transport):
 
 
 OVERLOAD = """
-    [server]
-    max_sessions = 2
-    workers = 1
-    [listen plain]
-    address = 127.0.0.1:0
-    [listen tls]
-    address = 127.0.0.1:0
-    tls = on
-    [tls default]
-    certificate = {cert}
-    key = {key}
-    [route echo]
-    path = /echo
-    target = echo:
+[server]
+max_sessions = 2
+workers = 1
+[route echo]
+path = /echo
+target = echo:
 """
 
 
 def test_hs_overload(start_gateway, transport, certificate):
-    gw = start_gateway(OVERLOAD.format(cert=certificate.cert, key=certificate.key))
+    gw = start_gateway(OVERLOAD + listeners(certificate))
     with transport.connect(gw) as one, transport.connect(gw) as two:
         one.upgrade()
         two.upgrade()
@@ -266,7 +246,7 @@ def test_hs_overload(start_gateway, transport, certificate):
 
 def test_hs_overload_drain(start_gateway, certificate, whole):
     """A request that is under way when the gateway begins to stop is told so."""
-    gw = start_gateway(OVERLOAD.format(cert=certificate.cert, key=certificate.key))
+    gw = start_gateway(OVERLOAD + listeners(certificate))
     with whole.connect(gw) as opened, whole.connect(gw) as half:
         opened.upgrade()
         half.send(request(end=b""))

@@ -19,6 +19,7 @@ import pytest
 
 import backends
 from inside import socket_of
+from sections import listeners
 from wsclient import BINARY, MASK, TIMEOUT, Connection, close_frame, frame, request
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -48,9 +49,7 @@ def shared(share_gateway, certificate, recorder, unix_recorder):
     targets = {"tcp": recorder.target, "unix": unix_recorder.target, "echo": "echo:"}
     routes = "".join(f"[route {kind}-{name}]\npath = /{kind}-{name}\ntarget = {target}\n{options}"
                      for kind, target in targets.items() for name, options in PROFILES.items())
-    return share_gateway("[server]\nworkers = 1\n[listen plain]\naddress = 127.0.0.1:0\n"
-                         "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n"
-                         f"[tls default]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n{routes}")
+    return share_gateway("[server]\nworkers = 1\n" + listeners(certificate) + routes)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import subprocess
 import pytest
 
 import inside
+from sections import listeners, section
 from wsclient import BINARY, TIMEOUT, Connection, Truncated, close_frame, frame, get, request
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -27,10 +28,10 @@ def shared(share_gateway, certificate, tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     (root / "index.html").write_text("<!doctype html>hello\n")
 
-    def listen(name, address="127.0.0.1:0", trusted="127.0.0.0/8", **options):
-        lines = [f"[listen {name}]", f"address = {address}", "proxy_protocol = on"]
-        lines += [f"trusted_proxy = {trusted}"] if trusted else []
-        return "\n".join(lines + [f"{key} = {value}" for key, value in options.items()]) + "\n"
+    proxied = {"proxy_protocol": "on", "trusted_proxy": "127.0.0.0/8"}
+
+    def listen(name, **options):
+        return section(f"listen {name}", **{"address": "127.0.0.1:0", **proxied, **options})
 
     return share_gateway("""
 [server]
@@ -38,17 +39,13 @@ workers = 2
 log_level = debug
 access_log = on
 source_penalty_max = 0
-""" + listen("plain") + listen("tls", tls="on") + listen("auto", tls="auto")
+""" + listeners(certificate, **proxied) + listen("auto", tls="auto")
         + listen("hurry", handshake_timeout="500ms") + listen("hurrytls", tls="on", handshake_timeout="500ms")
-        + listen("distrust", trusted="192.0.2.0/24, 2001:db8::/32, 127.0.0.2")
-        + listen("distrusttls", trusted="192.0.2.0/24", tls="on")
-        + listen("six", address="[::1]:0", trusted="::1")
-        + listen("unix", address=f"unix:{root}/listen.sock", trusted=None) + f"""
-[listen direct]
-address = 127.0.0.1:0
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+        + listen("distrust", trusted_proxy="192.0.2.0/24, 2001:db8::/32, 127.0.0.2")
+        + listen("distrusttls", trusted_proxy="192.0.2.0/24", tls="on")
+        + listen("six", address="[::1]:0", trusted_proxy="::1")
+        + section("listen unix", address=f"unix:{root}/listen.sock", proxy_protocol="on")
+        + section("listen direct", address="127.0.0.1:0") + f"""
 [route echo]
 path = /echo
 target = echo:

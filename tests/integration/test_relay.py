@@ -16,6 +16,7 @@ import pytest
 
 import backends
 from inside import cpu_seconds, socket_of
+from sections import listeners
 from wsclient import BINARY, CLOSE, MASK, PING, PONG, Connection, EndOfStream, close_frame, frame, request, xor
 
 MIB = 1 << 20
@@ -57,14 +58,7 @@ def shared(share_gateway, certificate, recorder, unix_recorder, refusing, unansw
 [server]
 workers = 1
 log_level = debug
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+{listeners(certificate)}
 {routes}
 [route echo]
 path = /echo

@@ -16,6 +16,7 @@ import pytest
 import backends
 from gateway import SANITIZER_ENV, binary, find_instrument
 from inside import thread_status
+from sections import listeners
 from test_lifecycle import wait_until
 from wsclient import Connection, TIMEOUT, request
 
@@ -225,8 +226,7 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
     root, tokens = tmp_path / "web", tmp_path / "tokens"
     root.mkdir()
     tokens.write_text(f"one: {echo.target[4:]}\n")
-    base = (LISTEN + f"[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[listen door]\naddress = unix:{tmp_path}/door\n" +
-            f"[tls t]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n" + ECHO +
+    base = (listeners(certificate) + f"[listen door]\naddress = unix:{tmp_path}/door\n" + ECHO +
             f"[route files]\npath = /*\nroot = {root}\n")
     gateway = start_gateway(base)
     text = base.replace(f"unix:{tmp_path}/door", f"unix:{tmp_path}/door\naddress = unix:{tmp_path}/other, 127.0.0.1:0")

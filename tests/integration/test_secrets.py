@@ -4,6 +4,7 @@ import base64
 import os
 import re
 
+from sections import listeners, section
 from wsclient import Connection, BINARY, frame, get, request
 
 KNOWN, UNKNOWN = "canary-token-known", "canary-token-unknown"
@@ -32,28 +33,10 @@ def test_secrets_stay(start_gateway, tmp_path, certificate, recorder):
     """Tokens, cookies, passwords in queries, payload and private keys: in no log, no error page, no command line."""
     (tmp_path / "tokens").write_text(f"{KNOWN}: 127.0.0.1:{recorder.port}\n")
     (tmp_path / "page.txt").write_text("page\n")
-    gateway = start_gateway(f"""
-        [server]
-        log_level = debug
-        access_log = on
-        [listen plain]
-        address = 127.0.0.1:0
-        [listen tls]
-        address = 127.0.0.1:0
-        tls = on
-        [tls default]
-        certificate = {certificate.cert}
-        key = {certificate.key}
-        [route tokens]
-        path = /tokens
-        token_file = {tmp_path}/tokens
-        [route echo]
-        path = /echo
-        target = echo:
-        [route files]
-        path = /*
-        root = {tmp_path}
-    """)
+    gateway = start_gateway(section("server", log_level="debug", access_log="on") + listeners(certificate)
+                            + section("route tokens", path="/tokens", token_file=tmp_path / "tokens")
+                            + section("route echo", path="/echo", target="echo:")
+                            + section("route files", path="/*", root=tmp_path))
     secret = [f"Authorization: Basic {PASSWORD}", f"Cookie: session={COOKIE}"]
     answers = [visit(gateway, raw, PAYLOAD) for raw in (
         request(f"/tokens?token={UNKNOWN}", extra=secret), request(f"/tokens?x={KNOWN}", extra=secret),

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import backends
+from sections import listeners, section
 from wsclient import BINARY, frame, get, request
 
 BIG = 100 << 20
@@ -71,14 +72,7 @@ def shared(share_gateway, certificate, root, echoing):
 [server]
 access_log = on
 log_level = debug
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+{listeners(certificate)}
 [route files]
 path = /*
 root = {root}
@@ -439,18 +433,7 @@ def test_static_access_log(gw, whole):
 
 def test_static_access_log_off(start_gateway, root, whole, certificate):
     """Off by default: files leave no trace at the usual log level."""
-    gw = start_gateway(f"""
-        [listen plain]
-        address = 127.0.0.1:0
-        [listen tls]
-        address = 127.0.0.1:0
-        tls = on
-        [tls default]
-        certificate = {certificate.cert}
-        key = {certificate.key}
-        [route files]
-        root = {root}
-    """)
+    gw = start_gateway(listeners(certificate) + section("route files", root=root))
     assert fetch(gw, whole, "/hello.txt").status == 200
     gw.stop()
     assert "hello.txt" not in gw.log

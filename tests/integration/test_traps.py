@@ -12,6 +12,7 @@ import pytest
 import backends
 from gateway import binary
 from inside import descriptors, thread_status
+from sections import listeners
 from wsclient import BINARY, CLOSE, PING, PONG, Connection, close_frame, frame, request
 
 MIB = 1 << 20
@@ -23,14 +24,7 @@ def config_text(certificate, target, workers=1, options=""):
 [server]
 workers = {workers}
 log_level = debug
-[listen plain]
-address = 127.0.0.1:0
-[listen tls]
-address = 127.0.0.1:0
-tls = on
-[tls default]
-certificate = {certificate.cert}
-key = {certificate.key}
+{listeners(certificate)}
 [route echo]
 path = /echo
 target = echo:

@@ -23,6 +23,7 @@ import time
 
 import cgroup
 import script
+from sections import listeners
 from wsclient import request, xor  # noqa: E402
 
 KINDS = (("slow reader", 30), ("slow backend", 15), ("half a request", 15), ("half a hello", 5), ("1 TiB frame", 15),
@@ -231,10 +232,9 @@ def listening():
     return sock, f"tcp:127.0.0.1:{sock.getsockname()[1]}"
 
 
-def configuration(cert, key, targets, max_backlog):
+def configuration(certificate, targets, max_backlog):
     text = (f"[server]\nworkers = 2\nmax_sessions = 4000\nmax_backlog = {max_backlog}\ndrain_timeout = 2s\n"
-            f"[listen plain]\naddress = 127.0.0.1:0\n[listen tls]\naddress = 127.0.0.1:0\ntls = on\n"
-            f"[tls one]\ncertificate = {cert}\nkey = {key}\n")
+            + listeners(certificate))
     return text + "".join(script.route(name, target, stall_timeout="10m", ping_interval="10m") for name, target in
                           targets.items())
 
@@ -252,7 +252,7 @@ def start(target, *arguments):
 
 def measure(given, group, verdicts, path):
     hostile, good, size = (300, 30, 1 << 20) if given.quick else (1000, 100, 1 << 20)
-    cert, key = script.make_certificate(path)
+    certificate = script.make_certificate(path)
     sockets = {name: listening() for name in ("echo", "source", "sink", "stuck")} # nobody ever accepts at the last
     backends = [start(run_backends, [(protocol, sockets[name][0])]) for protocol, name in
                 ((Echo, "echo"), (Source, "source"), (Sink, "sink"))]
@@ -261,14 +261,14 @@ def measure(given, group, verdicts, path):
     def confine():
         raise_descriptors()
         group.enter()
-    with script.gateway(configuration(cert, key, targets, given.max_backlog), verdicts, preexec=confine) as running:
+    with script.gateway(configuration(certificate, targets, given.max_backlog), verdicts, preexec=confine) as running:
         addresses = {name: running.address(name) for name in ("plain", "tls")}
         ready, stop = multiprocessing.Event(), multiprocessing.Event()
         told, outcome = multiprocessing.Queue(), multiprocessing.Queue()
-        enemies = start(run_hostile, hostile, addresses, cert, ready, stop, told)
+        enemies = start(run_hostile, hostile, addresses, certificate.cert, ready, stop, told)
         if not verdicts.check(ready.wait(120), f"{hostile} hostile clients are there"):
             return
-        friends = start(run_good, good, size, addresses, cert, outcome)
+        friends = start(run_good, good, size, addresses, certificate.cert, outcome)
         whole, wrong, seconds = outcome.get(timeout=300)
         kernel = group.kernel()
         stop.set()

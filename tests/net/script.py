@@ -5,6 +5,7 @@ Owns the gateway of one run; each script prints its figures itself, and a goal t
 """
 
 import argparse
+import collections
 import contextlib
 import os
 import shutil
@@ -15,6 +16,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = os.path.join(HERE, "..", "packages.sh")
+Certificate = collections.namedtuple("Certificate", "cert key")
 sys.path[:0] = [os.path.join(HERE, "..", "integration"), os.path.join(HERE, "..")]
 from gateway import Gateway, listener_names  # noqa: E402
 from verdicts import Verdicts  # noqa: E402,F401  the scripts say script.Verdicts
@@ -95,7 +97,7 @@ def make_certificate(path):
                     "-out", cert, "-days", "2", "-subj", "/CN=gateway.test", "-addext", "subjectAltName=DNS:gateway.test"],
                    check=True, capture_output=True)
     os.chmod(key, 0o644) # see directory()
-    return cert, key
+    return Certificate(cert, key)
 
 
 def route(name, target, **options):

@@ -20,6 +20,7 @@ import time
 
 import script
 from clients import Client
+from sections import listeners
 from wsclient import request
 
 TIMEOUT, TOLERANCE, GOAL_MS, EACH = 10, 1, 100, 20
@@ -119,12 +120,11 @@ async def attack(running, context, mode, path, seconds, verdicts):
 
 
 def configuration(path):
-    cert, key = script.make_certificate(path)
+    certificate = script.make_certificate(path)
     with open(os.path.join(path, "large.bin"), "wb") as file:
         file.write(bytes(4 << 20))
-    return cert, (f"[server]\nworkers = 1\nmax_sessions = 4000\ndrain_timeout = 3s\n[listen plain]\naddress = 127.0.0.1:0\n"
-                  f"[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[tls one]\ncertificate = {cert}\nkey = {key}\n"
-                  f"[route files]\npath = /*\nroot = {path}\n") + script.route("echo", "echo:")
+    text = "[server]\nworkers = 1\nmax_sessions = 4000\ndrain_timeout = 3s\n" + listeners(certificate)
+    return certificate.cert, text + f"[route files]\npath = /*\nroot = {path}\n" + script.route("echo", "echo:")
 
 
 def main():

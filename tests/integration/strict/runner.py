@@ -5,9 +5,9 @@ Owns the order of events; it must never judge: what is right is the row's, and `
 
 import asyncio
 import dataclasses
-import textwrap
 import zlib
 
+from sections import listeners, section
 from strict import wire
 from strict.rows import OPEN, Handshake, Message
 from wsclient import BINARY, TIMEOUT, close_frame, frame, request
@@ -52,29 +52,10 @@ ECHO_ROUTES = {"echo": "path = /echo", "tree": "path = /tree/*", "protocols": "s
 def configuration(certificate, directory):
     """Of a gateway for all rows. Its timers are set far away, so that only right behaviour can end a session. Targets
     come from a token file, which a Table writes."""
-    base = textwrap.dedent(f"""\
-        [server]
-        workers = 2
-        drain_timeout = 5s
-        log_level = debug
-        [listen plain]
-        address = 127.0.0.1:0
-        handshake_timeout = 300s
-        linger_timeout = 300s
-        [listen tls]
-        address = 127.0.0.1:0
-        tls = on
-        handshake_timeout = 300s
-        linger_timeout = 300s
-        [tls default]
-        certificate = {certificate.cert}
-        key = {certificate.key}
-        [route files]
-        path = /files/*
-        root = {directory}
-        """)
     patient = "close_timeout = 300s\nstall_timeout = 300s\nping_interval = 0\n"
-    parts = [base]
+    parts = [section("server", workers=2, drain_timeout="5s", log_level="debug"),
+             listeners(certificate, handshake_timeout="300s", linger_timeout="300s"),
+             section("route files", path="/files/*", root=directory)]
     for name, more in ROUTES.items():
         parts.append(f"[route {name}]\npath = /{name}\ntoken_file = {directory}/tokens\n{patient}{more}\n")
     for name, more in ECHO_ROUTES.items():
