@@ -181,6 +181,30 @@ static void complain(const struct need *need, const char *user, const char *act,
 		err_add(err, "user %s may not %s %s: %s", user, act, need->path, effect);
 }
 
+/* A directory of directories that have nothing to do with each other, such as /etc or somebody's home: who names a file in
+ * it has named that file, and what replaces it takes a restart. */
+static bool is_too_wide(const char *directory)
+{
+	char *real = realpath(directory, NULL);
+	const char *last = real != NULL ? strrchr(real, '/') : NULL;
+	bool wide = last == NULL || last == real || strncmp(real, "/home/", (size_t)(last - real) + 1) == 0;
+
+	free(real);
+	return wide;
+}
+
+/* Token files are read at each request, so nobody would be told by a reload. */
+static void warn_of_place(const struct need *need, struct err *warnings)
+{
+	char *parent = parent_of(need->path);
+
+	if (need->kind == TOKENS && is_too_wide(parent))
+		conf_complain_option(need->section, need->option, warnings,
+		                     "%s lies in a directory that is too wide for the sandbox: a file that is put in its place, "
+		                     "as editors do, cannot be read without a restart", need->path);
+	free(parent);
+}
+
 /* What is not there is told by who opens it. */
 static int look(const struct settings *settings, const char *file, const char *user, struct err *err,
                 struct err *warnings)
@@ -193,6 +217,8 @@ static int look(const struct settings *settings, const char *file, const char *u
 		const struct kind_row *kind = &kinds[one->kind];
 		if (kind->permission != 0 && faccessat(AT_FDCWD, one->path, kind->permission, AT_EACCESS) != 0 && errno == EACCES)
 			complain(one, user, kind->act, kind->effect, kind->vital ? err : warnings);
+		if (settings->server->sandbox)
+			warn_of_place(one, warnings);
 	}
 	needs_clear(&needs);
 	return err->count == before ? 0 : -1;
@@ -220,18 +246,6 @@ static void add_path(struct paths *paths, char *path, unsigned access)
 {
 	paths->item = mem_resize(paths->item, paths->count + 1, sizeof(*paths->item));
 	paths->item[paths->count++] = (struct sandbox_path){ path, access };
-}
-
-/* A directory of directories that have nothing to do with each other, such as /etc or somebody's home: who names a file in
- * it has named that file, and what replaces it takes a restart. */
-static bool is_too_wide(const char *directory)
-{
-	char *real = realpath(directory, NULL);
-	const char *last = real != NULL ? strrchr(real, '/') : NULL;
-	bool wide = last == NULL || last == real || strncmp(real, "/home/", (size_t)(last - real) + 1) == 0;
-
-	free(real);
-	return wide;
 }
 
 static void add_parent(struct paths *paths, const char *path, unsigned access)

@@ -12,36 +12,18 @@ const struct reason_row reason_row[REASON_COUNT] = {
 
 enum reason reason_from_http(int status)
 {
-	switch (status) {
-	case 405:
-		return REASON_METHOD_NOT_ALLOWED;
-	case 413:
-		return REASON_BODY;
-	case 414:
-		return REASON_TARGET_TOO_LONG;
-	case 426:
-		return REASON_UPGRADE_REQUIRED;
-	case 431:
-		return REASON_HEAD_TOO_LARGE;
-	case 505:
-		return REASON_HTTP_VERSION;
-	default:
-		return REASON_BAD_REQUEST;
-	}
+	for (int reason = REASON_NONE + 1; reason < REASON_COUNT; reason++)
+		if (reason_row[reason].http == status)
+			return (enum reason)reason;
+	return REASON_BAD_REQUEST;
 }
 
 enum reason reason_from_ws(uint16_t close_code)
 {
-	switch (close_code) {
-	case 1003:
-		return REASON_MESSAGE_REFUSED;
-	case 1007:
-		return REASON_BAD_UTF8;
-	case 1009:
-		return REASON_MESSAGE_TOO_BIG;
-	default:
-		return REASON_PROTOCOL_ERROR;
-	}
+	for (int reason = REASON_NONE + 1; reason < REASON_COUNT; reason++)
+		if (reason_row[reason].ws_code == close_code)
+			return (enum reason)reason;
+	return REASON_PROTOCOL_ERROR;
 }
 
 enum reason reason_from_dial(enum dial_result result)

@@ -19,7 +19,7 @@ struct source {
 	uint64_t until : 31;   /* the tick its penalty is over */
 	uint64_t refused : 1;  /* its penalty is enforced until then */
 	uint64_t sessions : 12;
-	uint64_t window : 8;   /* the last ten seconds it came in, modulo WINDOWS */
+	uint64_t window : 8;   /* the last ten seconds it came in, modulo WINDOWS: 43 minutes later they would be taken for now */
 	uint64_t begun : 12;   /* connections in that window */
 };
 
@@ -76,20 +76,42 @@ static uint64_t cut(uint64_t value, unsigned width, unsigned bits)
 	return bits == 0 ? 0 : value >> (width - bits) << (width - bits);
 }
 
+static uint64_t big_endian(const uint8_t *bytes, size_t n)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < n; i++)
+		value = value << 8 | bytes[i];
+	return value;
+}
+
 /* IPv4 stands in a part of the IPv6 space that nobody has. */
+static uint64_t ipv4_key(uint64_t address, unsigned bits)
+{
+	return UINT64_C(0xffff) << 32 | cut(address, 32, bits);
+}
+
+/* Two networks are not one owner's: the one whose addresses stand for IPv4 (RFC 6052), and that of the link, where each
+ * address is a source and stands in a part of the space that is nobody else's. */
+static uint64_t ipv6_key(const uint8_t address[16], unsigned ipv4_bits, unsigned ipv6_bits)
+{
+	static const uint8_t translated[12] = { 0x00, 0x64, 0xff, 0x9b };
+	uint64_t network = cut(big_endian(address, 8), 64, ipv6_bits);
+
+	if (memcmp(address, translated, sizeof(translated)) == 0)
+		return ipv4_key(big_endian(address + 12, 4), ipv4_bits);
+	if (address[0] == 0xfe && (address[1] & 0xc0) == 0x80)
+		return UINT64_C(0xfe) << 56 | big_endian(address + 9, 7);
+	return network != 0 ? network : 1;
+}
+
 uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_bits)
 {
-	const uint8_t *address = peer->sa.in6.sin6_addr.s6_addr;
-	uint64_t network = 0;
-
 	if (peer->sa.any.sa_family == AF_INET)
-		return UINT64_C(0xffff) << 32 | cut(ntohl(peer->sa.in.sin_addr.s_addr), 32, ipv4_bits);
+		return ipv4_key(ntohl(peer->sa.in.sin_addr.s_addr), ipv4_bits);
 	if (peer->sa.any.sa_family != AF_INET6)
 		return 0;
-	for (size_t i = 0; i < 8; i++)
-		network = network << 8 | address[i];
-	network = cut(network, 64, ipv6_bits);
-	return network != 0 ? network : 1;
+	return ipv6_key(peer->sa.in6.sin6_addr.s6_addr, ipv4_bits, ipv6_bits);
 }
 
 /* --- finding and making room ---------------------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ enum source_verdict { SOURCE_WELCOME, SOURCE_HAS_TOO_MANY, SOURCE_IS_TOO_FAST, S
 struct sources *sources_new(size_t places) must_check;
 void sources_free(struct sources *sources); /* NULL is allowed */
 
-/* The source of a peer, cut to so many bits (64 at most for IPv6). 0: it has none, being on this machine's own socket. */
+/* The source of a peer, cut to so many bits (64 at most for IPv6, but in networks that have many owners). 0: it has none,
+ * being on this machine's own socket. */
 uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_bits);
 
 /* A connection of the source has come. If it is welcome and its sessions are limited, it counts from now on, and *counted

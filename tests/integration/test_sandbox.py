@@ -318,6 +318,19 @@ def test_sb_eyes_of_the_user(tmp_path, option):
 
 # --- the log ---------------------------------------------------------------------------------------------------------
 
+def test_sb_tokens_in_a_wide_directory(start_gateway, backend):
+    """A token file straight in /tmp cannot be exchanged without a restart; that is said beforehand."""
+    echo = backend(serve=backends.serve_echo)
+    with tempfile.NamedTemporaryFile("w", prefix="sallyport-tokens.", dir="/tmp") as tokens:
+        tokens.write(f"one: {echo.target[4:]}\n")
+        tokens.flush()
+        os.chmod(tokens.name, 0o644)
+        gateway = start_gateway(LISTEN + f"[route tokens]\npath = /tokens\ntoken_file = {tokens.name}\n")
+        told = [r.line for r in gateway.find() if r.level == "warn" and "too wide for the sandbox" in r.line]
+        assert len(told) == 1 and tokens.name in told[0] and "token_file" in told[0], told
+        check_echo(gateway, "/tokens?token=one")
+
+
 def test_sb_log_reopened(start_gateway, tmp_path):
     """Only the log's own flags may write, and only in its directory."""
     path = tmp_path / "gateway.log"

@@ -45,6 +45,16 @@ static void an_ipv4_address_and_an_ipv6_network_are_sources(void **state)
 	assert_true(key_of("a UNIX socket's") == 0);
 }
 
+static void networks_of_many_owners_are_many_sources(void **state)
+{
+	(void)state;
+	assert_true(key_of("64:ff9b::192.0.2.1") == key_of("192.0.2.1"));
+	assert_true(key_of("64:ff9b::1:192.0.2.1") == key_of("64:ff9b::2:192.0.2.1"));
+	assert_true(key_of("fe80::1") != key_of("fe80::2"));
+	assert_true(key_of("fe80::1") == key_of("fe80::1"));
+	assert_true(key_of("fe80::20:1:db8:0:1") != key_of("2001:db8:0:1::"));
+}
+
 static void prefixes_can_be_shorter(void **state)
 {
 	struct peer a = { .sa.in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201) } };
@@ -246,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_ipv4_address_and_an_ipv6_network_are_sources),
+		cmocka_unit_test(networks_of_many_owners_are_many_sources),
 		cmocka_unit_test(prefixes_can_be_shorter),
 		cmocka_unit_test(sessions_are_counted_for_each_source),
 		cmocka_unit_test(the_rate_is_counted_over_ten_seconds),
