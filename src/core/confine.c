@@ -198,7 +198,7 @@ static void warn_of_place(const struct need *need, struct err *warnings)
 {
 	char *parent = parent_of(need->path);
 
-	if (need->kind == TOKENS && is_too_wide(parent))
+	if (need->kind == TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
 		conf_complain_option(need->section, need->option, warnings,
 		                     "%s lies in a directory that is too wide for the sandbox: a file that is put in its place, "
 		                     "as editors do, cannot be read without a restart", need->path);
