@@ -222,13 +222,13 @@ static int check_host(struct http_head *head)
 	return 0;
 }
 
-static bool is_made_of(struct span value, const char *digits)
+static bool is_zero(struct span digits)
 {
-	size_t n = 0;
+	size_t zeros = 0;
 
-	while (n < value.n && value.p[n] != '\0' && strchr(digits, value.p[n]) != NULL)
-		n++;
-	return n > 0 && n == value.n;
+	while (zeros < digits.n && digits.p[zeros] == '0')
+		zeros++;
+	return zeros == digits.n;
 }
 
 static int check_no_body(const struct http_head *head)
@@ -237,9 +237,11 @@ static int check_no_body(const struct http_head *head)
 
 	if (http_field(head, "Transfer-Encoding") != NULL || http_field_count(head, "Content-Length") > 1)
 		return BAD_REQUEST;
-	if (length == NULL || is_made_of(length->value, "0"))
+	if (length == NULL)
 		return 0;
-	return is_made_of(length->value, "0123456789") ? BODY : BAD_REQUEST;
+	if (length->value.n == 0 || !all_of(length->value, DIGIT))
+		return BAD_REQUEST;
+	return is_zero(length->value) ? 0 : BODY;
 }
 
 static bool wants_keep_alive(const struct http_head *head)
