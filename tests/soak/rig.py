@@ -5,6 +5,7 @@ Owns the processes that it starts and one directory; leaves nothing behind.
 
 import collections
 import contextlib
+import fcntl
 import glob
 import json
 import os
@@ -25,6 +26,7 @@ sys.path.insert(0, BENCH)
 from process import memory_bytes, raise_descriptor_limit  # noqa: E402
 
 PATIENCE = 120      # seconds for what must come
+LOG_ROOM = 1 << 20  # bytes: the gateway loses records rather than wait for whoever reads them
 FIRST_INHERITED = 3 # of the descriptors that LISTEN_FDS counts
 SESSION_END = re.compile(rb"session end.* reason=([a-z_0-9]+)")
 BACKENDS = {"tcp": "echo=127.0.0.1:0", "unix": "echo=unix:{dir}/echo.sock", "fin": "fin=127.0.0.1:0",
@@ -94,6 +96,7 @@ class Gateway:
             environment.update(LISTEN_FDS="1", LISTEN_FDNAMES="web")
         self.child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                       env=environment, pass_fds=passed)
+        fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, LOG_ROOM)
         self.log = Log(self.child.stderr)
         self.pid = self.child.pid
 
