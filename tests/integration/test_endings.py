@@ -306,6 +306,15 @@ def test_probe_of_tls_port(start_gateway, certificate, tls):
         assert (record["reason"], record.level) == ("http_done", "debug"), record
 
 
+def test_who_goes_on_sending_is_not_read_for_ever(start_gateway):
+    """After a refusal a little is thrown away, so that the answer arrives; what is more has to wait."""
+    config = LISTEN.replace("[listen", "drain_timeout = 100ms\n[listen") + "linger_timeout = 300s\n"
+    with connect(start_gateway(config + section("echo", path="/", target="echo:"))) as client:
+        client.send(request("/elsewhere"))
+        assert client.read_response().status == 404
+        assert fill(client.sock, MASKED) < 24 * MIB # the kernel's buffers hold half of it
+
+
 def test_nobody_reads_stderr(start_gateway):
     """A pipe that is full stops nobody; once there is room again, the log tells how much of it was lost."""
     reading, writing = os.pipe()
