@@ -1,0 +1,235 @@
+/* sandbox_calls.c owns the list of system calls that are left to the process, and what their arguments may be.
+ * It must never allow what could start a program, a thread or a process, write a file or map code. */
+#include "sys/sandbox_calls.h"
+
+#ifdef HAVE_LIBSECCOMP
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+/* An architecture that lacks a call has the one beside it; a row of neither is none. */
+struct call {
+	const char *name, *instead;
+};
+
+/* Whatever the arguments. The most frequent first, as kernels before 5.11 search the list each time. */
+static const struct call plain_calls[] = {
+	/* the way of a byte */
+	{ "epoll_wait", "epoll_pwait" }, { "recvfrom", NULL }, { "sendto", NULL }, { "read", NULL }, { "write", NULL },
+	{ "epoll_ctl", NULL }, { "writev", NULL }, { "futex", NULL }, { "clock_gettime", NULL },
+	{ "recv", NULL }, { "send", NULL }, { "futex_time64", NULL }, { "clock_gettime64", NULL },
+	/* a session */
+	{ "accept4", NULL }, { "connect", NULL }, { "close", NULL }, { "shutdown", NULL }, { "setsockopt", NULL },
+	{ "getsockopt", NULL }, { "getsockname", NULL },
+	/* files */
+	{ "sendfile", NULL }, { "newfstatat", "fstatat64" }, { "fstat", NULL }, { "lseek", NULL }, { "getdents64", NULL },
+	{ "sendfile64", NULL }, { "fstat64", NULL }, { "_llseek", NULL },
+	/* memory */
+	{ "madvise", NULL }, { "munmap", NULL }, { "brk", NULL },
+	/* looking names up, random numbers */
+	{ "poll", "ppoll" }, { "sendmmsg", NULL }, { "uname", NULL }, { "getrandom", NULL }, { "getpid", NULL },
+	/* reloading, and opening the log anew */
+	{ "bind", NULL }, { "listen", NULL }, { "umask", NULL }, { "unlink", "unlinkat" }, { "dup3", NULL },
+	/* signals, and the end */
+	{ "rt_sigprocmask", NULL }, { "rt_sigreturn", NULL }, { "sigreturn", NULL }, { "exit", NULL }, { "exit_group", NULL },
+};
+
+/* As long as these bits of that argument have this value. Rows of one call stand together. */
+static const struct rule {
+	struct call call;
+	struct scmp_arg_cmp arg[2];
+	unsigned args;
+} ruled_calls[] = {
+#define ONE(which, bits, value) { { which, SCMP_CMP_MASKED_EQ, bits, value } }, 1
+#define ALL_BITS                UINT32_MAX /* what the kernel looks at: an int */
+#define SOCKET_TYPE             0xf        /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
+	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
+	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
+	{ { "openat", NULL }, ONE(2, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY) },
+#define SOCKET(family, type)                                                                                           \
+	{                                                                                                              \
+		{ "socket", NULL }, { { 0, SCMP_CMP_EQ, family, 0 }, { 1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type } }, 2 \
+	}
+	SOCKET(AF_INET, SOCK_STREAM),
+	SOCKET(AF_INET, SOCK_DGRAM),
+	SOCKET(AF_INET6, SOCK_STREAM),
+	SOCKET(AF_INET6, SOCK_DGRAM),
+	SOCKET(AF_UNIX, SOCK_STREAM),
+	SOCKET(AF_UNIX, SOCK_DGRAM),
+	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQ) },
+	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQNSD) },
+	{ { "ioctl", NULL }, ONE(1, ALL_BITS, FIONREAD) },
+	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCGIFINDEX) },
+	{ { "ioctl", NULL }, ONE(1, ALL_BITS, TCGETS) },
+	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_DUPFD_CLOEXEC) },
+	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_GETFL) },
+	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFL) },
+	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_GETFD) },
+	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFD) },
+};
+
+/* Answered with an error (0: as if done) instead of ending the process: libraries make these calls, and can do without. */
+static const struct {
+	const char *name;
+	int error;
+} refused_calls[] = {
+	{ "restart_syscall", EINTR }, /* a call that a stop has interrupted: its caller will begin again */
+	{ "rt_sigaction", 0 },        /* libevent puts handlers back in the end, when signals are blocked */
+	{ "rseq", 0 },                /* threads that have just begun; the error would be fatal to glibc */
+	{ "set_robust_list", ENOSYS },
+	{ "sched_getaffinity", EINVAL }, /* malloc asks how many heaps are worth while, and takes this for many */
+	{ "mremap", ENOSYS },            /* realloc copies then */
+	{ "sysinfo", ENOSYS },           /* qsort asks how much memory there is */
+	{ "gettimeofday", ENOSYS },      /* libevent, where the clock can't be read without a call; it needs it for nothing */
+	{ "recvmsg", ENOSYS },           /* from here on: what modules of the name service may try */
+	{ "sendmsg", ENOSYS },
+	{ "ppoll", ENOSYS },
+	{ "ppoll_time64", ENOSYS },
+	{ "access", EACCES },
+	{ "faccessat", EACCES },
+	{ "faccessat2", ENOSYS },
+	{ "readlink", EACCES },
+	{ "readlinkat", EACCES },
+	{ "statx", ENOSYS },
+	{ "getpeername", ENOSYS },
+	{ "geteuid", ENOSYS },
+	{ "geteuid32", ENOSYS },
+	{ "getuid", ENOSYS },
+	{ "getuid32", ENOSYS },
+	{ "gettid", ENOSYS },
+	{ "clock_nanosleep", ENOSYS },
+	{ "clock_nanosleep_time64", ENOSYS },
+};
+
+struct filter {
+	scmp_filter_ctx ctx;
+	uint32_t architecture;
+	unsigned allowed;
+	int last;      /* the call of the last rule, so that rows of one call count once */
+	int error;     /* the first one, as a negative errno */
+	uint8_t order; /* falls: earlier rows are looked at first */
+};
+
+static void note(struct filter *f, int result)
+{
+	if (result != 0 && f->error == 0)
+		f->error = result;
+}
+
+/* libseccomp has numbers below zero both for calls that other architectures have and for those that socketcall(2) carries,
+ * and these are there: libseccomp makes rules for that and for a call of their own. Where there is no such call the answer
+ * is __NR_SCMP_ERROR, as a rule for it would be one more to look at and count. */
+static int number_of(const struct filter *f, const char *name)
+{
+	int number = seccomp_syscall_resolve_name_arch(f->architecture, name);
+	bool carried = number <= __PNR_socket && number >= __PNR_sendmmsg &&
+	               seccomp_syscall_resolve_name_arch(f->architecture, "socketcall") >= 0;
+
+	return number >= 0 || carried ? number : __NR_SCMP_ERROR;
+}
+
+static bool is_here(const struct filter *f, const char *name)
+{
+	return name != NULL && number_of(f, name) != __NR_SCMP_ERROR;
+}
+
+/* NULL: neither is here. */
+static const char *name_of(const struct filter *f, const struct call *call)
+{
+	if (is_here(f, call->name))
+		return call->name;
+	return is_here(f, call->instead) ? call->instead : NULL;
+}
+
+/* Whether what it is given is behind a pointer. */
+static bool is_hidden(const struct filter *f, const char *name)
+{
+	return number_of(f, name) < 0 || (f->architecture == SCMP_ARCH_S390X && strcmp(name, "mmap") == 0);
+}
+
+/* Rules are made with the numbers of this process, and libseccomp translates them. */
+static void allow(struct filter *f, const struct call *call, const struct scmp_arg_cmp *arg, unsigned args)
+{
+	const char *name = name_of(f, call);
+
+	if (name == NULL)
+		return;
+	int number = seccomp_syscall_resolve_name(name);
+	note(f, seccomp_rule_add_array(f->ctx, SCMP_ACT_ALLOW, number, is_hidden(f, name) ? 0 : args, arg));
+	if (number == f->last)
+		return;
+	f->allowed++;
+	f->last = number;
+	note(f, seccomp_syscall_priority(f->ctx, number, f->order));
+	f->order = (uint8_t)(f->order - (f->order > 1));
+}
+
+static void allow_listed(struct filter *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
+		allow(f, &plain_calls[i], NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(ruled_calls); i++)
+		allow(f, &ruled_calls[i].call, ruled_calls[i].arg, ruled_calls[i].args);
+}
+
+static void allow_opening(struct filter *f, int write_flags, const struct open_how *how, size_t hows)
+{
+	/* 32-bit programs may have O_LARGEFILE added. */
+	const struct scmp_arg_cmp write = { 2, SCMP_CMP_MASKED_EQ, (uint32_t)~O_LARGEFILE, (uint32_t)(write_flags & ~O_LARGEFILE) };
+
+	if (write_flags != 0)
+		note(f, seccomp_rule_add_array(f->ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &write));
+	for (size_t i = 0; i < hows; i++) {
+		const struct scmp_arg_cmp this_one = { 2, SCMP_CMP_EQ, (uintptr_t)&how[i], 0 };
+		allow(f, &(struct call){ "openat2", NULL }, &this_one, 1);
+	}
+}
+
+static bool is_allowed(const struct filter *f, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++) {
+		const char *allowed = name_of(f, &plain_calls[i]);
+		if (allowed != NULL && strcmp(allowed, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void refuse(struct filter *f, const char *name, int error, const struct scmp_arg_cmp *arg, unsigned args)
+{
+	int number = seccomp_syscall_resolve_name(name);
+
+	if (is_here(f, name) && !is_allowed(f, name))
+		note(f, seccomp_rule_add_array(f->ctx, SCMP_ACT_ERRNO((uint16_t)error), number, args, arg));
+}
+
+static void refuse_listed(struct filter *f)
+{
+	/* What getaddrinfo would like to know of the network it can guess. */
+	const struct scmp_arg_cmp netlink = { 0, SCMP_CMP_EQ, AF_NETLINK, 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(refused_calls); i++)
+		refuse(f, refused_calls[i].name, refused_calls[i].error, NULL, 0);
+	if (!is_hidden(f, "socket"))
+		refuse(f, "socket", EAFNOSUPPORT, &netlink, 1);
+}
+
+int sandbox_list_calls(void *filter, uint32_t architecture, int write_flags, const struct open_how *how, size_t hows)
+{
+	struct filter f = { .ctx = filter, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX };
+
+	allow_listed(&f);
+	allow_opening(&f, write_flags, how, hows);
+	refuse_listed(&f);
+	return f.error != 0 ? f.error : (int)f.allowed;
+}
+
+#endif
