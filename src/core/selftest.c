@@ -4,10 +4,12 @@
 
 #include "core/confine.h"
 #include "net/nss.h"
+#include "net/tcp.h"
 #include "net/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -113,22 +115,37 @@ static int do_make_code(const struct trial *trial)
 	return page == MAP_FAILED ? -1 : mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
 
-static int do_socket(int family, int type)
+static int do_socket(int family, int type, int protocol)
 {
-	int fd = socket(family, type | SOCK_CLOEXEC, 0);
+	int fd = socket(family, type | SOCK_CLOEXEC, protocol);
 	return fd < 0 ? -1 : close(fd);
 }
 
 static int do_raw_socket(const struct trial *trial)
 {
 	(void)trial;
-	return do_socket(AF_INET, SOCK_RAW);
+	return do_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
 }
 
 static int do_packet_socket(const struct trial *trial)
 {
 	(void)trial;
-	return do_socket(AF_PACKET, SOCK_DGRAM);
+	return do_socket(AF_PACKET, SOCK_DGRAM, 0);
+}
+
+static int do_mptcp_socket(const struct trial *trial)
+{
+	(void)trial;
+	return do_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+}
+
+static int do_attach_filter(const struct trial *trial)
+{
+	struct sock_filter all = { .code = BPF_RET | BPF_K, .k = UINT32_MAX };
+	struct sock_fprog program = { .len = 1, .filter = &all };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)trial;
+	return fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0 ? -1 : close(fd);
 }
 
 static int do_setuid(const struct trial *trial)
@@ -218,7 +235,9 @@ static int accept_own(const struct trial *trial, int listener)
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
+	if (fd < 0 || tcp_set_no_delay(listener) != 0 || tcp_set_probes(listener) != 0)
+		return -1;
+	if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
 	    getsockname(listener, (struct sockaddr *)&address, &len) != 0)
 		return -1;
 	if (connect(fd, (struct sockaddr *)&address, len) != 0 && errno != EINPROGRESS)
@@ -240,7 +259,7 @@ static int do_serve(const struct trial *trial)
 static int do_unix_socket(const struct trial *trial)
 {
 	(void)trial;
-	return do_socket(AF_UNIX, SOCK_STREAM);
+	return do_socket(AF_UNIX, SOCK_STREAM, 0);
 }
 
 /* --- trying --------------------------------------------------------------------------------------------------------- */
@@ -262,6 +281,8 @@ static const struct row {
 	{ "make memory executable", do_make_code, true },
 	{ "open a raw socket", do_raw_socket, true },
 	{ "open a packet socket", do_packet_socket, true },
+	{ "open a socket of another protocol", do_mptcp_socket, true },
+	{ "attach a filter to a socket", do_attach_filter, true },
 	{ "become root", do_setuid, true },
 	{ "signal another process", do_kill, true },
 	{ "be traced", do_ptrace, true },

@@ -3,8 +3,9 @@
  * out, and the owner can ask what was. It is entered once, for good, and by every thread.
  *
  * A system call that is not on the list ends the process (SIGSYS), and so does one with arguments that nothing here has a
- * use for: a mapping that can be executed, a file opened for writing, another address family. A few that libraries make
- * and can do without are answered with an error instead. A file outside of the paths is EACCES. */
+ * use for: a mapping that can be executed, a file opened for writing, a socket of another family or protocol, an option of
+ * one that nobody sets. A few that libraries make and can do without are answered with an error instead. A file outside of
+ * the paths is EACCES. Some architectures hide arguments: see sandbox_calls.h. */
 #ifndef SYS_SANDBOX_H
 #define SYS_SANDBOX_H
 

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -27,8 +28,8 @@ static const struct call plain_calls[] = {
 	{ "epoll_ctl", NULL }, { "writev", NULL }, { "futex", NULL }, { "clock_gettime", NULL },
 	{ "recv", NULL }, { "send", NULL }, { "futex_time64", NULL }, { "clock_gettime64", NULL },
 	/* a session */
-	{ "accept4", NULL }, { "connect", NULL }, { "close", NULL }, { "shutdown", NULL }, { "setsockopt", NULL },
-	{ "getsockopt", NULL }, { "getsockname", NULL },
+	{ "accept4", NULL }, { "connect", NULL }, { "close", NULL }, { "shutdown", NULL }, { "getsockopt", NULL },
+	{ "getsockname", NULL },
 	/* files */
 	{ "sendfile", NULL }, { "newfstatat", "fstatat64" }, { "fstat", NULL }, { "lseek", NULL }, { "getdents64", NULL },
 	{ "sendfile64", NULL }, { "fstat64", NULL }, { "_llseek", NULL },
@@ -45,25 +46,52 @@ static const struct call plain_calls[] = {
 /* As long as these bits of that argument have this value. Rows of one call stand together. */
 static const struct rule {
 	struct call call;
-	struct scmp_arg_cmp arg[2];
+	struct scmp_arg_cmp arg[3];
 	unsigned args;
 } ruled_calls[] = {
 #define ONE(which, bits, value) { { which, SCMP_CMP_MASKED_EQ, bits, value } }, 1
+#define INT(which, value)       { which, SCMP_CMP_MASKED_EQ, ALL_BITS, value }
 #define ALL_BITS                UINT32_MAX /* what the kernel looks at: an int */
 #define SOCKET_TYPE             0xf        /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
 	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
 	{ { "openat", NULL }, ONE(2, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY) },
-#define SOCKET(family, type)                                                                                           \
+#define SOCKET(family, type, protocol)                                                                                 \
 	{                                                                                                              \
-		{ "socket", NULL }, { { 0, SCMP_CMP_EQ, family, 0 }, { 1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type } }, 2 \
+		{ "socket", NULL },                                                                                    \
+		        { INT(0, family), { 1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type }, INT(2, protocol) }, 3          \
 	}
-	SOCKET(AF_INET, SOCK_STREAM),
-	SOCKET(AF_INET, SOCK_DGRAM),
-	SOCKET(AF_INET6, SOCK_STREAM),
-	SOCKET(AF_INET6, SOCK_DGRAM),
-	SOCKET(AF_UNIX, SOCK_STREAM),
-	SOCKET(AF_UNIX, SOCK_DGRAM),
+	SOCKET(AF_INET, SOCK_STREAM, 0),
+	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+	SOCKET(AF_INET, SOCK_DGRAM, 0),
+	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+	SOCKET(AF_INET6, SOCK_STREAM, 0),
+	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+	SOCKET(AF_INET6, SOCK_DGRAM, 0),
+	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+	SOCKET(AF_UNIX, SOCK_STREAM, 0),
+	SOCKET(AF_UNIX, SOCK_DGRAM, 0),
+#define OPTION(level, option) { { "setsockopt", NULL }, { INT(1, level), INT(2, option) }, 2 }
+	OPTION(IPPROTO_TCP, TCP_NODELAY),
+	OPTION(IPPROTO_TCP, TCP_KEEPIDLE),
+	OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
+	OPTION(IPPROTO_TCP, TCP_KEEPCNT),
+	OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT),
+	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+	OPTION(SOL_SOCKET, SO_REUSEADDR),
+	OPTION(SOL_SOCKET, SO_KEEPALIVE),
+	OPTION(SOL_SOCKET, SO_LINGER),
+	OPTION(SOL_SOCKET, SO_RCVBUF),
+	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+	OPTION(IPPROTO_IP, IP_RECVERR), /* glibc's questions to name servers */
+	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(SOL_SOCKET, SO_SNDBUF), /* from here on: what modules of the name service may set before they ask their daemon */
+	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+	OPTION(SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(SOL_SOCKET, SO_SNDTIMEO),
+	OPTION(SOL_SOCKET, SO_PASSCRED),
+	OPTION(SOL_SOCKET, SO_BROADCAST),
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQ) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQNSD) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, FIONREAD) },

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,15 +223,27 @@ static void files_are_opened_as_agreed(void **state)
 	on_each(check_files);
 }
 
+/* What socketcall(2) carries nobody can judge. */
+static uint32_t unless_carried(const struct program *p, uint32_t answer)
+{
+	return (p->of->traits & SOCKETCALL) != 0 ? SECCOMP_RET_ALLOW : answer;
+}
+
 static void check_sockets(const struct program *p)
 {
-	uint32_t refused = SECCOMP_RET_ERRNO | EAFNOSUPPORT;
-	bool carried = (p->of->traits & SOCKETCALL) != 0;
+	const uint32_t dead = unless_carried(p, SECCOMP_RET_KILL_PROCESS);
 
 	passes(p, "socket", AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	passes(p, "socket", AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	passes(p, "socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
 	passes(p, "socket", AF_UNIX, SOCK_DGRAM, 0);
-	expect(p, "socket", AF_NETLINK, SOCK_RAW, 0, carried ? SECCOMP_RET_ALLOW : refused);
-	expect(p, "socket", AF_PACKET, SOCK_DGRAM, 0, carried ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS);
+	expect(p, "socket", AF_NETLINK, SOCK_RAW, 0, unless_carried(p, SECCOMP_RET_ERRNO | EAFNOSUPPORT));
+	expect(p, "socket", AF_PACKET, SOCK_DGRAM, 0, dead);
+	expect(p, "socket", AF_INET, SOCK_STREAM, IPPROTO_MPTCP, dead);
+	expect(p, "socket", AF_INET6, SOCK_STREAM, IPPROTO_SCTP, dead);
+	expect(p, "socket", AF_INET, SOCK_DGRAM, IPPROTO_ICMP, dead);
+	expect(p, "socket", AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, dead);
+	expect(p, "socket", AF_INET, SOCK_DGRAM, IPPROTO_TCP, dead);
 	expect(p, "recvmsg", 0, 0, 0, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
@@ -238,6 +251,33 @@ static void sockets_pass(void **state)
 {
 	(void)state;
 	on_each(check_sockets);
+}
+
+static void check_options(const struct program *p)
+{
+	static const struct {
+		int level, option;
+	} never[] = {
+		{ SOL_SOCKET, SO_ATTACH_FILTER }, { SOL_SOCKET, SO_ATTACH_BPF }, { SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF },
+		{ SOL_SOCKET, SO_LOCK_FILTER }, { SOL_SOCKET, SO_BINDTODEVICE }, { SOL_SOCKET, SO_MARK },
+		{ IPPROTO_TCP, TCP_ULP }, { IPPROTO_TCP, TCP_MD5SIG }, { IPPROTO_TCP, TCP_REPAIR },
+		{ IPPROTO_TCP, TCP_FASTOPEN_KEY }, { IPPROTO_TCP, TCP_CONGESTION }, { IPPROTO_IP, IP_OPTIONS },
+		{ IPPROTO_IP, IP_TRANSPARENT }, { IPPROTO_UDP, 100 /* UDP_ENCAP */ }, { 0x11a /* SOL_TLS */, 1 },
+	};
+
+	passes(p, "setsockopt", 3, IPPROTO_TCP, TCP_NODELAY);
+	passes(p, "setsockopt", 3, SOL_SOCKET, SO_LINGER);
+	passes(p, "setsockopt", 3, IPPROTO_IP, IP_RECVERR);
+	passes(p, "setsockopt", 3, IPPROTO_IPV6, IPV6_V6ONLY);
+	for (size_t i = 0; i < ARRAY_LEN(never); i++)
+		expect(p, "setsockopt", 3, (uint64_t)never[i].level, (uint64_t)never[i].option,
+		       unless_carried(p, SECCOMP_RET_KILL_PROCESS));
+}
+
+static void options_of_use_pass(void **state)
+{
+	(void)state;
+	on_each(check_options);
 }
 
 /* Where the kernel has both ways, a libc may take either. */
@@ -297,6 +337,7 @@ int main(void)
 		cmocka_unit_test(no_memory_becomes_code),
 		cmocka_unit_test(files_are_opened_as_agreed),
 		cmocka_unit_test(sockets_pass),
+		cmocka_unit_test(options_of_use_pass),
 		cmocka_unit_test(sockets_pass_without_socketcall),
 		cmocka_unit_test(all_else_dies),
 		cmocka_unit_test(the_list_is_short),
