@@ -400,3 +400,19 @@ def test_sb_name_service_module(start_gateway, tmp_path, backend):
     assert "libnss_hesiod" in Path(f"/proc/{gateway.pid}/maps").read_text(encoding="ascii") # already
     for _ in range(2):
         check_echo(gateway, "/name")
+
+
+@pytest.mark.parametrize("before", ["hosts: files dns\n", "", "passwd: files\n\thosts:\tfiles # [!UNAVAIL=return] dns\n"])
+def test_sb_name_service_edited(start_gateway, tmp_path, backend, before):
+    """A module that is named later would be code to map: it takes a restart, also where Landlock does not hide its file."""
+    echo = backend(serve=backends.serve_echo)
+    switch = tmp_path / "nsswitch.conf"
+    switch.write_text(before)
+    (tmp_path / "hosts").write_text("127.0.0.1 early.test late.test\n")
+    prefix = in_own_mounts('for f in nsswitch.conf hosts; do mount --bind "$1/$f" "/etc/$f"; done', tmp_path)
+    names = "".join(f"[route {name}]\npath = /{name}\ntarget = {name}.test:{echo.port}\n" for name in ("early", "late"))
+    gateway = start_gateway(LISTEN + names, prefix=prefix, preexec=without_landlock)
+    check_echo(gateway, "/early")
+    switch.write_text("hosts: hesiod [!SUCCESS=continue] files\n")
+    check_echo(gateway, "/late")
+    assert "libnss_hesiod" not in Path(f"/proc/{gateway.pid}/maps").read_text(encoding="ascii")
