@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -338,28 +339,26 @@ int confine_seal(struct confine *confine, struct err *err)
 	return confine->sandbox != NULL ? sandbox_seal(confine->sandbox, err) : 0;
 }
 
-int confine_landlock_abi(const struct confine *confine)
+const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX])
 {
-	return confine->sandbox != NULL ? sandbox_landlock_abi(confine->sandbox) : 0;
-}
-
-unsigned confine_calls(const struct confine *confine)
-{
-	return confine->sandbox != NULL ? sandbox_calls(confine->sandbox) : 0;
+	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", sandbox_landlock_abi(confine->sandbox),
+	         sandbox_calls(confine->sandbox));
+	return words;
 }
 
 void confine_log(const struct confine *confine, struct log *log)
 {
+	char words[CONFINE_WORDS_MAX];
+
 	if (confine->sandbox == NULL) {
 		log_line(log, LEVEL_INFO, "sandbox = off: nothing but user %s's rights bounds the process", confine->user);
 		return;
 	}
-	log_line(log, LEVEL_INFO, "sandbox: user %s, Landlock ABI %d, %u system calls", confine->user,
-	         confine_landlock_abi(confine), confine_calls(confine));
-	if (confine_landlock_abi(confine) == 0)
+	log_line(log, LEVEL_INFO, "sandbox: user %s, %s", confine->user, confine_words(confine, words));
+	if (sandbox_landlock_abi(confine->sandbox) == 0)
 		log_line(log, LEVEL_WARN, "sandbox: this kernel has no Landlock: user %s's rights alone bound what can be read",
 		         confine->user);
-	if (confine_calls(confine) == 0)
+	if (sandbox_calls(confine->sandbox) == 0)
 		log_line(log, LEVEL_WARN, "sandbox: built without libseccomp: any system call can be made");
 }
 

@@ -22,6 +22,10 @@ struct confine *confine_enter(const struct settings *settings, const char *file,
 /* After the last thread has started: no other system calls from here on. */
 must_check int confine_seal(struct confine *confine, struct err *err);
 
+/* What is in force, in words; only with sandbox = on. Returns words. */
+#define CONFINE_WORDS_MAX 64
+const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX]);
+
 /* One line on what is in force, and what is not. */
 void confine_log(const struct confine *confine, struct log *log);
 
@@ -34,9 +38,5 @@ must_check int confine_admits(const struct confine *confine, const struct settin
                               struct err *err, struct err *warnings);
 
 void confine_free(struct confine *confine); /* the process stays confined; NULL is allowed */
-
-/* The version of Landlock's interface and the number of system calls that are in force, 0 for none and for all. */
-int confine_landlock_abi(const struct confine *confine);
-unsigned confine_calls(const struct confine *confine);
 
 #endif

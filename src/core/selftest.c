@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,26 +32,22 @@ struct trial {
 	int epoll; /* made before, as the loops of a gateway are */
 };
 
-/* Each returns 0 when it was possible, -1 and errno when not; what is killed does not return. */
-typedef int act_fn(const struct trial *trial);
-
-/* --- forbidden ------------------------------------------------------------------------------------------------------ */
-
-static int do_exec(const struct trial *trial)
-{
-	char *const none[] = { NULL };
-	(void)trial;
-	return execve("/bin/true", none, none);
-}
-
-static int do_fork(const struct trial *trial)
-{
-	pid_t child = fork();
-	(void)trial;
-	if (child == 0)
-		_exit(0);
-	return child < 0 ? -1 : 0;
-}
+/* Each returns 0 when it was possible, -1 and errno when not; what is killed does not return. A row has one of these. */
+struct row {
+	const char *name;
+	int (*act)(void);
+	int (*act_on)(const struct trial *trial);
+	struct {
+		const char *path;
+		int flags;
+	} open;
+	struct {
+		int family, type, protocol;
+	} socket;
+	struct {
+		long number, first, second; /* chosen so that it could do nothing by itself */
+	} call;
+};
 
 static int open_and_close(const char *path, int flags)
 {
@@ -58,124 +55,97 @@ static int open_and_close(const char *path, int flags)
 	return fd < 0 ? -1 : close(fd);
 }
 
-static int do_write_file(const struct trial *trial)
-{
-	(void)trial;
-	return open_and_close("/etc/passwd", O_WRONLY);
-}
-
-static int do_make_file(const struct trial *trial)
-{
-	static const char path[] = "/tmp/sallyport-selftest";
-	(void)trial;
-	return open_and_close(path, O_WRONLY | O_CREAT | O_EXCL) != 0 ? -1 : unlink(path);
-}
-
-static int do_openat2(const struct trial *trial)
-{
-	struct open_how how = { .flags = O_RDWR | O_CLOEXEC };
-	(void)trial;
-	return syscall(SYS_openat2, AT_FDCWD, "/dev/null", &how, sizeof(how)) < 0 ? -1 : 0;
-}
-
-static int do_read_outside(const struct trial *trial)
-{
-	(void)trial;
-	return open_and_close("/etc/passwd", O_RDONLY);
-}
-
-static int do_list_outside(const struct trial *trial)
-{
-	(void)trial;
-	return open_and_close("/", O_RDONLY | O_DIRECTORY);
-}
-
-static int do_rename(const struct trial *trial)
-{
-	(void)trial;
-	return rename("/etc/passwd", "/etc/passwd"); /* to itself: nothing would happen */
-}
-
-static int map(int protection)
-{
-	void *page = mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return page == MAP_FAILED ? -1 : munmap(page, 4096);
-}
-
-static int do_map_code(const struct trial *trial)
-{
-	(void)trial;
-	return map(PROT_READ | PROT_EXEC);
-}
-
-static int do_make_code(const struct trial *trial)
-{
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	(void)trial;
-	return page == MAP_FAILED ? -1 : mprotect(page, 4096, PROT_READ | PROT_EXEC);
-}
-
-static int do_socket(int family, int type, int protocol)
+static int make_socket(int family, int type, int protocol)
 {
 	int fd = socket(family, type | SOCK_CLOEXEC, protocol);
 	return fd < 0 ? -1 : close(fd);
 }
 
-static int do_raw_socket(const struct trial *trial)
+/* --- forbidden ------------------------------------------------------------------------------------------------------ */
+
+static int do_exec(void)
 {
-	(void)trial;
-	return do_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	char *const none[] = { NULL };
+	return execve("/bin/true", none, none);
 }
 
-static int do_packet_socket(const struct trial *trial)
+static int do_fork(void)
 {
-	(void)trial;
-	return do_socket(AF_PACKET, SOCK_DGRAM, 0);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	return child < 0 ? -1 : 0;
 }
 
-static int do_mptcp_socket(const struct trial *trial)
+static int do_make_file(void)
 {
-	(void)trial;
-	return do_socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	static const char path[] = "/tmp/sallyport-selftest";
+	return open_and_close(path, O_WRONLY | O_CREAT | O_EXCL) != 0 ? -1 : unlink(path);
 }
 
-static int do_attach_filter(const struct trial *trial)
+static int do_openat2(void)
+{
+	struct open_how how = { .flags = O_RDWR | O_CLOEXEC };
+	return syscall(SYS_openat2, AT_FDCWD, "/dev/null", &how, sizeof(how)) < 0 ? -1 : 0;
+}
+
+static int do_rename(void)
+{
+	return rename("/etc/passwd", "/etc/passwd"); /* to itself: nothing would happen */
+}
+
+static int do_map_code(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return page == MAP_FAILED ? -1 : munmap(page, 4096);
+}
+
+static int do_make_code(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return page == MAP_FAILED ? -1 : mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static int do_attach_filter(void)
 {
 	struct sock_filter all = { .code = BPF_RET | BPF_K, .k = UINT32_MAX };
 	struct sock_fprog program = { .len = 1, .filter = &all };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	(void)trial;
 	return fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0 ? -1 : close(fd);
 }
 
-static int do_setuid(const struct trial *trial)
+static int do_kill(void)
 {
-	(void)trial;
-	return setuid(0);
-}
-
-static int do_kill(const struct trial *trial)
-{
-	(void)trial;
 	return kill(getppid(), 0);
 }
 
-/* Calls with arguments that can do nothing by themselves. */
-#define BARE(name, ...)                                                                                                \
-	static int do_##name(const struct trial *trial)                                                                \
-	{                                                                                                              \
-		(void)trial;                                                                                           \
-		return syscall(SYS_##name, __VA_ARGS__) < 0 ? -1 : 0;                                                  \
-	}
-BARE(ptrace, 0 /* PTRACE_TRACEME */, 0, NULL, NULL)
-BARE(mount, "none", "/proc/self", "none", 0UL, NULL)
-BARE(unshare, 0)
-BARE(init_module, NULL, 0UL, "")
-BARE(bpf, 0, NULL, 0)
-BARE(keyctl, 0, 0)
-BARE(process_vm_readv, getppid(), NULL, 0UL, NULL, 0UL, 0UL)
-BARE(prctl, 4 /* PR_SET_DUMPABLE */, 1, 0, 0, 0)
-BARE(io_uring_setup, 1, NULL)
+static const struct row forbidden[] = {
+	{ "run a program", .act = do_exec },
+	{ "fork", .act = do_fork },
+	{ "open a file for writing", .open = { "/etc/passwd", O_WRONLY } },
+	{ "make a file", .act = do_make_file },
+	{ "open a file by openat2 with flags of its own", .act = do_openat2 },
+	{ "read /etc/passwd", .open = { "/etc/passwd", O_RDONLY } },
+	{ "list /", .open = { "/", O_RDONLY | O_DIRECTORY } },
+	{ "rename a file", .act = do_rename },
+	{ "map executable memory", .act = do_map_code },
+	{ "make memory executable", .act = do_make_code },
+	{ "open a raw socket", .socket = { AF_INET, SOCK_RAW, IPPROTO_ICMP } },
+	{ "open a packet socket", .socket = { AF_PACKET, SOCK_DGRAM, 0 } },
+	{ "open a socket of another protocol", .socket = { AF_INET, SOCK_STREAM, IPPROTO_MPTCP } },
+	{ "attach a filter to a socket", .act = do_attach_filter },
+	{ "become root", .call.number = SYS_setuid },
+	{ "signal another process", .act = do_kill },
+	{ "be traced", .call.number = SYS_ptrace },
+	{ "mount", .call.number = SYS_mount },
+	{ "make a namespace", .call.number = SYS_unshare },
+	{ "load a kernel module", .call.number = SYS_init_module },
+	{ "load a BPF program", .call.number = SYS_bpf },
+	{ "reach the kernel's keys", .call.number = SYS_keyctl },
+	{ "read another process's memory", .call = { SYS_process_vm_readv, 1, 0 } },
+	{ "become readable for others", .call = { SYS_prctl, PR_SET_DUMPABLE, 1 } },
+	{ "make an io_uring", .call.number = SYS_io_uring_setup },
+};
 
 /* --- allowed -------------------------------------------------------------------------------------------------------- */
 
@@ -204,21 +174,19 @@ static int do_read_tokens(const struct trial *trial)
 	return 0;
 }
 
-static int do_look_up(const struct trial *trial)
+static int do_look_up(void)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all;
-	(void)trial;
 	if (getaddrinfo("localhost", NULL, &hints, &all) == 0)
 		freeaddrinfo(all); /* whether there is such a name is not the question */
 	return 0;
 }
 
-static int do_remember(const struct trial *trial)
+static int do_remember(void)
 {
 	size_t size = 8 << 20;
 	unsigned char *bytes = malloc(size);
-	(void)trial;
 	if (bytes == NULL)
 		return -1;
 	memset(bytes, 1, size);
@@ -256,52 +224,30 @@ static int do_serve(const struct trial *trial)
 	return listener < 0 || accept_own(trial, listener) != 0 ? -1 : close(listener);
 }
 
-static int do_unix_socket(const struct trial *trial)
-{
-	(void)trial;
-	return do_socket(AF_UNIX, SOCK_STREAM, 0);
-}
+static const struct row allowed[] = {
+	{ "read the configuration", .act_on = do_read_configuration },
+	{ "read the web roots", .act_on = do_read_roots },
+	{ "read the token files", .act_on = do_read_tokens },
+	{ "listen, connect, accept, wait", .act_on = do_serve },
+	{ "make a UNIX socket", .socket = { AF_UNIX, SOCK_STREAM, 0 } },
+	{ "look a name up", .act = do_look_up },
+	{ "allocate memory, get random bytes", .act = do_remember },
+};
 
 /* --- trying --------------------------------------------------------------------------------------------------------- */
 
-static const struct row {
-	const char *name;
-	act_fn *act;
-	bool forbidden;
-} rows[] = {
-	{ "run a program", do_exec, true },
-	{ "fork", do_fork, true },
-	{ "open a file for writing", do_write_file, true },
-	{ "make a file", do_make_file, true },
-	{ "open a file by openat2 with flags of its own", do_openat2, true },
-	{ "read /etc/passwd", do_read_outside, true },
-	{ "list /", do_list_outside, true },
-	{ "rename a file", do_rename, true },
-	{ "map executable memory", do_map_code, true },
-	{ "make memory executable", do_make_code, true },
-	{ "open a raw socket", do_raw_socket, true },
-	{ "open a packet socket", do_packet_socket, true },
-	{ "open a socket of another protocol", do_mptcp_socket, true },
-	{ "attach a filter to a socket", do_attach_filter, true },
-	{ "become root", do_setuid, true },
-	{ "signal another process", do_kill, true },
-	{ "be traced", do_ptrace, true },
-	{ "mount", do_mount, true },
-	{ "make a namespace", do_unshare, true },
-	{ "load a kernel module", do_init_module, true },
-	{ "load a BPF program", do_bpf, true },
-	{ "reach the kernel's keys", do_keyctl, true },
-	{ "read another process's memory", do_process_vm_readv, true },
-	{ "become readable for others", do_prctl, true },
-	{ "make an io_uring", do_io_uring_setup, true },
-	{ "read the configuration", do_read_configuration, false },
-	{ "read the web roots", do_read_roots, false },
-	{ "read the token files", do_read_tokens, false },
-	{ "listen, connect, accept, wait", do_serve, false },
-	{ "make a UNIX socket", do_unix_socket, false },
-	{ "look a name up", do_look_up, false },
-	{ "allocate memory, get random bytes", do_remember, false },
-};
+static int act(const struct trial *trial, const struct row *row)
+{
+	if (row->act != NULL)
+		return row->act();
+	if (row->act_on != NULL)
+		return row->act_on(trial);
+	if (row->open.path != NULL)
+		return open_and_close(row->open.path, row->open.flags);
+	if (row->socket.family != AF_UNSPEC)
+		return make_socket(row->socket.family, row->socket.type, row->socket.protocol);
+	return syscall(row->call.number, row->call.first, row->call.second, 0L, 0L, 0L, 0L) < 0 ? -1 : 0;
+}
 
 #define NOT_ENTERED 255 /* no errno; otherwise the exit status of a child is the errno, or 0 */
 
@@ -318,18 +264,18 @@ static struct confine *enter(const struct trial *trial)
 	_exit(NOT_ENTERED);
 }
 
-/* Returns the status of wait(2). act NULL: only says what is in force. */
-static int in_child(const struct trial *trial, act_fn *act)
+/* Returns the status of wait(2). row NULL: only says what is in force. */
+static int in_child(const struct trial *trial, const struct row *row)
 {
+	char words[CONFINE_WORDS_MAX];
 	int status;
 	pid_t child = fork();
 
 	if (child == 0) {
 		const struct confine *confine = enter(trial);
-		if (act != NULL)
-			_exit(act(trial) == 0 ? 0 : errno);
-		dprintf(STDOUT_FILENO, "Landlock ABI %d, %u system calls\n", confine_landlock_abi(confine),
-		        confine_calls(confine));
+		if (row != NULL)
+			_exit(act(trial, row) == 0 ? 0 : errno);
+		dprintf(STDOUT_FILENO, "%s\n", confine_words(confine, words));
 		_exit(0);
 	}
 	if (child < 0)
@@ -356,11 +302,11 @@ static const char *outcome(int status, char *room, size_t cap)
 	return room;
 }
 
-static bool try_row(const struct trial *trial, const struct row *row)
+static bool try_row(const struct trial *trial, const struct row *row, bool is_forbidden)
 {
 	char room[64];
-	int status = in_child(trial, row->act);
-	bool good = status != -1 && (row->forbidden ? was_refused(status) : status == 0);
+	int status = in_child(trial, row);
+	bool good = status != -1 && (is_forbidden ? was_refused(status) : status == 0);
 
 	printf("%s %s: %s\n", good ? "ok     " : "FAILED ", row->name, outcome(status, room, sizeof(room)));
 	fflush(stdout); /* or the next child would print it again */
@@ -381,8 +327,10 @@ int selftest_run(const struct generation *generation, const char *file)
 	fflush(stdout);
 	if (in_child(&trial, NULL) != 0)
 		return EXIT_FAILURE;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		failed += !try_row(&trial, &rows[i]);
+	for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
+		failed += !try_row(&trial, &forbidden[i], true);
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+		failed += !try_row(&trial, &allowed[i], false);
 	if (trial.epoll >= 0)
 		close(trial.epoll);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
