@@ -8,7 +8,7 @@ set -uo pipefail
 
 TRUSTED='proto net core'  # what handles bytes from outside
 GOAL=6000                 # what was hoped for
-LIMIT=9600                # what it may not outgrow unnoticed
+LIMIT=9700                # what it may not outgrow unnoticed
 FORBIDDEN='strcpy|stpcpy|strcat|sprintf|vsprintf|atoi|atol|atoll|gets|alloca|strtok|scanf|sscanf'
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

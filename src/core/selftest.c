@@ -196,32 +196,39 @@ static int do_remember(void)
 }
 
 /* A connection to ourselves, accepted when epoll says so. */
-static int accept_own(const struct trial *trial, int listener)
+static int serve(const struct trial *trial, int listener, int client)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || tcp_set_no_delay(listener) != 0 || tcp_set_probes(listener) != 0)
+	if (tcp_set_no_delay(listener) != 0 || tcp_set_probes(listener) != 0)
 		return -1;
 	if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
 	    getsockname(listener, (struct sockaddr *)&address, &len) != 0)
 		return -1;
-	if (connect(fd, (struct sockaddr *)&address, len) != 0 && errno != EINPROGRESS)
+	if (connect(client, (struct sockaddr *)&address, len) != 0 && errno != EINPROGRESS)
 		return -1;
 	if (epoll_ctl(trial->epoll, EPOLL_CTL_ADD, listener, &event) != 0 || epoll_wait(trial->epoll, &event, 1, 5000) != 1)
 		return -1;
 	int accepted = accept4(listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (accepted < 0 || send(accepted, "x", 1, MSG_NOSIGNAL) != 1)
+	if (accepted < 0)
 		return -1;
-	return shutdown(accepted, SHUT_WR) != 0 || close(accepted) != 0 ? -1 : close(fd);
+	bool said = send(accepted, "x", 1, MSG_NOSIGNAL) == 1 && shutdown(accepted, SHUT_WR) == 0;
+	return close(accepted) == 0 && said ? 0 : -1;
 }
 
 static int do_serve(const struct trial *trial)
 {
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return listener < 0 || accept_own(trial, listener) != 0 ? -1 : close(listener);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int result = listener >= 0 && client >= 0 ? serve(trial, listener, client) : -1;
+
+	if (listener >= 0)
+		close(listener);
+	if (client >= 0)
+		close(client);
+	return result;
 }
 
 static const struct row allowed[] = {

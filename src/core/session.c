@@ -209,40 +209,11 @@ static struct log_field field_number(const char *key, uint64_t number)
 	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
 }
 
-void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log)
-{
-	char peer[ADDR_TEXT_MAX];
-	peer_format(&arrival->peer, peer);
-	const struct log_field fields[] = {
-		field_number("id", arrival->id),
-		field_text("peer", peer),
-		field_text("listen", arrival->listen->section.name),
-		field_text("reason", reason_row[REASON_OUT_OF_MEMORY].label),
-	};
-	log_record(log, reason_row[REASON_OUT_OF_MEMORY].level, "session end", fields, ARRAY_LEN(fields));
-	close(arrival->fd);
-	if (arrival->counted)
-		admission_leave(sources, arrival->generation->settings->server, &arrival->peer);
-	generation_unref(arrival->generation);
-}
-
-void session_start(struct worker *worker, const struct arrival *arrival)
-{
-	struct session *s = session_new(worker, arrival);
-	if (s == NULL) {
-		session_unborn(arrival, worker->sources, worker->log);
-		worker_session_gone(worker, arrival->refusal != REASON_NONE);
-		return;
-	}
-	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
-	session_act(s, opening_start(s, arrival->fd));
-}
-
-static void session_log(const struct session *s)
+static void session_log(const struct session *s, struct log *log)
 {
 	const struct reason_row *row = &reason_row[s->reason];
 	enum log_level level = s->refusal != REASON_NONE ? LEVEL_DEBUG : row->level; /* of refusals refusal_log.c tells */
-	if (!log_enabled(s->worker->log, level))
+	if (!log_enabled(log, level))
 		return;
 
 	char peer[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
@@ -263,7 +234,36 @@ static void session_log(const struct session *s)
 		field_number("bytes_down", s->bytes_down),
 		{ .key = "duration", .kind = FIELD_MS, .number = clock_ms() - s->accepted_ms },
 	};
-	log_record(s->worker->log, level, "session end", fields, ARRAY_LEN(fields));
+	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
+}
+
+void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log)
+{
+	const struct session never = {
+		.id = arrival->id,
+		.peer = arrival->peer,
+		.listen = arrival->listen,
+		.reason = REASON_OUT_OF_MEMORY,
+		.accepted_ms = clock_ms(),
+	};
+
+	session_log(&never, log);
+	close(arrival->fd);
+	if (arrival->counted)
+		admission_leave(sources, arrival->generation->settings->server, &arrival->peer);
+	generation_unref(arrival->generation);
+}
+
+void session_start(struct worker *worker, const struct arrival *arrival)
+{
+	struct session *s = session_new(worker, arrival);
+	if (s == NULL) {
+		session_unborn(arrival, worker->sources, worker->log);
+		worker_session_gone(worker, arrival->refusal != REASON_NONE);
+		return;
+	}
+	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
+	session_act(s, opening_start(s, arrival->fd));
 }
 
 /* Gives its places back. */
@@ -283,7 +283,7 @@ void session_reap(struct session *s)
 	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
 	session_leave(s); /* before the log says so: its place is free then */
-	session_log(s);
+	session_log(s, s->worker->log);
 	address_clear(&s->token_target);
 	generation_unref(s->generation);
 	free(s->detail);
