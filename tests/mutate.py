@@ -28,7 +28,7 @@ GOAL = 85
 
 # What looks after a file, the quickest first: unit tests, fuzz targets, modules of tests/integration.
 SESSION = ("fuzz_session fuzz_session_tls test_frames.py test_endings.py test_lifecycle.py test_file_endings.py test_drain.py "
-           "test_limits.py test_at_once.py test_profile.py test_net.py test_relay.py")
+           "test_limits.py test_proxy.py test_at_once.py test_profile.py test_net.py test_relay.py")
 GUARDS = {
     "src/proto/ws.c": "test_ws fuzz_ws fuzz_ws_split fuzz_utf8",
     "src/proto/utf8.c": "test_utf8 fuzz_utf8 test_ws fuzz_ws",

@@ -140,8 +140,6 @@ void session_enter(struct session *s, enum session_state next)
 	s->state = next;
 	if (next == STATE_DEAD) {
 		event_del(&s->timer);
-		stream_hold(&s->client, HOLD_STATE);
-		stream_hold(&s->backend, HOLD_STATE);
 		worker_reap_soon(s->worker);
 	}
 }
