@@ -104,7 +104,7 @@ static void check_parse(const uint8_t *data, size_t len)
 	char *buf = exact_copy(data, len);
 	int status = http_parse_head(&head, buf, len);
 
-	CHECK(status == 0 || status == 400 || status == 414 || status == 431 || status == 505);
+	CHECK(status == 0 || status == 400 || status == 413 || status == 414 || status == 431 || status == 505);
 	if (status == 0) {
 		check_fields(&head, buf, len);
 		check_target(&head, buf, len);
