@@ -120,6 +120,18 @@ static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uin
 	return (ssize_t)length;
 }
 
+/* Not pread(2): the sandbox has these two anyway, and keeps its list short. */
+static ssize_t stream_read_file(int fd, uint64_t offset, void *buf, size_t len)
+{
+	ssize_t n;
+	if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
+		return -1;
+	do
+		n = read(fd, buf, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap)
 {
 	assert(!st->finishing);
@@ -128,10 +140,7 @@ ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t l
 	if (st->ssl == NULL)
 		return stream_queue_file(st, fd, offset, length);
 
-	/* Not pread(2): the sandbox has the two others anyway, and keeps its list short. */
-	ssize_t n = lseek(fd, (off_t)offset, SEEK_SET);
-	if (n >= 0)
-		n = read(fd, buf, length < cap ? (size_t)length : cap);
+	ssize_t n = stream_read_file(fd, offset, buf, length < cap ? (size_t)length : cap);
 	if (n < 0) {
 		stream_break(st, errno);
 		return STREAM_FAILED;

@@ -99,13 +99,13 @@ static bool is_nameless(int fd, int (*ask)(int, struct sockaddr *, socklen_t *))
  * when it is told so. */
 static bool talks_to_itself(int fd)
 {
-	struct stat st;
+	struct stat st = { 0 };
+	int error = errno; /* OpenSSL has cleared it, and looks at it even when a read says that there is an end */
+	bool is_there = NEXT(fstat)(fd, &st) == 0;
+	bool is_pair = S_ISSOCK(st.st_mode) && is_nameless(fd, getpeername) && is_nameless(fd, NEXT(getsockname));
 
-	if (NEXT(fstat)(fd, &st) != 0)
-		return false;
-	if (S_ISSOCK(st.st_mode))
-		return is_nameless(fd, getpeername) && is_nameless(fd, NEXT(getsockname));
-	return S_ISFIFO(st.st_mode) || (st.st_mode & S_IFMT) == 0; /* which is what eventfds are */
+	errno = error;
+	return is_pair || (is_there && (S_ISFIFO(st.st_mode) || (st.st_mode & S_IFMT) == 0)); /* the last are eventfds */
 }
 
 /* A connection that is said to be broken has to be, or nobody else would hear of it. */

@@ -71,7 +71,7 @@ FAULTS = {
 # What passes by itself: no session may end because of it.
 HARMLESS = {(f, e) for f in ("recv", "read", "readv", "send", "write", "writev") for e in (E.EINTR, E.EAGAIN, SHORT)}
 HARMLESS.add(("sendfile", SHORT)) # one that takes nothing, of a socket that has room, libevent judges to be the end
-FILES = (scenarios.token, scenarios.reload) # read() is of files there, which do not say EAGAIN
+FILES = (scenarios.token, scenarios.reload, scenarios.files_tls) # read() is of files there, which do not say EAGAIN
 TOLD = (scenarios.reload, scenarios.reopen) # known from the log alone, which is what write() fails
 HARMLESS |= {("accept4", e) for e in FAULTS["accept4"]} | {("epoll_wait", E.EINTR), ("ioctl", E.EINVAL)}
 # Memory that is gone for good, from the n-th call on, while a session lasts.
@@ -84,6 +84,7 @@ ONCE_FAILED += [(scenarios.reload, "epoll_ctl", E.ENOMEM, n) for n in (1, 2)] # 
 ONCE_FAILED += [(scenarios.vanish, "malloc", E.ENOMEM, n) for n in range(29, 36)] # libevent freed what it had half made
 ONCE_FAILED += [(scenarios.files, "malloc", E.ENOMEM, n) for n in range(5, 8)] # a backlog that nothing drained
 ONCE_FAILED += [(scenarios.unix, "write", SHORT, 1)] # a record in the line of a torn one
+ONCE_FAILED += [(scenarios.files_tls, "read", E.EINTR, n) for n in (8, 12, 13)] # a file cut short
 
 
 class Target:

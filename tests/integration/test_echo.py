@@ -86,7 +86,6 @@ def test_echo_16_mib(gw, whole, fragment):
         conn.close()
         end = gw.wait_session_end(conn)
         assert (end["bytes_up"], end["bytes_down"]) == (str(len(payload)), str(len(payload)))
-        assert "detail" not in end.fields # there was no trouble
 
 
 @pytest.mark.slow

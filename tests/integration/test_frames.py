@@ -87,7 +87,8 @@ def test_fr_tcp_close_first(gw, transport, recorder):
             conn.send(b"\0" * 1000)
         assert conn.unsendable is None
         conn.close()
-        assert gw.wait_session_end(conn)["reason"] == "client_closed"
+        end = gw.wait_session_end(conn)
+        assert end["reason"] == "client_closed" and "detail" not in end.fields
 
 
 def test_fr_ping_latest(gw, transport, recorder):
