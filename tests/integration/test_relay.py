@@ -3,6 +3,7 @@
 Every test ends by the log: one record a session, with the reason, the code and the bytes of both directions.
 """
 
+import contextlib
 import os
 import random
 import select
@@ -458,12 +459,20 @@ def test_rl_backpressure_other_direction_flows(open_session):
 
 # --- rl_write_stall ---------------------------------------------------------------------------------------------------
 
+def send_as_long_as_taken(peer, n):
+    with contextlib.suppress(OSError):
+        for _ in range(n // len(BLOB) + 1):
+            peer.send(BLOB)
+
+
 def test_rl_write_stall_client(open_session):
     """A client that takes nothing while data waits is ended, by a reset, and the backend is told."""
     session = open_session("-stall", rcvbuf=65536)
-    fill(session.peer.sock, BLOB)
+    sender = threading.Thread(target=send_as_long_as_taken, args=(session.peer, 32 * MIB), daemon=True)
+    sender.start() # what the kernel's buffers have no room for is thrown away in the end
     session.ended("client_stalled", 1006, leave=False)
     session.peer_sees_end()
+    sender.join()
     with pytest.raises(ConnectionResetError):
         while session.client.sock.recv(1 << 18):
             pass
