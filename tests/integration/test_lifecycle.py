@@ -5,6 +5,7 @@ Each test starts the gateway it needs; what it waits for is in the log or on a s
 
 import contextlib
 import os
+import re
 import resource
 import select
 import signal
@@ -326,6 +327,18 @@ def test_rl_accept_gate(start_gateway):
     assert gateway.wait() == 1
     assert "max_sessions = 1000" in gateway.log and "256" in gateway.log
     start_gateway.forget(gateway)
+
+
+def test_rl_accept_gate_refusals(start_gateway):
+    """Those without a session and those that need a worker have descriptors each."""
+    needed = []
+    for most in (10, 30):
+        config = plain(f"max_sessions = 1000\nmax_refusals = {most}") + route("echo", "echo:")
+        gateway = start_gateway(config, ready=False, preexec=limit_descriptors(256))
+        assert gateway.wait() == 1
+        needed.append(int(re.search(r"needs (\d+) descriptors", gateway.log)[1]))
+        start_gateway.forget(gateway)
+    assert needed[1] - needed[0] == 2 * 20, needed
 
 
 def test_rl_accept_gate_auto(start_gateway):
