@@ -23,6 +23,11 @@ done
 say() { printf '%s\n' "$*" >&2; }
 die() { say "quickstart: $*"; exit 1; }
 
+# Asked before the build, which takes a minute that nobody should wait for in vain.
+if [ "$port" != 0 ] && (exec 8<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+	die "port $port is in use: choose another with --port N"
+fi
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/sallyport-quickstart.XXXXXX")
 started=()
 clean_up() {
@@ -133,10 +138,11 @@ start_desktop() {
 	display=:$(cat "$work/display")
 	xauth -q -f "$work/client.auth" add "$display" . "$cookie" 2>/dev/null
 
-	# No shell: whoever may open a port of this host could use it.
+	# No shell: whoever may open a port of this host could use it. Ctrl-D ends a cat, so there is another.
 	DISPLAY=$display XAUTHORITY=$work/client.auth xterm -geometry 76x24+60+60 -title "A desktop behind sallyport" -e sh -c '
-		printf "\n  This is a desktop in your browser, served by sallyport.\n\n  What you type here comes back by a line:\n\n"
-		exec cat' >"$work/xterm.log" 2>&1 &
+		trap : INT
+		printf "\n  This is a desktop in your browser, served by sallyport.\n\n  Each line that you type here comes back:\n\n"
+		while :; do cat; done' >"$work/xterm.log" 2>&1 &
 	started+=($!)
 }
 
@@ -196,6 +202,11 @@ if [ -n "$check" ]; then
 fi
 say ""
 say "    Open  http://localhost:$port/vnc.html?autoconnect=1&resize=scale&path=websockify"
+if [ -n "${SSH_CONNECTION:-}" ]; then
+	say ""
+	say "You are logged in by ssh. For a browser on your own machine, run this there first:"
+	say "    ssh -L $port:localhost:$port $(id -un)@$(hostname)"
+fi
 say ""
 say "Ctrl-C ends the gateway and the desktop."
 wait -n "${started[@]}" || :

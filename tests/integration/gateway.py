@@ -78,6 +78,14 @@ def without_sandbox(arguments):
     return arguments
 
 
+def wait_until(condition):
+    """For what no event tells, such as a file that appears."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
 class Record:
     """A line of the log: level, event, and fields by name (as text)."""
 

@@ -20,7 +20,7 @@ import time
 import pytest
 
 import backends
-from gateway import binary
+from gateway import binary, wait_until
 from inside import cpu_seconds, descriptors, limit_descriptors_of
 from wsclient import BINARY, TIMEOUT, Connection, EndOfStream, close_frame, frame, get, request
 
@@ -61,14 +61,6 @@ def reload(gateway, text, event=RELOADED):
     gateway.signal(signal.SIGHUP)
     gateway.wait_for(event, since=mark)
     return mark
-
-
-def wait_until(condition):
-    """For what no event tells, such as a file that appears."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 # --- reload -----------------------------------------------------------------------------------------------------------
