@@ -50,7 +50,7 @@ CASES = [
     against("P1", "up, 64 KiB frames", "GiB up", "haproxy", 0.80, UP64),
     against("P1", "up, 16 KiB frames", "GiB up", "haproxy", 0.60, UP16),
     against("P2", "down", "GiB down", "haproxy", 0.75, DOWN),
-    against("P3", "64 B echo, 50 sessions", "message", "haproxy", 0.85, ECHO),
+    against("P3", "64 B echo, 50 sessions", "message", "haproxy", 0.95, ECHO),
     against("P4", "64 B frames in bulk", "frame", "lighttpd", 0.20, UP64B),
     against("P5", "TLS up, 64 KiB frames", "GiB up", "haproxy-tls", 1.00, UP64, "sallyport-tls"),
     against("P5", "TLS down", "GiB down", "haproxy-tls", 1.00, DOWN, "sallyport-tls"),
@@ -65,7 +65,7 @@ CASES = [
          side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
     Case("P9", "echo, 2000 sessions at once", "message", side("sallyport", *ECHO2000),
          side("sallyport", *ECHO, label="itself, 50"), 1.3, False),
-    against("P9", "echo, 2000 sessions at once", "message", "haproxy", None, ECHO2000),
+    against("P9", "echo, 2000 sessions at once", "message", "haproxy", 1.00, ECHO2000),
     Case("P10", "64 B echo, two workers", "message", side("sallyport", *ECHO, workers=2),
          side("sallyport", *ECHO, label="itself, one"), 1.1, False),
 ]

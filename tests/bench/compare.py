@@ -32,15 +32,15 @@ def read_arguments():
     parser.add_argument("--stand-in", choices=sorted(SERVERS), help="measure this server in the gateway's place")
     parser.add_argument("--keep", action="store_true", help="keep the earlier results of goals that are not named")
     parser.add_argument("--render", action="store_true", help="measure nothing: write anew what bench.json says")
-    parser.add_argument("--readme", metavar="FILE", help="put tables and picture between the marks in this document")
-    parser.add_argument("--picture", metavar="FILE", help="the document's picture, relative to it")
+    parser.add_argument("--readme", metavar="FILE", help="put picture and summary between the marks in this document")
+    parser.add_argument("--publish", metavar="DIR", help="put results.md and bench.svg there; relative to the document")
     parser.add_argument("--install", action="store_true", help="install what is needed (apt-get or dnf), and end")
     parser.add_argument("goal", nargs="*", help=" ".join(KEYS))
     args = parser.parse_args()
     unknown = [goal for goal in args.goal if goal not in KEYS]
-    if unknown or args.pairs < 1 or args.seconds <= 0 or (args.readme and not args.picture):
+    if unknown or args.pairs < 1 or args.seconds <= 0 or bool(args.readme) != bool(args.publish):
         parser.error(f"no such goal: {' '.join(unknown)}; there are {' '.join(KEYS)}" if unknown else
-                     "at least one pair, some seconds, and --readme with --picture")
+                     "at least one pair, some seconds, and --readme with --publish")
     return args
 
 
@@ -90,16 +90,19 @@ def measure_all(args, results):
             run_case(rig, case, args, results, order)
 
 
-def write(args, results):
-    picture = plot.draw(results.rows())
-    with open(results.file("bench.md"), "w", encoding="utf-8") as out:
+def write_pages(results, page, picture):
+    with open(page, "w", encoding="utf-8") as out:
         out.write(report.page(results))
-    with open(results.file("bench.svg"), "w", encoding="utf-8") as out:
-        out.write(picture)
+    with open(picture, "w", encoding="utf-8") as out:
+        out.write(plot.draw(results.rows()))
+
+
+def write(args, results):
+    write_pages(results, results.file("bench.md"), results.file("bench.svg"))
     if args.readme:
-        with open(os.path.join(os.path.dirname(args.readme), args.picture), "w", encoding="utf-8") as out:
-            out.write(picture)
-        report.rewrite(args.readme, args.picture, results)
+        directory = os.path.join(os.path.dirname(args.readme), args.publish)
+        write_pages(results, os.path.join(directory, "results.md"), os.path.join(directory, "bench.svg"))
+        report.rewrite(args.readme, args.publish, results)
     print(report.tables(results))
 
 

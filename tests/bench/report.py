@@ -1,8 +1,10 @@
 """Results as Markdown: the table of goals, latencies, the incumbent for scale, and what was measured where."""
 
+import os
 import re
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+SUMMARY = ("P1", "P2", "P3", "P4", "P8")
 MARKS = {"met": "met", "missed": "**missed**", "": ""}
 
 
@@ -36,6 +38,14 @@ def goals(rows):
          "rate, sallyport / peer"],
         [[row.key, row.title, row.peer, ratios(row), row.bar_text(), MARKS[row.verdict()],
           both(row, "cost", row.unit.cost), rate(row)] for row in rows])
+
+
+def summary(rows):
+    """What a README has room for: the first row of each of these goals."""
+    first = [next((row for row in rows if row.key == key), None) for key in SUMMARY]
+    return table(
+        ["work", "peer", "cost as a ratio: median (min to max)", "cost, sallyport / peer"],
+        [[row.title, row.peer, ratios(row), both(row, "cost", row.unit.cost)] for row in first if row])
 
 
 def latencies(rows):
@@ -76,11 +86,13 @@ def page(results):
     return f"# sallyport and its peers\n\n![the ratios of the table](bench.svg)\n\n{tables(results)}"
 
 
-def rewrite(path, picture, results):
-    """Puts picture and tables between the two comments that mark their place in a document."""
+def rewrite(path, directory, results):
+    """Puts picture, summary and a link to the whole, which is in directory, between the two comments that mark their place."""
     with open(path, encoding="utf-8") as source:
         text = source.read()
-    new = f"{BEGIN}\n\n![cost of the same work, sallyport to its peers]({picture})\n\n{tables(results)}\n{END}"
+    new = (f"{BEGIN}\n\n![cost of the same work, sallyport to its peers]({os.path.join(directory, 'bench.svg')})\n\n"
+           f"{summary(results.rows())}\n"
+           f"All rows, latencies and versions: [{os.path.join(directory, 'results.md')}]({os.path.join(directory, 'results.md')}).\n\n{END}")
     text, found = re.subn(f"{BEGIN}.*?{END}", lambda match: new, text, flags=re.DOTALL)
     if found != 1:
         raise ValueError(f"{path} does not have one pair of {BEGIN} and {END}")
