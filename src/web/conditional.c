@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Stores and images that want the same bytes from every build (Nix, OSTree) date all files to the epoch or a second after. */
+#define EPOCH_DAY 86400
+
 void conditional_date(char out[CONDITIONAL_DATE_MAX], time_t when)
 {
 	struct tm tm;
@@ -41,13 +44,34 @@ static bool read_date(struct span text, time_t *when)
 	return false;
 }
 
+/* One number of all that changes with the file, as a tag need not tell the inode's own (FNV-1a). */
+static uint64_t mix_identity(const struct stat *st)
+{
+	const uint64_t parts[] = {
+		(uint64_t)st->st_ino,
+		(uint64_t)st->st_mtim.tv_sec,
+		(uint64_t)st->st_mtim.tv_nsec,
+		(uint64_t)st->st_ctim.tv_sec,
+		(uint64_t)st->st_ctim.tv_nsec,
+	};
+	const unsigned char *bytes = (const unsigned char *)parts;
+	uint64_t mixed = UINT64_C(0xcbf29ce484222325);
+	for (size_t i = 0; i < sizeof(parts); i++)
+		mixed = (mixed ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return mixed;
+}
+
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now)
 {
-	validators->changed = st->st_mtim.tv_sec;
+	time_t changed = st->st_mtim.tv_sec;
+	validators->dated = changed > EPOCH_DAY;
+	validators->changed = changed;
 	validators->size = (uint64_t)st->st_size;
-	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "-%lx%s\"", validators->size,
-	         (uint64_t)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec, gzip ? "-gz" : "");
-	conditional_date(validators->modified, validators->changed < now ? validators->changed : now);
+	validators->modified[0] = '\0';
+	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "%s\"", validators->size, mix_identity(st),
+	         gzip ? "-gz" : "");
+	if (validators->dated)
+		conditional_date(validators->modified, changed < now ? changed : now);
 }
 
 /* Is the file's tag, or any, in the list of that field? weakly: a tag that calls itself weak will do. */
@@ -77,7 +101,7 @@ static bool other_state(const struct http_head *request, const struct validators
 	time_t when;
 	if (http_field(request, "If-Match") != NULL)
 		return !names(request, "If-Match", file, false);
-	return has_date(request, "If-Unmodified-Since", &when) && file->changed > when;
+	return file->dated && has_date(request, "If-Unmodified-Since", &when) && file->changed > when;
 }
 
 static bool not_modified(const struct http_head *request, const struct validators *file)
@@ -85,7 +109,7 @@ static bool not_modified(const struct http_head *request, const struct validator
 	time_t when;
 	if (http_field(request, "If-None-Match") != NULL)
 		return names(request, "If-None-Match", file, true);
-	return has_date(request, "If-Modified-Since", &when) && file->changed <= when;
+	return file->dated && has_date(request, "If-Modified-Since", &when) && file->changed <= when;
 }
 
 /* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range
@@ -98,7 +122,7 @@ static bool range_wanted(const struct http_head *request, const struct validator
 	if (file->size == 0)
 		return false; /* no range of nothing can be told in a Content-Range */
 	return condition == NULL || span_eq(condition->value, span_of(file->etag)) ||
-	       span_eq(condition->value, span_of(file->modified));
+	       (file->modified[0] != '\0' && span_eq(condition->value, span_of(file->modified)));
 }
 
 /* Digits off the front of *s; a number too large to be told stands for the largest. False when there is none. */

@@ -5,6 +5,7 @@
 
 #include "proto/http.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,9 +16,10 @@
 /* What tells one state of a file from another. */
 struct validators {
 	time_t changed;
+	bool dated;                          /* false: the date is the epoch's, which is no date; conditions on it are ignored */
 	uint64_t size;
-	char etag[CONDITIONAL_ETAG_MAX];     /* strong: of size and mtime with nanoseconds, and of the coding */
-	char modified[CONDITIONAL_DATE_MAX]; /* never later than now; "" when the year is beyond dates */
+	char etag[CONDITIONAL_ETAG_MAX];     /* strong: of size, inode, mtime and ctime with nanoseconds, and of the coding */
+	char modified[CONDITIONAL_DATE_MAX]; /* never later than now; "" when not dated, or the year is beyond dates */
 };
 
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now);

@@ -179,14 +179,19 @@ static int map_path(struct span path, struct span prefix, struct result *result)
 {
 	if (path.n > HTTP_TARGET_MAX || !span_starts(path, prefix))
 		return 404;
-	struct span rest = span_skip(path, prefix.n);
+	struct span rest = span_skip(path, prefix.n), well_known = SPAN("/.well-known/");
+	char *out = result->path;
 	result->bare = rest.n == 0;
-	result->path[0] = '\0';
+	out[0] = '\0';
 	if (result->bare)
 		return 301;
 	if (rest.p[0] != '/')
 		return 404;
-	return decode_segments(span_skip(rest, 1), result->path);
+	if (prefix.n == 0 && span_starts(rest, well_known)) { /* RFC 8615: only there may a name begin with a dot */
+		memcpy(out, well_known.p + 1, well_known.n - 1);
+		return decode_segments(span_skip(rest, well_known.n), out + well_known.n - 1);
+	}
+	return decode_segments(span_skip(rest, 1), out);
 }
 
 static bool append(char *path, size_t cap, const char *tail)

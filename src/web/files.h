@@ -56,14 +56,14 @@ struct files_answer {
  *
  * Which file: GET and HEAD only, else 405 with Allow. Each segment is percent-decoded once, by itself; a
  * malformed escape or an encoded NUL is 400. Empty segments, those that begin with a dot (so `.`, `..` and
- * dot-files), and those with a '/', '\\' or control byte once decoded are 404: `/a%2fb` must not get round a route
+ * dot-files, but for /.well-known/ of RFC 8615), and those with a '/', '\\' or control byte once decoded are 404: `/a%2fb` must not get round a route
  * for `/a/<anything>`. A directory without a slash at its end is 301 to the same path with it, query kept (path
  * only, never `//host`); with one it is its index, else 404: there is no listing. Only regular files are sent;
  * whatever else there is, or may not be read, is 404. If a `name.gz` no older than the file stands beside it, the
  * answer has Vary, and a request that accepts gzip gets that one, with Content-Encoding.
  *
  * What of it: If-Match before If-Unmodified-Since, If-None-Match before If-Modified-Since; one byte range, if If-Range
- * allows it (several: the whole file). Sent with Date, ETag (size, mtime with nanoseconds), Last-Modified, the options'
+ * allows it (several: the whole file). Sent with Date, ETag, Last-Modified (unless it is the epoch), the options'
  * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
 void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
                   struct files_answer *answer);

@@ -29,7 +29,7 @@ def root(tmp_path_factory):
         "module.mjs": "export {}\n", "style.css": "body {}\n", "data.json": "{}\n", "image.svg": "<svg/>\n",
         "binary.wasm": "\0asm", "unknown.zzz": "?", "empty.txt": "", "space name.txt": "space\n", "ünï.txt": "unicode\n",
         "percent%41.txt": "percent\n", ".hidden": "SECRET\n", "sub/index.html": "sub index\n", "sub/deep/file.txt": "deep\n",
-        ".git/config": "SECRET\n", "sub/.hidden": "SECRET\n", "bare/file.txt": "no index here\n", "big.js": "x = 1\n" * 1000,
+        ".well-known/security.txt": "Contact: us\n", ".git/config": "SECRET\n", "sub/.hidden": "SECRET\n", "bare/file.txt": "no index here\n", "big.js": "x = 1\n" * 1000,
     }
     for name, text in files.items():
         path = root / name
@@ -235,6 +235,29 @@ def test_static_not_modified(gw, transport):
             assert response.status == status, extra
             assert response["ETag"] == tag
             assert conn.read_response().body == b"{}\n" # a 304 has no body
+
+
+def test_static_one_date_for_all(gw, transport, root):
+    """Images and stores date every file to the epoch: what was replaced is still told from what a client has, and without
+    a date that says nothing."""
+    path = root / "dated.txt"
+    path.write_text("old code")
+    os.utime(path, (1, 1))
+    first = fetch(gw, transport, "/dated.txt")
+    assert first["Last-Modified"] is None
+    tag = f"If-None-Match: {first['ETag']}"
+    assert fetch(gw, transport, "/dated.txt", extra=[tag]).status == 304
+    (root / "dated.new").write_text("new code")
+    os.utime(root / "dated.new", (1, 1))
+    (root / "dated.new").rename(path)
+    since = "If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT"
+    assert [fetch(gw, transport, "/dated.txt", extra=[extra]).status for extra in (tag, since)] == [200, 200]
+
+
+def test_static_well_known(gw, transport):
+    """RFC 8615, as certificate authorities and security.txt want it; all other names with a dot in front stay hidden."""
+    assert fetch(gw, transport, "/.well-known/security.txt").body == b"Contact: us\n"
+    assert fetch(gw, transport, "/sub/.well-known/security.txt").status == 404
 
 
 # --- connections that stay ------------------------------------------------------------------------------------------------
