@@ -281,6 +281,12 @@ int opening_keep(struct session *s, const char *bytes, size_t len)
 	return 0;
 }
 
+/* Who may pass was asked of the name that TLS began with; a request that names another is judged by what that one asks. */
+static bool opening_is_misdirected(const struct session *s, const struct http_head *head)
+{
+	return session_is_secure(s) && !tls_server_admits(s->generation->tls, s->client.ssl, route_host(head->authority));
+}
+
 /* A complete head, which stands in the scratch buffer with rest bytes behind it. */
 static enum reason opening_request(struct session *s, size_t length, size_t rest)
 {
@@ -298,6 +304,8 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 		return s->refusal;
 	if (s->worker->draining)
 		return REASON_DRAIN;
+	if (opening_is_misdirected(s, head))
+		return REASON_MISDIRECTED;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
 }
 

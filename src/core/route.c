@@ -137,7 +137,7 @@ static bool path_matches(const struct route *route, struct span path)
 	return path.n > route->prefix.n ? path.p[route->prefix.n] == '/' : route->files != NULL;
 }
 
-static struct span authority_host(struct span authority)
+struct span route_host(struct span authority)
 {
 	struct span host, port;
 
@@ -149,7 +149,7 @@ static struct span authority_host(struct span authority)
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                struct span path, const struct route **found)
 {
-	struct span host = authority_host(authority);
+	struct span host = route_host(authority);
 	bool other_host = false, other_kind = false;
 
 	for (size_t i = 0; i < routes->count; i++) {

@@ -34,6 +34,9 @@ void routes_clear(struct routes *routes);
 /* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
 void routes_inherit(struct routes *routes, const struct routes *before);
 
+/* The host that an authority names, as it is compared with a route's; absent if there is none. */
+struct span route_host(struct span authority);
+
 enum route_result {
 	ROUTE_FOUND,
 	ROUTE_NONE,       /* 404 */

@@ -90,6 +90,16 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
 }
 
+/* With tls = auto a client chooses whether it speaks TLS at all. */
+static void check_required(const struct settings *s, const struct tls_settings *t, struct err *err)
+{
+	for (size_t i = 0; i < s->listens_count && t->client_certificate == TLS_CLIENT_CERT_REQUIRED; i++)
+		if (s->listens[i]->tls == TLS_MODE_AUTO)
+			conf_complain_option(t, "client_certificate", err,
+			                     "clients could avoid it by speaking plain text to [listen %s]; write tls = on there",
+			                     s->listens[i]->section.name);
+}
+
 static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 {
 	if (!used)
@@ -370,8 +380,10 @@ void settings_check(const struct settings *s, const char *where, bool whole, str
 		check_listen(s, i, whole, err);
 		tls_used = tls_used || s->listens[i]->tls != TLS_MODE_OFF;
 	}
-	for (size_t i = 0; i < s->tls_count; i++)
+	for (size_t i = 0; i < s->tls_count; i++) {
 		check_tls(s->tls[i], tls_used, err);
+		check_required(s, s->tls[i], err);
+	}
 	if (s->routes_count == 0 && whole)
 		err_add(err, "%s: every request would be refused: there is no section [route NAME]", where);
 	for (size_t i = 0; i < s->routes_count; i++)

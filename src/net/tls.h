@@ -40,7 +40,8 @@ struct tls_identity {
 };
 
 /* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
- * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host).
+ * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final
+ * dot of the name is no part of it.
  * A TLS 1.2 suite that is not AEAD is left out of a configured list with a warning. Every complaint names
  * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate",
  * "certificate has expired" is a warning only and goes to warnings). NULL on failure. */
@@ -50,6 +51,11 @@ void tls_server_free(struct tls_server *server); /* every SSL made from it must 
 
 /* A new connection's SSL, accept state set; NULL: out of memory. */
 SSL *tls_server_ssl(const struct tls_server *server) must_check;
+
+/* Whether who has shaken hands on this SSL of the server's has shown what the identity for host asks of clients: that identity
+ * was the one, or it asks the same. SNI and the request's Host are two names, and a client may say what it likes in each.
+ * host: without port; none is for the default identity, as no SNI is. */
+bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct span host);
 
 struct tls_client; /* for backends */
 

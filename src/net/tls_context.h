@@ -7,7 +7,13 @@
 #include "base/err.h"
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdio.h>
+
+static inline bool tls_given(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
 
 /* TLS 1.2 and up, AEAD suites with forward secrecy, elliptic curves only, no renegotiation, no compression, no session
  * cache, no early data, no passphrase asked; the modes that net/stream.h needs. NULL: complained. */

@@ -31,6 +31,7 @@ const char *http_status_text(int status)
 		{ 413, "Content Too Large" },
 		{ 414, "URI Too Long" },
 		{ 416, "Range Not Satisfiable" },
+		{ 421, "Misdirected Request" },
 		{ 426, "Upgrade Required" },
 		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },

@@ -255,9 +255,9 @@ class Connection:
 
     # receiving
 
-    def _handshake(self, context, server_name):
+    def _handshake(self, context, server_name, session=None):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ssl = context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_name)
+        self.ssl = context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_name, session=session)
         self.ssl_ready = False
         while not self.ssl_ready:
             try:

@@ -128,7 +128,7 @@ static void words_become_values(void **state)
 	struct settings *s = read_fine(
 	        *state, "[server]\nlog_level = debug\nlog_format = json\nlog = file:/var/log/x\n"
 	                "[listen a]\naddress = [::1]:80, unix:/run/x\naddress = fd:web\ntls = auto\nunix_mode = 600\n"
-	                "[tls t]\ncertificate = c.pem\nclient_certificate = required\nclient_ca = ca.pem\n"
+	                "[tls t]\ncertificate = c.pem\nclient_certificate = optional\nclient_ca = ca.pem\n"
 	                "min_version = 1.3\ntickets = no\n"
 	                "[route r]\npath = /x\ntarget = tls:h:1\naccept = text\nsend = text\nconnect_error = http\n"
 	                "host = A.example., [::1]\norigin = https://a.example, null\nlow_water = 0\n");
@@ -139,7 +139,7 @@ static void words_become_values(void **state)
 	assert_int_equal(s->listens[0]->address.item[2].kind, ADDRESS_FD);
 	assert_int_equal(s->listens[0]->tls, TLS_MODE_AUTO);
 	assert_int_equal(s->listens[0]->unix_mode, 0600);
-	assert_int_equal(s->tls[0]->client_certificate, TLS_CLIENT_CERT_REQUIRED);
+	assert_int_equal(s->tls[0]->client_certificate, TLS_CLIENT_CERT_OPTIONAL);
 	assert_int_equal(s->tls[0]->min_version, 1);
 	assert_false(s->tls[0]->tickets);
 	assert_true(s->routes[0]->target.tls);
@@ -332,6 +332,10 @@ static void tls_needs_both_ends(void **state)
 	expect(*state, LISTEN "tls = on\n[tls t]\nclient_certificate = optional\n" ROUTE,
 	       "~4: [tls t] has no certificate; write certificate = FILE\n"
 	       "~5: [tls t] client_certificate: needs client_ca = FILE to check them against");
+	expect(*state,
+	       LISTEN "tls = auto\n[listen m]\naddress = 2\ntls = on\n"
+	              "[tls t]\ncertificate = c\nclient_certificate = required\nclient_ca = ca\n" ROUTE,
+	       "~9: [tls t] client_certificate: clients could avoid it by speaking plain text to [listen l]; write tls = on there");
 	expect(*state,
 	       LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
 	       "~6: [tls t] client_ca: can't matter without client_certificate = optional or required\n"

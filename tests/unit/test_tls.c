@@ -518,7 +518,9 @@ static void names_choose_certificates(void **state)
 		{ NULL, "a" },          { "a.test", "a" },       { "b.test", "b" },          { "bb.test", "b" },
 		{ "B.Test", "b" },      { "x.w.test", "wild" },  { "c.w.test", "exact" },    { "X.W.TEST", "wild" },
 		{ "w.test", "a" },      { "x.y.w.test", "a" },   { "unknown.test", "a" },    { "bb.test.evil", "a" },
-		{ "xb.test", "a" },     { "b.test.", "a" },      { "test", "a" },            { "192.0.2.1", "a" },
+		{ "xb.test", "a" },     { "b.test.", "b" },      { "test", "a" },            { "192.0.2.1", "a" },
+		{ "BB.test.", "b" },    { "x.w.test.", "wild" }, { "c.w.test.", "exact" },   { "b.test..", "a" },
+		{ ".", "a" },
 	};
 	const struct tls_identity ids[] = { identity("a"), identity("b"), identity("wild"), identity("exact") };
 	(void)state;
@@ -562,6 +564,57 @@ static void names_choose_versions_and_suites(void **state)
 	assert_string_equal(SSL_get_cipher(m.client), "TLS_AES_128_GCM_SHA256");
 	part(&m);
 	tls_server_free(server);
+}
+
+/* --- one name in SNI, another in the request ----------------------------------------------------------------------- */
+
+static struct tls_identity asking(const char *name, enum tls_client_certificate policy);
+
+static void a_host_is_judged_by_what_it_asks(void **state)
+{
+	static const struct {
+		const char *sni, *host;
+		bool admits;
+	} cases[] = {
+		{ "b.test", "b.test", true },     { "b.test", "B.TEST.", true },    { "b.test", "bb.test", true },
+		{ "a.test", "b.test", false },    { "a.test", "B.test.", false },   { NULL, "b.test", false },
+		{ "unknown", "b.test", false },   { "b.test", "a.test", false },    { "b.test", "unknown", false },
+		{ "b.test", NULL, false },        { "b.test", "", false },          { NULL, NULL, true },
+		{ "a.test", "unknown", true },    { "a.test", "127.0.0.1", true },  { "a.test", "x.w.test", true },
+		{ "x.w.test", "a.test", true },   { "x.w.test", "b.test", false },  { "c.w.test", "b.test", false },
+		{ "b.test", "c.w.test", false },  { "c.w.test", "a.test", false },
+	};
+	const struct tls_identity ids[] = {
+		identity("a"), asking("b", TLS_CLIENT_CERT_REQUIRED), identity("wild"), asking("exact", TLS_CLIENT_CERT_OPTIONAL),
+	};
+	(void)state;
+
+	struct tls_server *server = serve(ids, ARRAY_LEN(ids));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct span host = { cases[i].host, cases[i].host != NULL ? strlen(cases[i].host) : 0 };
+		struct meeting m = meet(server, &(struct client){ .sni = cases[i].sni, .certificate = "user" });
+		assert_true(m.ok);
+		assert_int_equal(tls_server_admits(server, m.server, host), cases[i].admits);
+		part(&m);
+	}
+	tls_server_free(server);
+}
+
+/* Who asks the same of clients may answer for each other; another authority is not the same. */
+static void identities_that_ask_the_same(void **state)
+{
+	struct tls_identity ids[] = { asking("a", TLS_CLIENT_CERT_REQUIRED), asking("b", TLS_CLIENT_CERT_REQUIRED) };
+	(void)state;
+
+	for (int same = 1; same >= 0; same--) {
+		ids[1].client_ca = same ? ids[0].client_ca : at("user.pem");
+		struct tls_server *server = serve(ids, 2);
+		struct meeting m = meet(server, &(struct client){ .sni = "a.test", .certificate = "user" });
+		assert_true(m.ok);
+		assert_int_equal(tls_server_admits(server, m.server, SPAN("b.test")), same);
+		part(&m);
+		tls_server_free(server);
+	}
 }
 
 /* --- client certificates ------------------------------------------------------------------------------------------ */
@@ -981,6 +1034,8 @@ int main(void)
 		cmocka_unit_test(modes),
 		cmocka_unit_test(names_choose_certificates),
 		cmocka_unit_test(names_choose_versions_and_suites),
+		cmocka_unit_test(a_host_is_judged_by_what_it_asks),
+		cmocka_unit_test(identities_that_ask_the_same),
 		cmocka_unit_test(client_certificates),
 		cmocka_unit_test(client_certificates_may_be_pinned),
 		cmocka_unit_test(tickets_resume_on_their_own_identity_only),

@@ -1,0 +1,36 @@
+/* An identity of the server when it is loaded: a context that carries its whole policy, and what it asks of clients. For
+ * tls.c only. */
+#ifndef NET_TLS_IDENTITY_H
+#define NET_TLS_IDENTITY_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+struct identity {
+	SSL_CTX *ctx;
+	enum tls_client_certificate client_certificate;
+	char *client_ca; /* as it was configured; "" without */
+};
+
+struct tls_server {
+	struct identity *identity; /* the first is the default */
+	size_t count;
+};
+
+/* index: a number of its own. -1: complained, and there is nothing to clear. */
+must_check int identity_load(struct identity *identity, const struct tls_identity *from, size_t index, struct err *err,
+                             struct err *warnings);
+void identity_clear(struct identity *identity);
+
+/* Whether its certificate is for that name (n > 0): flags as in X509_check_host(3). */
+bool identity_is_for(const struct identity *identity, struct span name, unsigned flags);
+
+/* Whether who may pass here may pass there. */
+bool identity_asks_the_same(const struct identity *a, const struct identity *b);
+
+#endif
