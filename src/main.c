@@ -54,6 +54,7 @@ static const struct option options[] = {
 	QUICK_OPTION("cert", cert),
 	QUICK_OPTION("key", key),
 	QUICK_OPTION("tls", tls),
+	QUICK_OPTION("subprotocol", subprotocol),
 	QUICK_OPTION("token-file", token_file),
 	QUICK_OPTION("workers", workers),
 	QUICK_OPTION("log-level", log_level),
@@ -73,6 +74,7 @@ static const char help_text[] =
         "      --key FILE          its private key, if it is not in the same file\n"
         "      --tls MODE          off, on, or auto: TLS and plain on one port\n"
         "      --origin ORIGIN     pages of this origin may connect too; repeatable, * for any\n"
+        "      --subprotocol LIST  subprotocols to agree to, such as mqtt; default binary\n"
         "      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
         "      --workers N         threads that relay; default one a processor\n"
         "      --log-level LEVEL   error, warn, info or debug\n"

@@ -1,5 +1,5 @@
-/* conf_read.c owns the way from INI text to sections and values: the lines as we allow them, and inih behind that.
- * It must never let inih see a line that it would cut or misread, nor know what a value means. */
+/* conf_read.c owns the way from INI text to sections and values: inih tells options, values and continued lines apart,
+ * and what it would cut in silence is found here. It must never know what a value means. */
 #include "base/conf_read.h"
 
 #include "base/conf_internal.h"
@@ -16,14 +16,28 @@
 
 #define PROTECTED_SEMICOLON '\x01' /* stands for ';' on the way through inih; no file can contain it */
 
+/* What stands above a line, which goes on there if it is indented. */
+enum above {
+	ABOVE_SECTION, /* a section, or nothing */
+	ABOVE_OPTION,  /* an option, of which value has what it was given so far */
+	ABOVE_REFUSED, /* a line that was complained about, which is enough */
+};
+
 /* The state of one pass over one file: what inih's callbacks share. */
 struct reader {
 	struct conf *conf;
 	struct err *err;
 	struct place at; /* the line that was handed to inih last */
 	struct span rest;
+	bool indented;
+	bool owed; /* inih has that line, and has not called back with an option */
 	struct conf_section *section; /* options go there */
 	bool skip; /* options go nowhere: their section was refused, which was complained about once */
+	enum above above;
+	size_t option;          /* ABOVE_OPTION: which one of the section, */
+	struct place option_at; /* where it begins, */
+	char *value;            /* and its lines so far, with a newline between them; as long as the file */
+	size_t value_len;
 	bool failed;
 };
 
@@ -55,7 +69,8 @@ static bool all_of(struct span s, const char *set)
 	return true;
 }
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz0123456789_"
+#define LOWER    "abcdefghijklmnopqrstuvwxyz0123456789_"
+#define EXPECTED "expected \"option = value\", a [section], or a comment"
 
 static bool is_comment(struct span s)
 {
@@ -104,6 +119,7 @@ static void section_line(struct reader *r, struct span line)
 {
 	const char *end = memchr(line.p, ']', line.n);
 
+	r->above = ABOVE_SECTION;
 	r->section = NULL;
 	r->skip = true;
 	if (end == NULL) {
@@ -125,63 +141,6 @@ static void section_line(struct reader *r, struct span line)
 		refuse_kind(r, kind);
 	else
 		section_open(r, k, span_trim(span_skip(inner, kind.n)));
-}
-
-/* Cuts the comment off a value that is not in quotes. */
-static bool value_plain(struct reader *r, struct span *value)
-{
-	for (size_t i = 0; i < value->n; i++) {
-		if (i > 0 && !is_blank(value->p[i - 1]))
-			continue;
-		if (value->p[i] == '#') {
-			refuse(r, "'#' begins a comment only at the start of a line; use ';', or put the value in "
-			          "double quotes");
-			return false;
-		}
-		if (value->p[i] == ';')
-			*value = span_trim((struct span){ value->p, i });
-	}
-	return true;
-}
-
-/* Leaves the quotes on: only the text between them is taken as it stands. */
-static bool value_quoted(struct reader *r, struct span *value)
-{
-	const char *end = memchr(value->p + 1, '"', value->n - 1);
-
-	if (end == NULL) {
-		refuse(r, "the closing '\"' is missing");
-		return false;
-	}
-	size_t used = (size_t)(end - value->p) + 1;
-	struct span rest = span_skip(*value, used);
-	if (rest.n > 0 && !(is_blank(rest.p[0]) && span_trim(rest).p[0] == ';')) {
-		refuse(r, "there is text behind the closing '\"'");
-		return false;
-	}
-	value->n = used;
-	return true;
-}
-
-/* Writes the line for inih: `name=value` without comment, and without any ';' that it would take for one. */
-static void option_line(struct reader *r, struct span line, char *out)
-{
-	const char *equals = memchr(line.p, '=', line.n);
-	struct span name = span_trim((struct span){ line.p, equals != NULL ? (size_t)(equals - line.p) : 0 });
-
-	if (name.n == 0 || !all_of(name, LOWER)) {
-		refuse(r, "expected \"option = value\", a [section], or a comment");
-		return;
-	}
-	struct span value = span_trim(span_skip(line, (size_t)(equals - line.p) + 1));
-	bool quoted = value.n > 0 && value.p[0] == '"';
-	if (!(quoted ? value_quoted(r, &value) : value_plain(r, &value)))
-		return;
-	snprintf(out, CONF_LINE_MAX + 1, "%.*s=%.*s", (int)name.n, name.p, (int)value.n, value.p);
-	for (char *c = out; *c != '\0'; c++) {
-		if (*c == ';')
-			*c = PROTECTED_SEMICOLON;
-	}
 }
 
 static bool next_line(struct reader *r, struct span *line)
@@ -209,30 +168,6 @@ static bool line_clean(struct reader *r, struct span line)
 		}
 	}
 	return true;
-}
-
-/* inih's reader: one call, one line, and an empty one in place of each that is not an option. */
-static char *reader_line(char *out, int cap, void *stream)
-{
-	struct reader *r = stream;
-	struct span line;
-
-	if (!next_line(r, &line))
-		return NULL;
-	out[0] = '\0';
-	struct span text = span_trim(line);
-	if (text.n == 0 || is_comment(text) || !line_clean(r, line))
-		return out;
-	if (line.n > CONF_LINE_MAX || line.n >= (size_t)cap)
-		refuse(r, "the line has %zu bytes; %d are allowed. A list may be several lines of the same option",
-		       line.n, CONF_LINE_MAX);
-	else if (is_blank(line.p[0]))
-		refuse(r, "the line is indented; sections and options begin in the first column");
-	else if (text.p[0] == '[')
-		section_line(r, text);
-	else
-		option_line(r, text, out);
-	return out;
 }
 
 static void refuse_option(struct reader *r, const char *name)
@@ -270,40 +205,228 @@ static bool refuse_twice(struct reader *r, size_t i)
 	return true;
 }
 
-static int reader_option(void *user, const char *section, const char *name, const char *value)
-{
-	struct reader *r = user;
-	bool quoted = value[0] == '"';
-	char text[CONF_LINE_MAX + 1];
+/* --- values: the lines of an option, gathered, become its text ---------------------------------------------------------- */
 
-	(void)section; /* the reader knows it, and in full length */
+/* Cuts the comment off a line of a value that is not in quotes. */
+static bool comment_cut(struct reader *r, struct span *line)
+{
+	for (size_t i = 0; i < line->n; i++) {
+		if (i > 0 && !is_blank(line->p[i - 1]))
+			continue;
+		if (line->p[i] == '#') {
+			refuse(r, "'#' begins a comment only at the start of a line; use ';', or put the value in "
+			          "double quotes");
+			return false;
+		}
+		if (line->p[i] == ';')
+			*line = span_trim((struct span){ line->p, i });
+	}
+	return true;
+}
+
+/* Makes one line of several, in place, with a blank between them. */
+static bool value_plain(struct reader *r, char *text)
+{
+	struct span rest = span_of(text), line;
+	size_t n = 0;
+
+	while (span_next(&rest, '\n', &line)) {
+		if (!comment_cut(r, &line))
+			return false;
+		if (n > 0 && line.n > 0)
+			text[n++] = ' ';
+		memmove(text + n, line.p, line.n);
+		n += line.n;
+	}
+	text[n] = '\0';
+	return true;
+}
+
+/* The same, up to the closing quote; the opening one stays. */
+static bool value_quoted(struct reader *r, char *text)
+{
+	char *end = strchr(text + 1, '"');
+
+	if (end == NULL) {
+		refuse(r, "the closing '\"' is missing");
+		return false;
+	}
+	struct span rest = span_of(end + 1);
+	bool comment = is_comment(span_trim(rest)) && is_blank(end[1]) && strchr(end, '\n') == NULL;
+	if (rest.n > 0 && !comment) {
+		refuse(r, "there is text behind the closing '\"'");
+		return false;
+	}
+	*end = '\0';
+	for (char *c = text; (c = strchr(c, '\n')) != NULL;)
+		*c = ' ';
+	return true;
+}
+
+/* Sets the option to a text: that of all lines, or a list's to that of one, behind which more may come. */
+static void value_set(struct reader *r, char *text, bool more)
+{
+	bool quoted = text[0] == '"';
+
+	if (!(quoted ? value_quoted(r, text) : value_plain(r, text)))
+		return;
+	size_t n = strlen(text);
+	if (more && !quoted && n > 1 && text[n - 1] == ',')
+		text[n - 1] = '\0';
+	if (conf_value_set(r->section, r->option, r->option_at, text + quoted, quoted, r->err) != 0)
+		r->failed = true;
+}
+
+/* Each line of a list is as good as an option of its own. */
+static void value_set_lines(struct reader *r)
+{
+	for (char *line = r->value, *end; line != NULL; line = end != NULL ? end + 1 : NULL) {
+		end = strchr(line, '\n');
+		if (end != NULL)
+			*end = '\0';
+		value_set(r, line, end != NULL);
+	}
+}
+
+/* No line goes on with the option above any more. */
+static void option_end(struct reader *r)
+{
+	struct place at = r->at;
+
+	if (r->above == ABOVE_OPTION) {
+		r->at = r->option_at;
+		if (r->section->kind->options[r->option].type->is_list)
+			value_set_lines(r);
+		else
+			value_set(r, r->value, false);
+		r->at = at;
+	}
+	r->above = ABOVE_REFUSED;
+}
+
+static void option_begin(struct reader *r, const char *name)
+{
+	if (name[0] == '\0' || !all_of(span_of(name), LOWER)) {
+		refuse(r, EXPECTED);
+		return;
+	}
 	if (r->section == NULL) {
 		if (!r->skip)
 			refuse(r, "option \"%s\" stands before the first [section]", name);
 		r->skip = true;
-		return 1;
+		return;
 	}
-	size_t i = conf_option_index(r->section->kind, name);
-	if (i == r->section->kind->options_count) {
+	r->option = conf_option_index(r->section->kind, name);
+	if (r->option == r->section->kind->options_count) {
 		refuse_option(r, name);
+	} else if (!refuse_twice(r, r->option)) {
+		r->above = ABOVE_OPTION;
+		r->option_at = r->at;
+		r->value_len = 0;
+		r->value[0] = '\0';
+	}
+}
+
+/* --- lines --------------------------------------------------------------------------------------------------------- */
+
+/* Whoever indents all of a section means no continuation, which a list or a free text would swallow. */
+static bool looks_like_new(const struct reader *r, struct span line)
+{
+	bool section = line.p[0] == '[';
+	struct span rest = span_skip(line, section);
+	size_t n = 0;
+
+	while (n < rest.n && all_of((struct span){ rest.p + n, 1 }, LOWER))
+		n++;
+	if (section)
+		return conf_kind_index(r->conf, (struct span){ rest.p, n }) < r->conf->kinds_count;
+	char *word = mem_strndup(rest.p, n);
+	bool known = conf_option_index(r->section->kind, word) < r->section->kind->options_count;
+	free(word);
+	return known && span_starts(span_trim(span_skip(rest, n)), SPAN("="));
+}
+
+static bool may_continue(struct reader *r, struct span line)
+{
+	if (r->above == ABOVE_SECTION)
+		refuse(r, "the line is indented, and there is no option above that it could continue");
+	else if (r->above == ABOVE_OPTION && looks_like_new(r, line))
+		refuse(r, "the line is indented, so it would continue the option above; begin it in the first column");
+	else
+		return true;
+	return false;
+}
+
+/* A ';' is a comment to some versions of inih in some places: what it means is for value_plain() to say. */
+static void hand_over(struct reader *r, struct span line, char *out)
+{
+	memcpy(out, line.p, line.n);
+	out[line.n] = '\0';
+	for (char *c = out; (c = strchr(c, ';')) != NULL;)
+		*c = PROTECTED_SEMICOLON;
+	r->owed = true;
+}
+
+/* inih's reader: one call, one line, and an empty one in place of each that is not part of an option. */
+static char *reader_line(char *out, int cap, void *stream)
+{
+	struct reader *r = stream;
+	struct span line;
+
+	if (r->owed)
+		refuse(r, EXPECTED);
+	r->owed = false;
+	if (!next_line(r, &line))
+		return NULL;
+	out[0] = '\0';
+	struct span text = span_trim(line);
+	if (text.n == 0 || is_comment(text))
+		return out;
+	r->indented = is_blank(line.p[0]);
+	if (!r->indented)
+		option_end(r);
+	if (!line_clean(r, line))
+		return out;
+	if (line.n > CONF_LINE_MAX || line.n >= (size_t)cap)
+		refuse(r, "the line has %zu bytes; %d are allowed. A value may go on in indented lines below", line.n,
+		       CONF_LINE_MAX);
+	else if (line.p[0] == '[')
+		section_line(r, text);
+	else if (!r->indented || may_continue(r, text))
+		hand_over(r, line, out);
+	return out;
+}
+
+/* inih's handler: one call for a line of an option. */
+static int reader_option(void *user, const char *section, const char *name, const char *value)
+{
+	struct reader *r = user;
+
+	(void)section; /* the reader knows it, and in full length */
+	r->owed = false;
+	if (!r->indented)
+		option_begin(r, name);
+	if (r->above != ABOVE_OPTION || (r->value_len == 0 && *value == PROTECTED_SEMICOLON))
 		return 1;
-	}
-	snprintf(text, sizeof(text), "%.*s", (int)(strlen(value) - (quoted ? 2 : 0)), value + quoted);
-	for (char *c = text; *c != '\0'; c++) {
-		if (*c == PROTECTED_SEMICOLON)
-			*c = ';';
-	}
-	if (!refuse_twice(r, i) && conf_value_set(r->section, i, r->at, text, quoted, r->err) != 0)
-		r->failed = true;
+	if (r->value_len > 0)
+		r->value[r->value_len++] = '\n';
+	for (; *value != '\0'; value++)
+		r->value[r->value_len++] = *value == PROTECTED_SEMICOLON ? ';' : *value;
+	r->value[r->value_len] = '\0';
 	return 1;
 }
+
+/* --- texts and files ------------------------------------------------------------------------------------------------- */
 
 static int read_span(struct conf *conf, const char *name, struct span text, struct err *err)
 {
 	struct reader r = { .conf = conf, .err = err, .at = { conf_keep_name(conf, name), 0 }, .rest = text };
 
-	if (ini_parse_stream(reader_line, &r, reader_option, &r) != 0) /* every line was checked before inih saw it */
+	r.value = mem_resize(NULL, text.n + 1, 1);
+	if (ini_parse_stream(reader_line, &r, reader_option, &r) < 0)
 		refuse(&r, "cannot be read");
+	option_end(&r);
+	free(r.value);
 	return r.failed ? -1 : 0;
 }
 

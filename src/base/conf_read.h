@@ -2,14 +2,17 @@
  *
  *     [kind]            a single section        [kind name]       one of a repeatable kind; names are unique in a kind
  *     key = value       Lists are repeated keys or commas; the first value given replaces the default's.
+ *         and more      An indented line goes on with the value above: a blank joins them, and in a list a comma.
  *     key = "value"     kept as it stands between the quotes, with ';' and '#'; for a list it is one item
  *     ; comment         also # at the start of a line, and ; after a blank behind a value
  *
- * All complaints of one pass are gathered, each as `FILE:LINE: [route vnc] unknown option "prot"; did you mean
- * "port"?`: unknown section or option, scalar given twice, bad value, missing or needless section name, text outside a
- * section, indented line (inih would take it as a continuation), line over CONF_LINE_MAX that is no comment, unreadable
- * file. Debian's inih cuts section names at 49 characters and lines at 199 bytes in silence, so our own line reader
- * refuses both first. */
+ * inih tells options, values and continued lines apart. All complaints of one pass are gathered, each as `FILE:LINE:
+ * [route vnc] unknown option "prot"; did you mean "port"?`: unknown section or option, scalar given twice, bad value,
+ * missing or needless section name, text outside a section, an indented line without an option above it or that looks
+ * like an option itself, line over CONF_LINE_MAX that is no comment, unreadable file. The line is the one where the
+ * option begins. inih names only the first line it can't read, tells nothing of a section without options, and Debian's
+ * cuts section names at 49 characters and lines at 199 bytes in silence: so sections and the length of lines are looked
+ * at before it sees them. */
 #ifndef BASE_CONF_READ_H
 #define BASE_CONF_READ_H
 

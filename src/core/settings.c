@@ -290,6 +290,7 @@ struct settings *settings_quick(const struct quick_form *form, struct err *err)
 	quick_set(conf, "tls", "quick", "key", form->key, err);
 	quick_set(conf, "route", "quick", "target", form->target, err);
 	quick_set(conf, "route", "quick", "token_file", form->token_file, err);
+	quick_set(conf, "route", "quick", "subprotocol", form->subprotocol, err);
 	for (size_t i = 0; i < form->origins_count; i++)
 		quick_set(conf, "route", "quick", "origin", form->origins[i], err);
 	quick_set(conf, "route", "web", "root", form->web, err);

@@ -72,7 +72,7 @@ struct settings {
 /* The quick form of the command line, as plain words. NULL or false: not given. */
 struct quick_form {
 	const char *listen, *target; /* positional; target may be NULL with token_file or web */
-	const char *web, *cert, *key, *tls, *token_file, *workers, *log_level, *user, *sandbox;
+	const char *web, *cert, *key, *tls, *subprotocol, *token_file, *workers, *log_level, *user, *sandbox;
 	const char *const *origins;
 	size_t origins_count;
 };

@@ -7,6 +7,7 @@
 #include "gate/sources.h"
 #include "net/tls.h"
 #include "proto/http.h"
+#include "proto/upgrade.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -290,6 +291,9 @@ static void check_words(const struct route_settings *r, struct err *err)
 		if (!http_is_token(span_of(r->subprotocol.item[i])))
 			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows",
 			                     r->subprotocol.item[i]);
+		if (strlen(r->subprotocol.item[i]) > UPGRADE_SUBPROTOCOL_MAX)
+			conf_complain_option(r, "subprotocol", err, "\"%.20s...\" is longer than %d bytes",
+			                     r->subprotocol.item[i], UPGRADE_SUBPROTOCOL_MAX);
 	}
 	if (r->require_subprotocol && r->subprotocol.count == 0)
 		conf_complain_option(r, "require_subprotocol", err, "there is no subprotocol to require");

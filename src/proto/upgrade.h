@@ -33,8 +33,9 @@ EVP_MD_CTX *upgrade_sha1_new(void) must_check;
 must_check bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
 
 /* The 101 response. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always suffices
- * for a subprotocol of up to 256 bytes; 0 if it does not fit or upgrade_accept() fails. */
-#define UPGRADE_RESPONSE_MAX 512
+ * for a subprotocol of up to UPGRADE_SUBPROTOCOL_MAX bytes; 0 if it does not fit or upgrade_accept() fails. */
+#define UPGRADE_RESPONSE_MAX    512
+#define UPGRADE_SUBPROTOCOL_MAX 256
 size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol);
 
 #endif

@@ -17,7 +17,7 @@ struct files_options {
 	const struct str_list *index;        /* names tried in a directory, in order */
 };
 
-#define FILES_POLICY_MAX 1024 /* bytes of the two texts above together */
+#define FILES_POLICY_MAX 4096 /* bytes of the two texts above together */
 
 struct files; /* a web root; immutable, shared by all threads */
 
@@ -38,7 +38,7 @@ void files_close(struct files *files); /* NULL is allowed */
 struct open_how;
 const struct open_how *files_open_how(void);
 
-#define FILES_HEAD_MAX 4096 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
+#define FILES_HEAD_MAX 8192 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
 
 struct files_answer {
 	int status;                /* 200, 206, 301, 304, 400, 404, 405, 412, 416, 500, 503 */

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from gateway import find_instrument
+from wsclient import Connection, get
 
 SALLYPORT = os.environ["SALLYPORT"]
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -114,10 +115,12 @@ BAD = {
     "bad target": (GOOD + "[route b]\npath = /b\ntarget = localhost\n", [
         f'FILE:7: [route b] target: "localhost": {NO_TARGET}']),
     "given twice": (GOOD + "target = localhost:2\n", ["FILE:5: [route r] target: given already, in FILE:4"]),
-    "indented": (GOOD + "host = a\n  b\n", [
-        "FILE:6: the line is indented; sections and options begin in the first column"]),
+    "indented": (GOOD + "host = a\n  path = /x\n", [
+        "FILE:6: the line is indented, so it would continue the option above; begin it in the first column"]),
+    "indented after a section": ("[server]\n  workers = 1\n" + GOOD, [
+        "FILE:2: the line is indented, and there is no option above that it could continue"]),
     "long line": (GOOD + "host = " + "a" * 300 + "\n", [
-        "FILE:5: the line has 307 bytes; 198 are allowed. A list may be several lines of the same option"]),
+        "FILE:5: the line has 307 bytes; 198 are allowed. A value may go on in indented lines below"]),
     "comment in a value": (GOOD + "cache_control = no-store # never\n", [
         "FILE:5: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes"]),
     "TLS without certificate": (GOOD.replace(":0", ":0\ntls = on"), [
@@ -134,6 +137,26 @@ BAD = {
 def test_bad_file_is_refused(check, name):
     text, complaints = BAD[name]
     refused(check(text), *complaints)
+
+
+def test_values_go_on_in_indented_lines(start_gateway, tmp_path):
+    """A policy and a list over many lines, with comments between them, each longer than a line may be."""
+    sources = [f"https://{i:02}.a-host-with-a-long-name.example" for i in range(40)]
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "index.html").write_text("page")
+    gateway = start_gateway("\n".join([
+        "[listen l]", "address = 127.0.0.1:0", "[route r]", "path = /echo", "target = echo:", "origin =",
+        *(f"    {source}," for source in sources[:-1]), f"    {sources[-1]}", "[route w]", f"root = {tmp_path}/web",
+        "content_security_policy = default-src 'self';", "    ; who may send pictures",
+        "    img-src", *(f"\t{source}" for source in sources[:-1]), f"    {sources[-1]};", "    connect-src 'self'"]))
+    with Connection(gateway.address()) as conn:
+        conn.send(get("/"))
+        policy = conn.read_response()["Content-Security-Policy"]
+    assert policy == f"default-src 'self'; img-src {' '.join(sources)}; connect-src 'self'"
+    for origin in (sources[0], sources[-1]):
+        with Connection(gateway.address()) as conn:
+            conn.upgrade("/echo", origin=origin)
+            conn.expect_echo()
 
 
 def test_all_complaints_in_one_pass(check):
@@ -254,6 +277,8 @@ def test_usage_error(arguments):
 
 
 def test_quick_form_complaints():
+    refused(run("-t", "6080", "echo:", "--subprotocol", "a" * 256 + "," + "b" * 257),
+            'command line: [route quick] subprotocol: "bbbbbbbbbbbbbbbbbbbb..." is longer than 256 bytes')
     refused(run("x", "y", "--workers", "many", "--log-level", "loud", "--tls", "maybe", "--origin", "example.com"),
             'command line: [server] workers: "many" is no number from 0 to 2147483647',
             'command line: [server] log_level: "loud" is none of: error, warn, info, debug',
@@ -264,6 +289,14 @@ def test_quick_form_complaints():
     refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
     refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
             "command line: [tls quick] would never be used: no listener has tls = on or tls = auto")
+
+
+def test_longest_subprotocol_is_agreed_to(start_gateway):
+    longest = "a" * 256
+    gateway = start_gateway.quick("127.0.0.1:0", "echo:", "--subprotocol", "mqtt, " + longest)
+    for offered in ("mqtt", longest):
+        with Connection(gateway.address()) as conn:
+            assert conn.upgrade(protocol=offered)["Sec-WebSocket-Protocol"] == offered
 
 
 def test_quick_form_names_missing_files(tmp_path):

@@ -268,13 +268,10 @@ static void cf_ini_syntax(void **state)
 	char want[256];
 
 	(void)state;
-	snprintf(want, sizeof(want), "f:2: %s\nf:3: %s\nf:4: %s", form, form, form);
-	expect("[house]\ndoors\ndoors: 3\n= 4\n", want);
+	snprintf(want, sizeof(want), "f:2: %s\nf:4: %s\nf:5: %s", form, form, form);
+	expect("[house]\ndoors\ndoors: 3\n= 4\ndelay", want);
 	snprintf(want, sizeof(want), "f:2: %s", form);
 	expect("[house]\nmy doors = 3\n", want);
-	expect("[house]\npets = cat\n  dog\n",
-	       "f:3: the line is indented; sections and options begin in the first column");
-	expect(" [house]\n", "f:1: the line is indented; sections and options begin in the first column");
 	expect("[house]\nowner = me # him\n",
 	       "f:2: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
 	expect("[house]\nowner = me#him\ndoors = 3;4\n",
@@ -283,6 +280,95 @@ static void cf_ini_syntax(void **state)
 	expect("[house]\nowner = a\x01z\n", "f:2: there is a control byte (0x01) in the line");
 	expect("[house]\ndoors = 3\rdelay = 1s\n", "f:2: there is a control byte (0x0d) in the line");
 	expect("[house]\n   \n\t\n; x\n  ; y\n#z\n;[nonsense\n", "");
+}
+
+/* --- indented lines --------------------------------------------------------------------------------------------- */
+
+static void indented_lines_go_on_with_a_text(void **state)
+{
+	(void)state;
+	struct reading *r = read_text("[house]\nowner = the lady ; who pays\n\tof   the\n\n# of this one\n  ; too\n  house;"
+	                              " her dog ;and so on\r\n  = [x]: y\ndoors = 3\n[room a]\ncolour =\n red\n");
+	expect_fine(r);
+	assert_string_equal(house(r)->owner, "the lady of   the house; her dog = [x]: y");
+	assert_int_equal(house(r)->doors, 3);
+	assert_string_equal(room(r, 0)->colour, "red");
+	done(r);
+
+	r = read_text("[house]\nowner = ; nobody yet\n  \"a ;b  \n  c #d\" ; the rest\npolicy = \"\n x\"");
+	expect_fine(r);
+	assert_string_equal(house(r)->owner, "a ;b c #d");
+	assert_string_equal(house(r)->policy, " x");
+	done(r);
+}
+
+static void indented_lines_go_on_with_a_list(void **state)
+{
+	(void)state;
+	struct reading *r = read_text("[house]\npets = cow, pig\n  hen, ; lays eggs\n  \"fish, fresh\"\npets = owl\n"
+	                              "[room a]\nguests = ; by name\n  ann\n\n  bob\n[room b]\nguests =\n  eve\n");
+	expect_fine(r);
+	expect_list(&house(r)->pets, "cow|pig|hen|fish, fresh|owl");
+	expect_list(&room(r, 0)->guests, "ann|bob");
+	expect_list(&room(r, 1)->guests, "eve");
+	done(r);
+
+	r = read_text("[house]\npets =\n  cat\n  dog\n"); /* the default in other words */
+	assert_false(conf_given(house(r), "pets"));
+	done(r);
+	expect("[house]\npets = cat,\n  dog,\n", "f:2: [house] pets: there is an empty item in \"dog,\"");
+}
+
+static void a_long_value_has_no_end(void **state)
+{
+	enum { LINES = 2000 };
+	char *text = mem_zalloc(32 + LINES * 192), *end = text + sprintf(text, "[house]\nowner = x\n");
+
+	(void)state;
+	for (int i = 0; i < LINES; i++)
+		end += sprintf(end, "  %0188d\n", i);
+	struct reading *r = read_text(text);
+	expect_fine(r);
+	assert_int_equal(strlen(house(r)->owner), 1 + LINES * 189);
+	assert_string_equal(house(r)->owner + LINES * 189 - 4, "01999");
+	done(r);
+	free(text);
+}
+
+static void what_only_looks_indented_is_refused(void **state)
+{
+	static const char nothing[] = "the line is indented, and there is no option above that it could continue";
+	static const char new[] = "the line is indented, so it would continue the option above; begin it in the first column";
+	char want[512];
+
+	(void)state;
+	snprintf(want, sizeof(want), "f:1: %s\nf:3: %s\nf:4: %s", nothing, nothing, nothing);
+	expect(" [house]\n[house]\n  doors = 1\n  owner = me\n", want);
+	snprintf(want, sizeof(want), "f:3: %s\nf:4: %s", new, new);
+	expect("[house]\nowner = me\n  delay = 1s\n\t[room a]\n", want);
+	expect("[house]\nowner = me\n  delay is = 1s\n  doors\n  [garden]\n  [::1]:80\n", "");
+
+	/* Below what is complained about nothing is, and nothing is taken for more of what stands above that. */
+	struct reading *r = read_text("[house]\nowner = me\ndoor = 1\n  2\n= 1\n  doors = 3\nlights\n  off\n[room a]\n");
+	assert_string_equal(r->err.text,
+	                    "f:3: [house] unknown option \"door\"; did you mean \"doors\"?\n"
+	                    "f:5: expected \"option = value\", a [section], or a comment\n"
+	                    "f:7: expected \"option = value\", a [section], or a comment");
+	assert_string_equal(house(r)->owner, "me");
+	assert_int_equal(house(r)->doors, 2);
+	done(r);
+}
+
+static void a_complaint_names_the_line_where_the_option_begins(void **state)
+{
+	(void)state;
+	expect("[house]\ndoors = 1\n  2\nowner = \"a\n  b\n\nlights = on\n  ; dark\n  off",
+	       "f:2: [house] doors: \"1 2\" is no number from 0 to 2147483647\n"
+	       "f:4: the closing '\"' is missing\n"
+	       "f:7: [house] lights: \"on off\" is none of: no, yes, off, on, false, true");
+	expect("[house]\nowner = \"a\" ; b\n  c\npolicy = \"a\"\n  ; c\n", "f:2: there is text behind the closing '\"'");
+	expect("[house]\nowner = a\n  b # c\n",
+	       "f:2: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
 }
 
 static char *line_of(const char *start, size_t length)
@@ -305,7 +391,7 @@ static void cf_long_line(void **state)
 	free(text);
 
 	text = line_of("owner = ", CONF_LINE_MAX + 1);
-	expect(text, "f:2: the line has 199 bytes; 198 are allowed. A list may be several lines of the same option");
+	expect(text, "f:2: the line has 199 bytes; 198 are allowed. A value may go on in indented lines below");
 	free(text);
 
 	/* The rest of a line that is too long must never be taken for a line of its own. */
@@ -488,6 +574,11 @@ int main(void)
 		cmocka_unit_test(sections_are_checked),
 		cmocka_unit_test(a_scalar_is_given_once),
 		cmocka_unit_test(cf_ini_syntax),
+		cmocka_unit_test(indented_lines_go_on_with_a_text),
+		cmocka_unit_test(indented_lines_go_on_with_a_list),
+		cmocka_unit_test(a_long_value_has_no_end),
+		cmocka_unit_test(what_only_looks_indented_is_refused),
+		cmocka_unit_test(a_complaint_names_the_line_where_the_option_begins),
 		cmocka_unit_test(cf_long_line),
 		cmocka_unit_test(cf_long_name),
 		cmocka_unit_test(files_are_read_or_named),
