@@ -4,7 +4,6 @@
 
 #include "base/mem.h"
 #include "sys/privs.h"
-#include "sys/sandbox.h"
 #include "web/files.h"
 
 #include <errno.h>
@@ -337,6 +336,11 @@ struct confine *confine_enter(const struct settings *settings, const char *file,
 int confine_seal(struct confine *confine, struct err *err)
 {
 	return confine->sandbox != NULL ? sandbox_seal(confine->sandbox, err) : 0;
+}
+
+const struct sandbox *confine_sandbox(const struct confine *confine)
+{
+	return confine->sandbox;
 }
 
 const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX])

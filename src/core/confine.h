@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/generation.h"
+#include "sys/sandbox.h"
 
 struct confine;
 
@@ -21,6 +22,9 @@ struct confine *confine_enter(const struct settings *settings, const char *file,
 
 /* After the last thread has started: no other system calls from here on. */
 must_check int confine_seal(struct confine *confine, struct err *err);
+
+/* NULL with sandbox = off. */
+const struct sandbox *confine_sandbox(const struct confine *confine);
 
 /* What is in force, in words; only with sandbox = on. Returns words. */
 #define CONFINE_WORDS_MAX 64

@@ -35,6 +35,7 @@ struct trial {
 /* Each returns 0 when it was possible, -1 and errno when not; what is killed does not return. A row has one of these. */
 struct row {
 	const char *name;
+	bool deadly; /* forbidden so that it has to end the process */
 	int (*act)(void);
 	int (*act_on)(const struct trial *trial);
 	struct {
@@ -119,32 +120,37 @@ static int do_kill(void)
 	return kill(getppid(), 0);
 }
 
+#define DEADLY .deadly = true
 static const struct row forbidden[] = {
-	{ "run a program", .act = do_exec },
-	{ "fork", .act = do_fork },
+	{ "run a program", DEADLY, .act = do_exec },
+	{ "fork", DEADLY, .act = do_fork },
 	{ "open a file for writing", .open = { "/etc/passwd", O_WRONLY } },
 	{ "make a file", .act = do_make_file },
 	{ "open a file by openat2 with flags of its own", .act = do_openat2 },
 	{ "read /etc/passwd", .open = { "/etc/passwd", O_RDONLY } },
 	{ "list /", .open = { "/", O_RDONLY | O_DIRECTORY } },
 	{ "rename a file", .act = do_rename },
-	{ "map executable memory", .act = do_map_code },
-	{ "make memory executable", .act = do_make_code },
+	{ "map executable memory", DEADLY, .act = do_map_code },
+	{ "make memory executable", DEADLY, .act = do_make_code },
 	{ "open a raw socket", .socket = { AF_INET, SOCK_RAW, IPPROTO_ICMP } },
 	{ "open a packet socket", .socket = { AF_PACKET, SOCK_DGRAM, 0 } },
 	{ "open a socket of another protocol", .socket = { AF_INET, SOCK_STREAM, IPPROTO_MPTCP } },
 	{ "attach a filter to a socket", .act = do_attach_filter },
 	{ "become root", .call.number = SYS_setuid },
-	{ "signal another process", .act = do_kill },
-	{ "be traced", .call.number = SYS_ptrace },
-	{ "mount", .call.number = SYS_mount },
-	{ "make a namespace", .call.number = SYS_unshare },
-	{ "load a kernel module", .call.number = SYS_init_module },
-	{ "load a BPF program", .call.number = SYS_bpf },
-	{ "reach the kernel's keys", .call.number = SYS_keyctl },
-	{ "read another process's memory", .call = { SYS_process_vm_readv, 1, 0 } },
+	{ "signal another process", DEADLY, .act = do_kill },
+	{ "be traced", DEADLY, .call.number = SYS_ptrace },
+	{ "mount", DEADLY, .call.number = SYS_mount },
+	{ "make a namespace", DEADLY, .call.number = SYS_unshare },
+	{ "load a kernel module", DEADLY, .call.number = SYS_init_module },
+	{ "load a BPF program", DEADLY, .call.number = SYS_bpf },
+	{ "reach the kernel's keys", DEADLY, .call.number = SYS_keyctl },
+	{ "read another process's memory", DEADLY, .call = { SYS_process_vm_readv, 1, 0 } },
 	{ "become readable for others", .call = { SYS_prctl, PR_SET_DUMPABLE, 1 } },
-	{ "make an io_uring", .call.number = SYS_io_uring_setup },
+	{ "make an io_uring", DEADLY, .call.number = SYS_io_uring_setup },
+	{ "handle page faults", DEADLY, .call.number = SYS_userfaultfd },
+	{ "take another process's descriptor", DEADLY, .call.number = SYS_pidfd_getfd },
+	{ "change the root", DEADLY, .call.number = SYS_chroot },
+	{ "make a call that nobody needs", .call.number = SYS_getsid },
 };
 
 /* --- allowed -------------------------------------------------------------------------------------------------------- */
@@ -293,10 +299,13 @@ static int in_child(const struct trial *trial, const struct row *row)
 	return status;
 }
 
-static bool was_refused(int status)
+static bool was_refused(int status, bool deadly)
 {
 	int error = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	return (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) || error == EACCES || error == EPERM;
+
+	if (deadly)
+		return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+	return error == EACCES || error == EPERM;
 }
 
 static const char *outcome(int status, char *room, size_t cap)
@@ -313,7 +322,7 @@ static bool try_row(const struct trial *trial, const struct row *row, bool is_fo
 {
 	char room[64];
 	int status = in_child(trial, row);
-	bool good = status != -1 && (is_forbidden ? was_refused(status) : status == 0);
+	bool good = status != -1 && (is_forbidden ? was_refused(status, row->deadly) : status == 0);
 
 	printf("%s %s: %s\n", good ? "ok     " : "FAILED ", row->name, outcome(status, room, sizeof(room)));
 	fflush(stdout); /* or the next child would print it again */

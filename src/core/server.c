@@ -4,9 +4,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signals.h"
 #include "core/confine.h"
 #include "core/listening.h"
 #include "core/reception.h"
+#include "core/refused_calls.h"
 #include "core/worker.h"
 #include "net/event_memory.h"
 #include "net/mailbox.h"
@@ -41,6 +43,7 @@ struct server {
 	struct resolver *resolver;
 	struct listening *listening;
 	struct confine *confine;
+	struct refused_calls *refused_calls;
 	struct generation *current;
 	const char *path;
 	struct server_worker *workers;
@@ -204,9 +207,8 @@ static int server_catch_signals(struct server *srv, struct err *err)
 		      { SIGHUP, server_on_hangup },
 		      { SIGUSR1, server_on_usr1 } };
 
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before); /* so that none gets lost between the two lines below */
+	sigset_t before;
+	signals_block(&before); /* so that none gets lost between the two lines below */
 	int result = 0;
 	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
 		(void)signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
@@ -214,7 +216,7 @@ static int server_catch_signals(struct server *srv, struct err *err)
 		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
 			result = err_add(err, "cannot watch signal %d", table[i].number);
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	return result;
 }
 
@@ -351,12 +353,21 @@ static int server_give_up(struct server *srv, struct err *err)
 	return srv->confine != NULL ? 0 : -1;
 }
 
+static int server_seal(struct server *srv, struct err *err)
+{
+	if (confine_seal(srv->confine, err) != 0)
+		return -1;
+	if (confine_sandbox(srv->confine) != NULL)
+		srv->refused_calls = refused_calls_new(srv->base, confine_sandbox(srv->confine), srv->log);
+	return confine_sandbox(srv->confine) == NULL || srv->refused_calls != NULL ? 0 : err_add(err, "out of memory");
+}
+
 static int server_start_threads(struct server *srv, struct err *err)
 {
 	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0)
 		return -1;
 	server_let_workers_first(); /* after they were started, or they would inherit it */
-	return confine_seal(srv->confine, err);
+	return server_seal(srv, err);
 }
 
 /* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
@@ -390,9 +401,7 @@ static void server_greet(const struct server *srv, const char *address)
 
 static void server_clear(struct server *srv)
 {
-	sigset_t all;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, NULL); /* nobody is left to hear of one */
+	signals_block(NULL); /* nobody is left to hear of one */
 	listening_free(srv->listening);
 	for (size_t i = 0; i < ARRAY_LEN(srv->signals); i++)
 		if (srv->signals[i] != NULL)
@@ -401,6 +410,7 @@ static void server_clear(struct server *srv)
 		worker_free(srv->workers[i].worker);
 	reception_free(srv->reception);
 	sources_free(srv->sources);
+	refused_calls_free(srv->refused_calls);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)

@@ -3,13 +3,13 @@
 #include "core/worker.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "core/closing.h"
 #include "core/opening.h"
 #include "core/refusal_log.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -191,11 +191,10 @@ static void *worker_main(void *arg)
 
 int worker_start(struct worker *w)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
+	sigset_t before;
+	signals_block(&before);
 	int error = pthread_create(&w->thread, NULL, worker_main, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	return error;
 }
 

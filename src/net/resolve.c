@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/signals.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -311,17 +311,16 @@ static int helper_start(struct resolver *resolver, const pthread_attr_t *detache
 static int helpers_start(struct resolver *resolver, unsigned count)
 {
 	pthread_attr_t detached;
-	sigset_t all, before;
+	sigset_t before;
 	int error = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the main thread */
+	signals_block(&before); /* signals belong to the main thread */
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	for (unsigned i = 0; i < count && error == 0; i++)
 		error = helper_start(resolver, &detached);
 	pthread_attr_destroy(&detached);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	return error;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "sys/sandbox_landlock.h"
+#include "sys/sandbox_refused.h"
 #include "sys/sandbox_seccomp.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ struct place {
 struct sandbox {
 	int abi;
 	unsigned calls;
+	int refused; /* for sandbox_next_refused(); -1 before */
 	int write_flags;
 	const struct open_how *how;
 	size_t hows;
@@ -58,6 +60,7 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 	sandbox->write_flags = options->write_flags;
 	sandbox->how = options->how;
 	sandbox->hows = options->hows;
+	sandbox->refused = -1;
 	sandbox->uid = geteuid();
 	sandbox->gid = getegid();
 	for (size_t i = 0; i < options->paths; i++)
@@ -71,6 +74,9 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 
 int sandbox_seal(struct sandbox *sandbox, struct err *err)
 {
+	sandbox->refused = sandbox_catch_refused();
+	if (sandbox->refused < 0)
+		return err_add(err, "sandbox: SIGSYS cannot be caught: %s", strerror(errno));
 	int calls = sandbox_restrict_calls(sandbox->write_flags, sandbox->how, sandbox->hows, err);
 
 	if (calls < 0)
@@ -87,6 +93,20 @@ int sandbox_landlock_abi(const struct sandbox *sandbox)
 unsigned sandbox_calls(const struct sandbox *sandbox)
 {
 	return sandbox->calls;
+}
+
+int sandbox_refused_fd(const struct sandbox *sandbox)
+{
+	return sandbox->refused;
+}
+
+bool sandbox_refused(const struct sandbox *sandbox, char name[static SANDBOX_CALL_MAX])
+{
+	int number = sandbox_next_refused(sandbox->refused);
+
+	if (number >= 0)
+		sandbox_name_call(number, name);
+	return number >= 0;
 }
 
 /* By the bits alone: asking the kernel would be one more call to allow, and this is only for the words of a complaint. */

@@ -2,10 +2,11 @@
  * Landlock, which calls it may make to seccomp; what cannot be had here (an old kernel, a build without libseccomp) is left
  * out, and the owner can ask what was. It is entered once, for good, and by every thread.
  *
- * A system call that is not on the list ends the process (SIGSYS), and so does one with arguments that nothing here has a
- * use for: a mapping that can be executed, a file opened for writing, a socket of another family or protocol, an option of
- * one that nobody sets. A few that libraries make and can do without are answered with an error instead. A file outside of
- * the paths is EACCES. Some architectures hide arguments: see sandbox_calls.h. */
+ * A system call that is not on the list fails with EPERM, and so does one with arguments that nothing here has a use for: a
+ * file opened for writing, a socket of another family or protocol, an option of one that nobody sets. The owner is told of
+ * each such call once, as a library may have begun to make it. What only an attacker makes ends the process (SIGSYS): a
+ * program or a process started, memory made executable, and such. A file outside of the paths is EACCES. Some
+ * architectures hide arguments: see sandbox_calls.h. */
 #ifndef SYS_SANDBOX_H
 #define SYS_SANDBOX_H
 
@@ -53,6 +54,13 @@ int sandbox_seal(struct sandbox *sandbox, struct err *err) must_check;
 /* What is in force: the version of Landlock's interface (0: there is none), and how many calls are allowed (0: any). */
 int sandbox_landlock_abi(const struct sandbox *sandbox);
 unsigned sandbox_calls(const struct sandbox *sandbox);
+
+/* Readable when sandbox_refused() has something to tell; -1 before sandbox_seal(). Belongs to the sandbox. */
+int sandbox_refused_fd(const struct sandbox *sandbox);
+
+/* Names a system call that was refused for the first time, such as "getsid (124)". false: there is none. */
+#define SANDBOX_CALL_MAX 64
+bool sandbox_refused(const struct sandbox *sandbox, char name[static SANDBOX_CALL_MAX]);
 
 /* Whether the file or directory is there and its permissions let this user read it, but the sandbox does not. */
 bool sandbox_hides(const struct sandbox *sandbox, const char *path);

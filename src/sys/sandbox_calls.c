@@ -1,5 +1,5 @@
-/* sandbox_calls.c owns the list of system calls that are left to the process, and what their arguments may be.
- * It must never allow what could start a program, a thread or a process, write a file or map code. */
+/* sandbox_calls.c owns the list of system calls that are left to the process, what their arguments may be, and which calls
+ * end it. It must never allow what could start a program, a thread or a process, write a file or map code. */
 #include "sys/sandbox_calls.h"
 
 #ifdef HAVE_LIBSECCOMP
@@ -9,12 +9,15 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* An architecture that lacks a call has the one beside it; a row of neither is none. */
 struct call {
@@ -41,6 +44,7 @@ static const struct call plain_calls[] = {
 	{ "bind", NULL }, { "listen", NULL }, { "umask", NULL }, { "unlink", "unlinkat" }, { "dup3", NULL },
 	/* signals, and the end */
 	{ "rt_sigprocmask", NULL }, { "rt_sigreturn", NULL }, { "sigreturn", NULL }, { "exit", NULL }, { "exit_group", NULL },
+	{ "gettid", NULL }, /* for abort() */
 };
 
 /* As long as these bits of that argument have this value. Rows of one call stand together. */
@@ -104,7 +108,7 @@ static const struct rule {
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFD) },
 };
 
-/* Answered with an error (0: as if done) instead of ending the process: libraries make these calls, and can do without. */
+/* Answered with an error of their own (0: as if done), and nobody is told: libraries make these calls, and can do without. */
 static const struct {
 	const char *name;
 	int error;
@@ -132,9 +136,33 @@ static const struct {
 	{ "geteuid32", ENOSYS },
 	{ "getuid", ENOSYS },
 	{ "getuid32", ENOSYS },
-	{ "gettid", ENOSYS },
 	{ "clock_nanosleep", ENOSYS },
 	{ "clock_nanosleep_time64", ENOSYS },
+	{ "clone3", ENOSYS }, /* its flags are behind a pointer; the caller will try clone */
+};
+
+/* No library has a use for these in a gateway, and who has taken it over has one: they end the process. */
+static const char *const deadly_calls[] = {
+	/* programs, processes, namespaces */
+	"execve", "execveat", "fork", "vfork", "unshare", "setns", "chroot", "pivot_root", "personality",
+	/* other processes */
+	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp", "pidfd_open",
+	"pidfd_getfd", "pidfd_send_signal", "kill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+	/* what holes in kernels are made of */
+	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key",
+	"request_key", "keyctl", "modify_ldt", "vm86", "vm86old", "lookup_dcookie",
+	/* the kernel itself */
+	"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module", "reboot", "iopl",
+	"ioperm", "syslog", "acct", "swapon", "swapoff",
+	/* file systems, and files by other means than their names */
+	"mount", "umount", "umount2", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "mount_setattr",
+	"open_by_handle_at", "name_to_handle_at",
+};
+
+static const struct rule deadly_arguments[] = {
+	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, PROT_EXEC) },
+	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, PROT_EXEC) },
+	{ { "pkey_mprotect", NULL }, ONE(2, PROT_EXEC, PROT_EXEC) },
 };
 
 struct filter {
@@ -221,6 +249,14 @@ static void allow_opening(struct filter *f, int write_flags, const struct open_h
 	}
 }
 
+/* The one signal that the process may send, and only to itself. */
+static void allow_abort(struct filter *f)
+{
+	const struct scmp_arg_cmp arg[] = { INT(0, (uint32_t)getpid()), INT(2, SIGABRT) };
+
+	allow(f, &(struct call){ "tgkill", NULL }, arg, ARRAY_LEN(arg));
+}
+
 static bool is_allowed(const struct filter *f, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++) {
@@ -231,12 +267,10 @@ static bool is_allowed(const struct filter *f, const char *name)
 	return false;
 }
 
-static void refuse(struct filter *f, const char *name, int error, const struct scmp_arg_cmp *arg, unsigned args)
+static void answer(struct filter *f, const char *name, uint32_t action, const struct scmp_arg_cmp *arg, unsigned args)
 {
-	int number = seccomp_syscall_resolve_name(name);
-
 	if (is_here(f, name) && !is_allowed(f, name))
-		note(f, seccomp_rule_add_array(f->ctx, SCMP_ACT_ERRNO((uint16_t)error), number, args, arg));
+		note(f, seccomp_rule_add_array(f->ctx, action, seccomp_syscall_resolve_name(name), args, arg));
 }
 
 static void refuse_listed(struct filter *f)
@@ -245,9 +279,32 @@ static void refuse_listed(struct filter *f)
 	const struct scmp_arg_cmp netlink = { 0, SCMP_CMP_EQ, AF_NETLINK, 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(refused_calls); i++)
-		refuse(f, refused_calls[i].name, refused_calls[i].error, NULL, 0);
+		answer(f, refused_calls[i].name, SCMP_ACT_ERRNO((uint16_t)refused_calls[i].error), NULL, 0);
 	if (!is_hidden(f, "socket"))
-		refuse(f, "socket", EAFNOSUPPORT, &netlink, 1);
+		answer(f, "socket", SCMP_ACT_ERRNO(EAFNOSUPPORT), &netlink, 1);
+}
+
+/* A library may start a thread, and learns that there are too many. It blocks all signals meanwhile, so that the filter
+ * itself has to answer. */
+static void answer_clone(struct filter *f)
+{
+	const unsigned flags = f->architecture == SCMP_ARCH_S390X ? 1 : 0;
+	const struct scmp_arg_cmp thread = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD };
+	const struct scmp_arg_cmp process = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0 };
+
+	answer(f, "clone", SCMP_ACT_ERRNO(EAGAIN), &thread, 1);
+	answer(f, "clone", SCMP_ACT_KILL_PROCESS, &process, 1);
+}
+
+static void kill_listed(struct filter *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(deadly_calls); i++)
+		answer(f, deadly_calls[i], SCMP_ACT_KILL_PROCESS, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(deadly_arguments); i++) {
+		const char *name = name_of(f, &deadly_arguments[i].call);
+		if (name != NULL && !is_hidden(f, name))
+			answer(f, name, SCMP_ACT_KILL_PROCESS, deadly_arguments[i].arg, deadly_arguments[i].args);
+	}
 }
 
 int sandbox_list_calls(void *filter, uint32_t architecture, int write_flags, const struct open_how *how, size_t hows)
@@ -256,7 +313,10 @@ int sandbox_list_calls(void *filter, uint32_t architecture, int write_flags, con
 
 	allow_listed(&f);
 	allow_opening(&f, write_flags, how, hows);
+	allow_abort(&f);
 	refuse_listed(&f);
+	kill_listed(&f);
+	answer_clone(&f);
 	return f.error != 0 ? f.error : (int)f.allowed;
 }
 

@@ -13,8 +13,8 @@
 
 struct open_how;
 
-/* Adds the list to a filter of libseccomp's (a scmp_filter_ctx) that is for this architecture (SCMP_ARCH_...) alone, and
- * kills by default; the rest is as in struct sandbox_options. Returns how many calls are allowed, or a negative errno. */
+/* Adds the list to a filter of libseccomp's (a scmp_filter_ctx) that is for this architecture (SCMP_ARCH_...) alone; the
+ * filter's default action is for all calls that the list does not name. The rest is as in struct sandbox_options. Returns how many calls are allowed, or a negative errno. */
 must_check int sandbox_list_calls(void *filter, uint32_t architecture, int write_flags, const struct open_how *how, size_t hows);
 
 #endif

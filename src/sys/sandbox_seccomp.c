@@ -2,10 +2,15 @@
  * It must never leave a filter half made. */
 #include "sys/sandbox_seccomp.h"
 
+#include <stdio.h>
+
 #ifdef HAVE_LIBSECCOMP
 #include "sys/sandbox_calls.h"
+#include "sys/sandbox_refused.h"
 
+#include <errno.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int set_attributes(scmp_filter_ctx filter)
@@ -19,7 +24,7 @@ static int set_attributes(scmp_filter_ctx filter)
 
 int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t hows, struct err *err)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx filter = seccomp_init(sandbox_can_catch_refused() ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM));
 
 	if (filter == NULL || set_attributes(filter) != 0) {
 		seccomp_release(filter);
@@ -33,7 +38,20 @@ int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t h
 	return allowed;
 }
 
+void sandbox_name_call(int number, char name[static SANDBOX_CALL_MAX])
+{
+	char *found = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+
+	snprintf(name, SANDBOX_CALL_MAX, "%s (%d)", found != NULL ? found : "unknown", number);
+	free(found);
+}
+
 #else
+
+void sandbox_name_call(int number, char name[static SANDBOX_CALL_MAX])
+{
+	snprintf(name, SANDBOX_CALL_MAX, "%d", number);
+}
 
 int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t hows, struct err *err)
 {

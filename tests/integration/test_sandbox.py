@@ -22,7 +22,7 @@ from wsclient import Connection, TIMEOUT, request
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root has something to give up")
-CALLS_MAX = 45
+CALLS_MAX = 47
 LANDLOCK_CREATE_RULESET = 444
 
 
@@ -165,6 +165,16 @@ def test_sb_selftest(tmp_path):
     assert len(lines) > 25 and all(line.startswith("ok ") for line in lines[1:])
 
 
+def test_sb_selftest_kills():
+    """What only an attacker does ends the process; what a library might do fails and no more."""
+    outcome = dict(re.findall(r"^ok +(.*): (.*)$", run("--selftest-sandbox").stdout, re.M))
+    for act in ("run a program", "fork", "make memory executable", "be traced", "mount", "load a BPF program",
+                "make an io_uring", "take another process's descriptor"):
+        assert outcome[act] == "killed"
+    for act in ("open a file for writing", "open a raw socket", "attach a filter to a socket", "make a call that nobody needs"):
+        assert outcome[act] == "Operation not permitted"
+
+
 def test_sb_selftest_quick():
     assert run("--selftest-sandbox").returncode == 0
     off = run("--selftest-sandbox", "--sandbox", "off")
@@ -199,6 +209,63 @@ def test_sb_no_landlock(start_gateway):
     done = run("--selftest-sandbox", preexec_fn=without_landlock)
     assert done.returncode == 1 and "FAILED  read /etc/passwd: possible" in done.stdout
     assert done.stdout.count("FAILED") == 2 # and listing /
+
+
+# --- calls that are refused, and faults --------------------------------------------------------------------------------
+
+def shim(directory, body):
+    """The environment for a gateway in which a library makes more calls than it did, in each connect(2)."""
+    compiler = shutil.which(os.environ.get("CC", "cc").split()[0])
+    if compiler is None:
+        pytest.skip("there is no compiler")
+    source, library = directory / "shim.c", directory / "shim.so"
+    source.write_text("#define _GNU_SOURCE\n#include <errno.h>\n#include <fcntl.h>\n#include <pthread.h>\n#include <stdlib.h>\n"
+                      "#include <sys/socket.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n"
+                      "static void *nothing(void *arg) { return arg; }\n"
+                      "static void update(void) { pthread_t thread; int result = 0; (void)thread; (void)nothing; (void)result;\n"
+                      f"{body}\n}}\n"
+                      "int connect(int fd, const struct sockaddr *to, socklen_t len)\n"
+                      "{ update(); return (int)syscall(SYS_connect, fd, to, len); }\n")
+    subprocess.run([compiler, "-shared", "-fPIC", "-pthread", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+def through(gateway):
+    with connect(gateway) as client:
+        client.upgrade("/")
+        client.expect_echo()
+
+
+def test_sb_unknown_call(start_gateway, tmp_path, backend):
+    """A library that makes calls the list lacks gets EPERM; sessions live, and the log names each call once."""
+    echo = backend(serve=backends.serve_echo)
+    environment = shim(tmp_path, """
+        for (int i = 0; i < 3; i++) {
+                if (syscall(SYS_getsid, 0) != -1 || errno != EPERM) _exit(91);
+                if (socket(AF_PACKET, SOCK_DGRAM, 0) != -1 || errno != EPERM) _exit(92);
+                if (openat(AT_FDCWD, "/dev/null", O_RDWR) != -1 || errno != EPERM) _exit(93);
+                if (pthread_create(&thread, NULL, nothing, NULL) != EAGAIN) _exit(94);
+        }""")
+    gateway = start_gateway(f"[server]\nworkers = 2\n{LISTEN}[route r]\npath = /*\ntarget = {echo.target}\n", env=environment)
+    for _ in range(4):
+        through(gateway)
+    calls = ("getsid", "socket", "openat")
+    for name in calls:
+        re_event(gateway, f"sandbox: refused system call {name} (")
+    assert len([r for r in gateway.find() if "refused system call" in r.line]) == len(calls)
+    assert all(r.level == "warn" for r in gateway.find() if "refused system call" in r.line)
+
+
+@pytest.mark.parametrize("body, number", [("abort();", signal.SIGABRT), ("syscall(SYS_io_uring_setup, 0, 0);", signal.SIGSYS),
+                                          ("fork();", signal.SIGSYS)])
+def test_sb_fatal(start_gateway, tmp_path, backend, body, number):
+    """A fault that the process finds in itself ends it as anywhere else, by SIGABRT; an attacker's calls by SIGSYS."""
+    echo = backend(serve=backends.serve_echo)
+    gateway = start_gateway(f"{LISTEN}[route r]\npath = /*\ntarget = {echo.target}\n", env=shim(tmp_path, body))
+    with connect(gateway) as client:
+        client.send(request("/"))
+        assert gateway.process.wait(TIMEOUT) == -number
+    gateway.judged = True
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
