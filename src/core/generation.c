@@ -19,6 +19,7 @@ static void identity_fill(struct tls_identity *identity, const struct tls_settin
 	identity->tls13_only = set->min_version == 1;
 	identity->ciphers = set->ciphers;
 	identity->ciphersuites = set->ciphersuites;
+	identity->groups = set->groups;
 	identity->tickets = set->tickets;
 	identity->before = before != NULL ? before->tls : NULL;
 }

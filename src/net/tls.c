@@ -70,8 +70,9 @@ static const struct identity *identity_for(const struct tls_server *server, stru
 }
 
 /* Everything that SSL_set_SSL_CTX leaves as the first context had it. */
-static void adopt(SSL *ssl, SSL_CTX *ctx)
+static bool adopt(SSL *ssl, const struct identity *identity)
 {
+	SSL_CTX *ctx = identity->ctx;
 	SSL_set_SSL_CTX(ssl, ctx);
 	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx), NULL);
 	SSL_set_min_proto_version(ssl, (int)SSL_CTX_get_min_proto_version(ctx));
@@ -79,6 +80,7 @@ static void adopt(SSL *ssl, SSL_CTX *ctx)
 	SSL_set_options(ssl, SSL_CTX_get_options(ctx));
 	SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx));
 	X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ctx)));
+	return SSL_set1_groups_list(ssl, identity->groups) == 1;
 }
 
 /* The servername callback would come too late: by then the version is chosen and tickets have been looked at. */
@@ -86,12 +88,11 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *server = arg;
 	const struct identity *identity = identity_for(server, requested_name(ssl));
+	bool adopted = identity == &server->identity[0] || adopt(ssl, identity);
 
-	(void)alert;
-	if (identity != &server->identity[0])
-		adopt(ssl, identity->ctx);
 	ERR_clear_error();
-	return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_INTERNAL_ERROR;
+	return adopted ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,

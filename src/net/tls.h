@@ -1,7 +1,7 @@
 /* TLS contexts: for our listeners a set of certificates chosen by SNI, for backends one verifying client context.
  *
  * Always: TLS 1.2 and 1.3, AEAD suites only, key exchange by elliptic curves only, no renegotiation, no compression, ALPN
- * http/1.1 only, released buffers for idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never
+ * http/1.1 or none, released buffers for idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never
  * SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
@@ -33,6 +33,7 @@ struct tls_identity {
 	bool tls13_only;
 	const char *ciphers;      /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
 	const char *ciphersuites; /* TLS 1.3, NULL or "": the library's */
+	const char *groups;       /* of the key exchange, NULL or "": X25519 and P-256 */
 	bool tickets;             /* stateless session resumption */
 
 	/* Its keys stay good where a file may no longer be read, as far as they fit the certificates. NULL: none. */

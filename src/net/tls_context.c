@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 
 #define AEAD_SUITES "ECDHE+AESGCM:ECDHE+CHACHA20"
-/* The library's own groups but for the finite fields: a peer names ffdhe8192 for nothing, and we compute for 130 ms. */
+/* The library's own groups but for the finite fields: a peer names ffdhe8192 for nothing, and we compute for 130 ms. A server
+ * has fewer. */
 #if OPENSSL_VERSION_NUMBER >= 0x30500000L
 #define GROUPS "X25519MLKEM768:X25519:P-256:X448:P-521:P-384"
 #else

@@ -15,6 +15,7 @@ struct identity {
 	SSL_CTX *ctx;
 	enum tls_client_certificate client_certificate;
 	char *client_ca; /* as it was configured; "" without */
+	char *groups;    /* of its context, which does not tell them */
 };
 
 struct tls_server {

@@ -34,6 +34,24 @@ def connect(gateway, listener="tls", context=None, **options):
     return Connection(gateway.address(listener), tls=context or stranger(), **options)
 
 
+# --- what is agreed on --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("offer", [["h2"], ["http/1.0"], ["h2", "http/1.1"], None])
+def test_tls_alpn(gw, offer):
+    """RFC 7301 section 3.2: without a protocol in common there is an alert that says so, and no connection."""
+    context = stranger()
+    if offer is not None:
+        context.set_alpn_protocols(offer)
+    if offer is not None and "http/1.1" not in offer:
+        with pytest.raises(ssl.SSLError, match="no application protocol"):
+            connect(gw, context=context)
+        assert gw.wait_session_end(reason="tls_failed")["detail"] == "no application protocol (ALPN) in common"
+        return
+    with connect(gw, context=context) as client:
+        assert client.ssl.selected_alpn_protocol() == (offer and "http/1.1")
+        client.upgrade(host="nobody.test")
+
+
 # --- one name in SNI, another in the request ----------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -50,7 +68,7 @@ def shared(share_gateway, make_certificate, visitor, tmp_path_factory):
         listen("tls", tls="on") + listen("proxied", tls="on", proxy_protocol="on", trusted_proxy="127.0.0.1")
         + section("tls open", certificate=one.cert, key=one.key)
         + section("tls closed", certificate=other.cert, key=other.key, client_certificate="required", client_ca=visitor.cert)
-        + ROUTES + section("route page", path="/*", root=web))
+        + ROUTES + section("route any", path="/echo", target="echo:") + section("route page", path="/*", root=web))
 
 
 ATTACKS = {

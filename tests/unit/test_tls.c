@@ -24,7 +24,7 @@
 
 /* --- certificates ------------------------------------------------------------------------------------------------- */
 
-enum { KEY_EC, KEY_RSA, KEY_SHORT };
+enum { KEY_EC, KEY_RSA, KEY_SHORT, KEY_P384 };
 
 static const struct {
 	const char *name;   /* of the files: NAME.pem, NAME.key */
@@ -46,6 +46,7 @@ static const struct {
 	{ "self", NULL, "DNS:a.test", -1, 10, KEY_EC },
 	{ "ip", "ca", "IP:192.0.2.1,IP:2001:db8::1", -1, 10, KEY_EC },
 	{ "user", "ca", "email:user@test", -1, 10, KEY_EC },
+	{ "user384", "ca", "email:user@test", -1, 10, KEY_P384 },
 	{ "stranger", "otherca", "email:user@test", -1, 10, KEY_EC },
 };
 #define MADE ARRAY_LEN(wanted)
@@ -82,6 +83,8 @@ static size_t made(const char *name)
 
 static EVP_PKEY *make_key(int kind)
 {
+	if (kind == KEY_P384)
+		return EVP_EC_gen("P-384");
 	return kind == KEY_EC ? EVP_EC_gen("P-256") : EVP_RSA_gen(kind == KEY_RSA ? 2048u : 1024u);
 }
 
@@ -403,24 +406,34 @@ static void only_aead_suites(void **state)
 	}
 }
 
-/* A finite field costs a peer nothing to ask for, and us a power with thousands of bits. */
-static void only_elliptic_groups(void **state)
+/* A large curve, or a finite field, costs a peer nothing to ask for, and us milliseconds. */
+static void only_cheap_groups(void **state)
 {
 	static const struct {
 		const char *groups;
-		bool passes;
+		bool by_default, named;
 	} cases[] = {
-		{ "X25519", true },     { "P-256", true },      { "P-384", true },
-		{ "P-521", true },      { "X448", true },       { "ffdhe2048:P-256", true },
-		{ "ffdhe2048", false }, { "ffdhe8192", false },
+		{ "X25519", true, false },      { "P-256", true, true },        { "P-384", false, true },
+		{ "P-521", false, false },      { "X448", false, false },       { "P-521:P-256", true, true },
+		{ "ffdhe2048", false, false },  { "ffdhe8192", false, false },  { "ffdhe2048:P-256", true, true },
 	};
-	struct tls_server *server = serve_one("a");
+	struct tls_identity ids[] = { identity("a"), identity("b") };
 	(void)state;
 
+	ids[1].groups = "P-256:P-384";
+	struct tls_server *server = serve(ids, 2);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct client c = { .version = TLS1_3_VERSION, .groups = cases[i].groups };
-		assert_int_equal(passes(server, &c), cases[i].passes);
+		struct client c = { .version = TLS1_3_VERSION, .groups = cases[i].groups, .sni = "a.test" };
+		assert_int_equal(passes(server, &c), cases[i].by_default);
+		c.sni = "b.test";
+		assert_int_equal(passes(server, &c), cases[i].named);
 	}
+	struct meeting m = meet(server, &(struct client){ .version = TLS1_3_VERSION, .groups = "P-384" });
+	assert_string_equal(m.server_why, "no key exchange group in common");
+	part(&m);
+	m = meet(server, &(struct client){ .version = TLS1_3_VERSION, .groups = "P-256:X25519" });
+	assert_int_equal(SSL_get_negotiated_group(m.client), NID_X9_62_prime256v1); /* what it has sent a share of */
+	part(&m);
 	tls_server_free(server);
 }
 
@@ -442,30 +455,34 @@ static void configured_suites(void **state)
 	tls_server_free(server);
 }
 
-static void alpn_selects_http11_or_nothing(void **state) /* h2_off */
+static void alpn_selects_http11_or_ends(void **state) /* h2_off */
 {
 	static const struct {
-		const char *offer, *want;
+		const char *offer, *want; /* NULL: no handshake */
 	} cases[] = {
 		{ NULL, "" },
-		{ "\x02h2", "" },
+		{ "\x02h2", NULL },
 		{ "\x08http/1.1", "http/1.1" },
 		{ "\x02h2\x08http/1.1", "http/1.1" },
 		{ "\x08http/1.1\x02h2", "http/1.1" },
-		{ "\x08http/1.0", "" },
-		{ "\x08HTTP/1.1", "" },
-		{ "\x09http/1.1x\x02h3", "" },
+		{ "\x08http/1.0", NULL },
+		{ "\x08HTTP/1.1", NULL },
+		{ "\x09http/1.1x\x02h3", NULL },
 	};
+	const struct tls_identity ids[] = { identity("a"), identity("b") };
 	(void)state;
-	struct tls_server *server = serve_one("a");
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct meeting m = meet(server, &(struct client){ .alpn = cases[i].offer });
+	struct tls_server *server = serve(ids, 2);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+		const char *offer = cases[i / 2].offer, *want = cases[i / 2].want;
+		struct meeting m = meet(server, &(struct client){ .alpn = offer, .sni = i % 2 == 0 ? "a.test" : "b.test" });
 		const unsigned char *got;
 		unsigned n;
-		assert_true(m.ok);
+		assert_int_equal(m.ok, want != NULL);
 		SSL_get0_alpn_selected(m.client, &got, &n);
-		assert_int_equal(n, strlen(cases[i].want));
-		assert_memory_equal(got != NULL ? (const char *)got : "", cases[i].want, n);
+		assert_int_equal(n, want != NULL ? strlen(want) : 0);
+		assert_memory_equal(got != NULL ? (const char *)got : "", want != NULL ? want : "", n);
+		assert_string_equal(m.client_why, want != NULL ? "" : "tlsv1 alert no application protocol");
+		assert_string_equal(m.server_why, want != NULL ? "" : "no application protocol (ALPN) in common");
 		part(&m);
 	}
 	tls_server_free(server);
@@ -688,6 +705,25 @@ static void client_certificates_may_be_pinned(void **state)
 	tls_server_free(second);
 }
 
+/* TLS 1.2 has one list for curves of keys and of certificates. */
+static void client_certificates_on_large_curves(void **state)
+{
+	struct tls_identity id = asking("a", TLS_CLIENT_CERT_REQUIRED);
+	const struct client old = { .version = TLS1_2_VERSION, .certificate = "user384" };
+	(void)state;
+
+	struct tls_server *server = serve(&id, 1);
+	assert_true(passes(server, &(struct client){ .version = TLS1_3_VERSION, .certificate = "user384" }));
+	struct meeting m = meet(server, &old);
+	assert_string_equal(m.server_why, "curve of the client's certificate is not among groups, as TLS 1.2 wants it");
+	part(&m);
+	tls_server_free(server);
+	id.groups = "X25519:P-256:P-384";
+	server = serve(&id, 1);
+	assert_true(passes(server, &old));
+	tls_server_free(server);
+}
+
 /* --- resumption --------------------------------------------------------------------------------------------------- */
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
@@ -793,7 +829,7 @@ static void no_tickets_when_off(void **state)
 /* --- what can't be loaded ----------------------------------------------------------------------------------------- */
 
 static const struct {
-	const char *certificate, *key, *ciphers, *ciphersuites, *client_ca;
+	const char *certificate, *key, *ciphers, *ciphersuites, *groups, *client_ca;
 	enum tls_client_certificate policy;
 	const char *complaint; /* DIR stands for the directory */
 } faults[] = {
@@ -821,6 +857,11 @@ static const struct {
 	  .complaint = "[tls x] ciphers: no AEAD suite among \"AES128-SHA\"" },
 	{ .certificate = "a.pem", .key = "a.key", .ciphersuites = "TLS_NONSENSE",
 	  .complaint = "[tls x] ciphersuites TLS_NONSENSE: no such cipher suite" },
+	{ .certificate = "a.pem", .key = "a.key", .groups = "X25519:P-257",
+	  .complaint = "[tls x] groups X25519:P-257: not a list such as X25519:P-256:P-384, each group once" },
+	{ .certificate = "a.pem", .key = "a.key", .groups = "P-256:P-256", .complaint = "[tls x] groups P-256:P-256: not a list" },
+	{ .certificate = "a.pem", .key = "a.key", .groups = "X25519:ffdhe2048",
+	  .complaint = "[tls x] groups X25519:ffdhe2048: finite fields are not spoken; name elliptic curves" },
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_OPTIONAL,
 	  .complaint = "[tls x] client_ca: needed to check client certificates" },
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_REQUIRED, .client_ca = "nofile.pem",
@@ -839,6 +880,7 @@ static void faults_are_told_in_words(void **state)
 			.where = "[tls x]", .certificate = at(faults[i].certificate), .key = faults[i].key ? at(faults[i].key) : NULL,
 			.client_ca = faults[i].client_ca ? at(faults[i].client_ca) : NULL, .client_certificate = faults[i].policy,
 			.ciphers = faults[i].ciphers, .ciphersuites = faults[i].ciphersuites,
+			.groups = faults[i].groups,
 		};
 		if (place != NULL)
 			snprintf(want, sizeof(want), "%.*s%s%s", (int)(place - text), text, dir, place + 3);
@@ -1027,9 +1069,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(versions),
 		cmocka_unit_test(only_aead_suites),
-		cmocka_unit_test(only_elliptic_groups),
+		cmocka_unit_test(only_cheap_groups),
 		cmocka_unit_test(configured_suites),
-		cmocka_unit_test(alpn_selects_http11_or_nothing),
+		cmocka_unit_test(alpn_selects_http11_or_ends),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(modes),
 		cmocka_unit_test(names_choose_certificates),
@@ -1037,6 +1079,7 @@ int main(void)
 		cmocka_unit_test(a_host_is_judged_by_what_it_asks),
 		cmocka_unit_test(identities_that_ask_the_same),
 		cmocka_unit_test(client_certificates),
+		cmocka_unit_test(client_certificates_on_large_curves),
 		cmocka_unit_test(client_certificates_may_be_pinned),
 		cmocka_unit_test(tickets_resume_on_their_own_identity_only),
 		cmocka_unit_test(no_tickets_when_off),
