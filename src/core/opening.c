@@ -248,14 +248,15 @@ static enum reason opening_upgrade(struct session *s, const struct http_head *he
 {
 	enum reason reason;
 	struct span key;
+	if ((reason = opening_match(s, head, true)) != REASON_NONE ||
+	    (reason = opening_check_origin(s, head)) != REASON_NONE) /* first: a foreign page commits no offence */
+		return reason;
 	int status = upgrade_check(head, &key);
 	if (status != 0)
 		return reason_from_http(status);
 	memcpy(s->key_text, key.p, sizeof(s->key_text));
 	s->key = (struct span){ s->key_text, sizeof(s->key_text) };
-	if ((reason = opening_match(s, head, true)) != REASON_NONE ||
-	    (reason = opening_check_origin(s, head)) != REASON_NONE ||
-	    (reason = opening_choose_subprotocol(s, head)) != REASON_NONE ||
+	if ((reason = opening_choose_subprotocol(s, head)) != REASON_NONE ||
 	    (reason = opening_find_target(s, head)) != REASON_NONE || (reason = opening_tally(s)) != REASON_NONE)
 		return reason;
 
@@ -299,14 +300,24 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 
 	int status = http_parse_head(head, text, length);
 	if (status != 0)
-		return reason_from_http(status);
+		return head->browser_can ? REASON_BAD_FIELD : reason_from_http(status);
 	if (s->refusal != REASON_NONE)
 		return s->refusal;
 	if (s->worker->draining)
 		return REASON_DRAIN;
 	if (opening_is_misdirected(s, head))
 		return REASON_MISDIRECTED;
+	if (span_eq(head->path, SPAN("*")))
+		return REASON_SERVER_OPTIONS;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
+}
+
+/* Bytes that will never be a head; the first one tells whether they were meant to be. */
+static enum reason opening_no_head(char first, int status)
+{
+	if (first == TLS_HANDSHAKE_BYTE)
+		return REASON_TLS_ON_PLAIN_PORT;
+	return first == '\0' ? REASON_NOT_HTTP : reason_from_http(status);
 }
 
 /* len bytes of input stand in the scratch buffer: a complete head, a part, or the news that it never will be one. */
@@ -314,12 +325,13 @@ static enum reason opening_input(struct session *s, size_t len)
 {
 	const char *text = (const char *)s->worker->scratch;
 	int length = http_head_length(text, len, &s->input.scanned);
+	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
 	s->asked = true;
-	s->head_only = span_starts((struct span){ text, len }, SPAN("HEAD ")); /* known also of a head that is refused */
+	s->head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
 	if (length > 0)
 		return opening_request(s, (size_t)length, len - (size_t)length);
-	if (length < 0) /* a page can make a browser ask by https:, so that is no offence */
-		return text[0] == TLS_HANDSHAKE_BYTE ? REASON_TLS_ON_PLAIN_PORT : reason_from_http(-length);
+	if (length < 0)
+		return opening_no_head(text[0], -length);
 	return opening_keep(s, text, len) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
 }
 
@@ -427,5 +439,7 @@ enum reason opening_on_timer(struct session *s)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	if (s->state == STATE_REQUEST)
 		return REASON_REQUEST_TIMEOUT;
-	return stream_heard(&s->client) ? REASON_TLS_TIMEOUT : REASON_HTTP_DONE;
+	if (!stream_heard(&s->client))
+		return REASON_HTTP_DONE;
+	return session_is_secure(s) && tls_asks_for_certificate(s->client.ssl) ? REASON_TLS_NO_CERTIFICATE : REASON_TLS_TIMEOUT;
 }

@@ -49,7 +49,7 @@ size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, bool head_only)
 	http_out_field(&out, "Content-Type", "text/plain; charset=utf-8");
 	http_out_field(&out, "Content-Length", "%zu", strlen(row->text) + 1);
 	http_out_field(&out, "Connection", "close");
-	if (row->http == 405)
+	if (row->http == 405 || row->http == 200)
 		http_out_field(&out, "Allow", "GET, HEAD");
 	if (row->http == 426)
 		http_out_field(&out, "Sec-WebSocket-Version", "13");

@@ -155,6 +155,11 @@ bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct s
 	return met == meant || identity_asks_the_same(met, meant);
 }
 
+bool tls_asks_for_certificate(const SSL *ssl)
+{
+	return SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
+}
+
 /* --- the client --------------------------------------------------------------------------------------------------- */
 
 static bool is_ip(const char *name)

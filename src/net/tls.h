@@ -58,6 +58,9 @@ SSL *tls_server_ssl(const struct tls_server *server) must_check;
  * host: without port; none is for the default identity, as no SNI is. */
 bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct span host);
 
+/* Whether its handshake asks the client for a certificate, which a browser may have to ask its user for. */
+bool tls_asks_for_certificate(const SSL *ssl);
+
 struct tls_client; /* for backends */
 
 /* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root.

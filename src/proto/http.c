@@ -17,11 +17,16 @@ int http_head_length(const char *buf, size_t len, size_t *scanned)
 		bool after_cr = i > 0 && buf[i - 1] == '\r';
 		if (buf[i] == '\0' || after_cr != (buf[i] == '\n'))
 			return -BAD_REQUEST;
-		if (after_cr && (i == 1 || buf[i - 2] == '\n'))
+		if (after_cr && i > 1 && buf[i - 2] == '\n')
 			return (int)(i + 1);
 	}
 	*scanned = end;
 	return end == HTTP_HEAD_MAX ? -HEAD_TOO_LARGE : 0;
+}
+
+size_t http_empty_line(struct span text)
+{
+	return span_starts(text, SPAN("\r\n")) ? 2 : 0;
 }
 
 /* Bytes by what they may be part of. */
@@ -34,17 +39,23 @@ enum { TOKEN = 1 << 0, TARGET = 1 << 1, VALUE = 1 << 2, REG_NAME = 1 << 3, DIGIT
 static const uint8_t byte_class[256] = {
 	['\t'] = VALUE,
 	[' '] = VALUE,
-	['!'] = SYMBOL,
+	['!'] = SYMBOL | REG_NAME,
 	['"'] = ANY_TEXT,
 	['#'] = TOKEN | VALUE, /* a fragment is never sent */
-	['$' ... '\''] = SYMBOL,
-	['(' ... ')'] = ANY_TEXT,
-	['*' ... '+'] = SYMBOL,
+	['$'] = SYMBOL | REG_NAME,
+	['%'] = SYMBOL,
+	['&' ... '\''] = SYMBOL | REG_NAME,
+	['(' ... ')'] = ANY_TEXT | REG_NAME,
+	['*' ... '+'] = SYMBOL | REG_NAME,
 	[','] = ANY_TEXT,
 	['-' ... '.'] = WORD,
 	['/'] = ANY_TEXT,
 	['0' ... '9'] = WORD | DIGIT,
-	[':' ... '@'] = ANY_TEXT,
+	[':'] = ANY_TEXT,
+	[';'] = ANY_TEXT | REG_NAME,
+	['<'] = ANY_TEXT,
+	['='] = ANY_TEXT | REG_NAME,
+	['>' ... '@'] = ANY_TEXT,
 	['A' ... 'Z'] = WORD,
 	['[' ... ']'] = ANY_TEXT,
 	['^'] = SYMBOL,
@@ -140,8 +151,8 @@ static int parse_version(struct http_head *head, struct span version)
 	if (version.n != 8 || !span_starts(version, SPAN("HTTP/")) || version.p[6] != '.' ||
 	    !all_of((struct span){ version.p + 5, 1 }, DIGIT) || !all_of((struct span){ version.p + 7, 1 }, DIGIT))
 		return BAD_REQUEST;
-	head->minor = version.p[7] - '0';
-	return version.p[5] == '1' && head->minor <= 1 ? 0 : VERSION_UNKNOWN;
+	head->minor = version.p[7] != '0';
+	return version.p[5] == '1' ? 0 : VERSION_UNKNOWN;
 }
 
 /* `scheme://authority` in front of the path. Returns what follows it, absent when this is no absolute form of ours. */
@@ -173,6 +184,10 @@ static int parse_target(struct http_head *head)
 		return TARGET_TOO_LONG;
 	if (rest.n == 0 || !all_of(rest, TARGET))
 		return BAD_REQUEST;
+	if (span_eq(rest, SPAN("*")) && span_eq(head->method, SPAN("OPTIONS"))) {
+		head->path = rest;
+		return 0;
+	}
 	if (rest.p[0] != '/')
 		rest = parse_absolute(head);
 	if (rest.p == NULL)
@@ -200,8 +215,12 @@ static int parse_field(struct http_head *head, struct span line)
 	struct span value;
 	struct span name = split(line, ':', &value);
 
-	if (!http_is_token(name) || value.p == NULL || !all_of(value, VALUE))
+	if (!http_is_token(name) || value.p == NULL)
 		return BAD_REQUEST;
+	if (!all_of(value, VALUE)) {
+		head->browser_can = true; /* fetch() takes control bytes */
+		return BAD_REQUEST;
+	}
 	if (head->fields_count == HTTP_FIELDS_MAX)
 		return HEAD_TOO_LARGE;
 	head->fields[head->fields_count++] = (struct http_field){ name, span_trim(value) };
@@ -215,8 +234,12 @@ static int check_host(struct http_head *head)
 
 	if (field == NULL)
 		return head->minor == 0 ? 0 : BAD_REQUEST;
-	if (http_field_count(head, "Host") != 1 || !http_split_authority(field->value, &host, &port))
+	if (http_field_count(head, "Host") != 1)
 		return BAD_REQUEST;
+	if (!http_split_authority(field->value, &host, &port)) {
+		head->browser_can = true; /* a URL may have a host such as a{b}.example, and its owner an address for it */
+		return BAD_REQUEST;
+	}
 	if (head->authority.p == NULL)
 		head->authority = field->value;
 	return 0;
@@ -231,11 +254,27 @@ static bool is_zero(struct span digits)
 	return zeros == digits.n;
 }
 
+/* RFC 9112 section 6.1: whose coding is not chunked in the end, or that also has a length or an older version, ends
+ * nobody knows where. */
+static int check_coding(const struct http_head *head)
+{
+	struct http_list cursor = { 0 };
+	struct span coding = absent, last = absent;
+
+	while (http_list_next(head, "Transfer-Encoding", &cursor, &coding))
+		last = coding;
+	if (head->minor == 0 || http_field(head, "Content-Length") != NULL || !span_eq_nocase(last, SPAN("chunked")))
+		return BAD_REQUEST;
+	return BODY;
+}
+
 static int check_no_body(const struct http_head *head)
 {
 	const struct http_field *length = http_field(head, "Content-Length");
 
-	if (http_field(head, "Transfer-Encoding") != NULL || http_field_count(head, "Content-Length") > 1)
+	if (http_field(head, "Transfer-Encoding") != NULL)
+		return check_coding(head);
+	if (http_field_count(head, "Content-Length") > 1)
 		return BAD_REQUEST;
 	if (length == NULL)
 		return 0;
@@ -281,9 +320,10 @@ static int parse_lines(struct http_head *head, struct span rest)
 
 int http_parse_head(struct http_head *head, const char *buf, size_t len)
 {
+	struct span text = { buf, len };
 	memset(head, 0, offsetof(struct http_head, fields));
 
-	int status = parse_lines(head, (struct span){ buf, len });
+	int status = parse_lines(head, span_skip(text, http_empty_line(text)));
 	if (status == 0)
 		status = check_host(head);
 	if (status == 0)

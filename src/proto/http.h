@@ -2,7 +2,8 @@
  * gives spans into them, and keeps nothing.
  *
  * Everything that parsers are known to disagree about is an error: bare CR or LF, NUL, white space before a colon,
- * folded lines, names that are not tokens, none or several Host fields, a body. */
+ * folded lines, names that are not tokens, none or several Host fields, a body. One empty line in front of the request
+ * line is skipped (section 2.2), and a minor version above 1 is read as 1 (RFC 9110 section 2.5). */
 #ifndef PROTO_HTTP_H
 #define PROTO_HTTP_H
 
@@ -17,10 +18,13 @@
 #define HTTP_TARGET_MAX 2048 /* else 414 */
 
 /* Looks for the blank line that ends a head in buf[0..len). *scanned (0 at first) remembers how far earlier calls came,
- * so feeding byte by byte costs no more than feeding at once. A CRLF ahead of the request line is not skipped.
+ * so feeding byte by byte costs no more than feeding at once. An empty line in front belongs to the head.
  * Returns the length of the head including the blank line, 0 when it is not complete, or minus a status: -400 for a
  * bare CR, bare LF or NUL, -431 when HTTP_HEAD_MAX bytes hold no end. */
 int http_head_length(const char *buf, size_t len, size_t *scanned);
+
+/* The bytes of the empty line in front of text, if there is one: 2 or 0. */
+size_t http_empty_line(struct span text);
 
 struct http_field {
 	struct span name, value; /* value without the white space around it */
@@ -31,18 +35,20 @@ struct http_head {
 	struct span target;    /* as it came */
 	int minor;             /* HTTP/1.minor: 0 or 1 */
 	struct span authority; /* host[:port] of the absolute-form target if there was one, else of Host */
-	struct span path;      /* begins with '/', without query; as it came, not percent-decoded */
+	struct span path;      /* begins with '/', without query; as it came, not percent-decoded. "*": asterisk-form */
 	struct span query;     /* without '?'; absent when there was none */
 	bool keep_alive;       /* the client allows another request after this one (RFC 9112 section 9.3) */
+	bool browser_can;     /* of a head that was refused with 400: a page can make a browser send the like */
 	size_t fields_count;
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
 
 /* Parses a complete head of len bytes (as http_head_length measured it). Returns 0, or the status to refuse with:
  *   400 malformed: request line, field syntax, Host (none, several, invalid), Content-Length malformed or repeated,
- *       Transfer-Encoding, a target form other than origin-form and absolute-form http(s)/ws(s)
- *   413 Content-Length above 0: there is a body
- *   414 target longer than HTTP_TARGET_MAX      431 too many fields      505 version other than HTTP/1.0 and HTTP/1.1
+ *       Transfer-Encoding that does not end in chunked, beside Content-Length or in HTTP/1.0; a target form other than
+ *       origin-form, absolute-form http(s)/ws(s), and asterisk-form with OPTIONS
+ *   413 Content-Length above 0, or Transfer-Encoding: there is a body
+ *   414 target longer than HTTP_TARGET_MAX      431 too many fields      505 major version other than 1
  * The method is not judged here beyond being a token. For HTTP/1.0 a missing Host is allowed: authority is absent. */
 int http_parse_head(struct http_head *head, const char *buf, size_t len);
 
@@ -66,9 +72,9 @@ bool http_list_has(const struct http_head *head, const char *name, struct span t
 bool http_is_token(struct span s);
 
 /* Splits host[:port] ("[::1]:80" included; the host keeps no brackets, the port is absent when not given or empty).
- * Returns false when it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). A name is made of
- * letters, digits and "-._~" only: what else the RFC allows is in no real host's name, and a comma there is two Hosts
- * joined. */
+ * Returns false when it is not of that form (RFC 3986 section 3.2.2 and 3.2.3; no user info). Two things that the RFC
+ * allows in a name are refused, because parsers read them differently: a comma, which may be two Hosts joined, and
+ * percent-encoding. */
 bool http_split_authority(struct span authority, struct span *host, struct span *port);
 
 /* Percent-decodes src into out, which has room for src.n + 1 bytes. Returns the length, or -1 for a malformed escape or

@@ -10,7 +10,7 @@
 
 #define SUBPROTOCOLS_MAX 64 /* bounds the work of looking for repeats */
 
-enum { BAD_REQUEST = 400, NOT_ALLOWED = 405, UPGRADE_REQUIRED = 426, VERSION_UNKNOWN = 505 };
+enum { BAD_REQUEST = 400, NOT_ALLOWED = 405, UPGRADE_REQUIRED = 426, FIELDS_TOO_LARGE = 431, VERSION_UNKNOWN = 505 };
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* section 1.3 */
 
@@ -37,21 +37,24 @@ static bool key_valid(struct span key)
 	return memchr(last, key.p[21], sizeof(last)) != NULL;
 }
 
-static bool subprotocols_valid(const struct http_head *head)
+/* The status to refuse with, or 0. */
+static int check_subprotocols(const struct http_head *head)
 {
 	struct span seen[SUBPROTOCOLS_MAX], element;
 	struct http_list cursor = { 0 };
 	size_t count = 0;
 
 	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element)) {
-		if (count == SUBPROTOCOLS_MAX || !http_is_token(element))
-			return false;
+		if (!http_is_token(element))
+			return BAD_REQUEST;
+		if (count == SUBPROTOCOLS_MAX)
+			return FIELDS_TOO_LARGE; /* a browser sends as many as a page likes */
 		for (size_t i = 0; i < count; i++)
 			if (span_eq(seen[i], element))
-				return false;
+				return BAD_REQUEST;
 		seen[count++] = element;
 	}
-	return count > 0 || http_field(head, "Sec-WebSocket-Protocol") == NULL;
+	return count > 0 || http_field(head, "Sec-WebSocket-Protocol") == NULL ? 0 : BAD_REQUEST;
 }
 
 /* The only field of that name, NULL when there are none or several. */
@@ -73,10 +76,10 @@ int upgrade_check(const struct http_head *head, struct span *key)
 		return BAD_REQUEST;
 	if (version_field == NULL || !span_eq(version_field->value, SPAN("13")))
 		return UPGRADE_REQUIRED; /* before the key: what a key looks like depends on the version */
-	if (key_field == NULL || !key_valid(key_field->value) || !subprotocols_valid(head))
+	if (key_field == NULL || !key_valid(key_field->value))
 		return BAD_REQUEST;
 	*key = key_field->value;
-	return 0;
+	return check_subprotocols(head);
 }
 
 static struct span find_offered(const struct http_head *head, struct span wanted)

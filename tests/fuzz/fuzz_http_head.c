@@ -32,7 +32,7 @@ static int naive_length(const char *buf, size_t len)
 			return -400;
 		if (buf[i] != '\n' && i > 0 && buf[i - 1] == '\r')
 			return -400;
-		if (buf[i] == '\n' && (i == 1 || (i >= 3 && memcmp(buf + i - 3, "\r\n\r\n", 4) == 0)))
+		if (i >= 3 && memcmp(buf + i - 3, "\r\n\r\n", 4) == 0)
 			return (int)i + 1;
 	}
 	return len >= HTTP_HEAD_MAX ? -431 : 0;
@@ -47,7 +47,8 @@ static void check_span(struct span s, const char *buf, size_t len)
 
 static void check_fields(const struct http_head *head, const char *buf, size_t len)
 {
-	const char *at = memchr(buf, '\n', len);
+	size_t skipped = memcmp(buf, "\r\n", 2) == 0 ? 2 : 0;
+	const char *at = memchr(buf + skipped, '\n', len - skipped);
 
 	CHECK(head->fields_count <= HTTP_FIELDS_MAX);
 	for (size_t i = 0; i < head->fields_count; i++) {
@@ -73,7 +74,8 @@ static void check_target(const struct http_head *head, const char *buf, size_t l
 	check_span(head->authority, buf, len);
 	check_span(head->query, buf, len);
 	CHECK(http_is_token(head->method) && head->target.n > 0 && head->target.n <= HTTP_TARGET_MAX);
-	CHECK(head->path.n > 0 && head->path.p[0] == '/');
+	CHECK(head->path.n > 0 && (head->path.p[0] == '/' || span_eq(head->path, SPAN("*"))));
+	CHECK(head->path.p[0] == '/' || span_eq(head->method, SPAN("OPTIONS")));
 	CHECK(memchr(head->path.p, '?', head->path.n) == NULL);
 	if (!span_eq(head->path, SPAN("/")))
 		CHECK(lies_within(head->path, head->target.p, head->target.n));

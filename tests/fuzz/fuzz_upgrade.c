@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *copy = exact_copy(data, (size_t)len);
 	if (http_parse_head(&head, copy, (size_t)len) == 0) {
 		int status = upgrade_check(&head, &key);
-		CHECK(status == 0 || status == 400 || status == 405 || status == 426 || status == 505);
+		CHECK(status == 0 || status == 400 || status == 405 || status == 426 || status == 431 || status == 505);
 		if (status == 0)
 			check_passed(&head, key);
 	}

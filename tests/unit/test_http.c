@@ -94,12 +94,29 @@ static void hs_http_version(void **state)
 {
 	(void)state;
 	check_line("GET / HTTP/2.0", 505);
-	check_line("GET / HTTP/1.2", 505);
+	check_line("GET / HTTP/3.1", 505);
 	check_line("GET / HTTP/0.9", 505);
 	check_line("GET / HTTP/1.0", 0);
 	assert_int_equal(head.minor, 0);
-	check_line("GET / HTTP/1.1", 0);
-	assert_int_equal(head.minor, 1);
+	for (char minor = '1'; minor <= '9'; minor++) { /* RFC 9110 section 2.5 */
+		char line[] = "GET / HTTP/1.x";
+		line[sizeof(line) - 2] = minor;
+		check_line(line, 0);
+		assert_int_equal(head.minor, 1);
+	}
+}
+
+/* RFC 9112 section 3.2.4 */
+static void hs_asterisk_form(void **state)
+{
+	(void)state;
+	check_line("OPTIONS * HTTP/1.1", 0);
+	assert_span(head.path, "*");
+	assert_span(head.query, NULL);
+	check_line("GET * HTTP/1.1", 400);
+	check_line("options * HTTP/1.1", 400);
+	check_line("OPTIONS ** HTTP/1.1", 400);
+	check_line("OPTIONS *?x HTTP/1.1", 400);
 }
 
 static void hs_host_count(void **state)
@@ -111,7 +128,7 @@ static void hs_host_count(void **state)
 		"Host: :80\r\n",     "Host: [::1]80\r\n",      "Host: h\xc3\xa4\r\n",	 "Host: h?\r\n",   "Host: []\r\n",
 		"Host: http://h\r\n", "Host: h:123456\r\n",     "Host: h%41\r\n",
 	};
-	static const char *const good[] = { "Host: a\r\n", "host:a.b-c_d:80\r\n", "HOST: \t[2001:db8::1]:443 \r\n", "Host: h:\r\n",
+	static const char *const good[] = { "Host: a!b.x\r\n", "Host: !$&'()*+;=\r\n", "Host: a\r\n", "host:a.b-c_d:80\r\n", "HOST: \t[2001:db8::1]:443 \r\n", "Host: h:\r\n",
 					    "Host: [::1]\r\n", "Host: 127.0.0.1:65535\r\n" };
 	char text[200];
 
@@ -174,7 +191,10 @@ static void hs_line_ends(void **state)
 	check("GET / HTTP/1.1\r\r\nHost: h\r\n\r\n", 400);
 	check_fields("X: a\rb\r\n", 400);
 	check_fields("X: a\nY: b\r\n", 400);
-	check("\r\n", 400); /* an empty line ahead of a request is a head of its own, and a bad one */
+	check("\r\n" START "\r\n", 0); /* RFC 9112 section 2.2: one empty line in front is nobody's fault */
+	assert_span(head.method, "GET");
+	check("\r\n\r\n", 400);
+	check_at_once("\r\n\n", 3);
 	check_bytes(nul, sizeof(nul) - 1, 400);
 	check_at_once("GET\0", 4);
 	check_at_once("GET /\rx", 7);
@@ -206,16 +226,39 @@ static void hs_body(void **state)
 	static const char *const bad[] = {
 		"Content-Length: 0\r\nContent-Length: 0\r\n", "Content-Length: -0\r\n", "Content-Length: +0\r\n",
 		"Content-Length: 0x0\r\n", "Content-Length: \r\n", "Content-Length: 0, 0\r\n",
-		"Transfer-Encoding: chunked\r\n", "transfer-encoding: identity\r\n",
+		"transfer-encoding: identity\r\n", "Transfer-Encoding:\r\n", "Transfer-Encoding: chunked, gzip\r\n",
+		"Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n",
 		"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		check_fields(bad[i], 400);
+	check_fields("Transfer-Encoding: chunked\r\n", 413);
+	check_fields("transfer-encoding: gzip,\tChunked\r\n", 413);
+	check_fields("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 413);
+	check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
 	check_fields("Content-Length: 0\r\n", 0);
 	check_fields("Content-Length: 1\r\n", 413);
 	check_fields("content-length: 18446744073709551616\r\n", 413);
+}
+
+/* What a page can make a browser send is told from what it can't. */
+static void browser_can(void **state)
+{
+	static const char *const can[] = { "Host: a{b}.example\r\n", "Host: a`b\r\n", "Host: a,b\r\n", "Host: a%21b\r\n",
+		                           "Host: h\r\nAccept: \x01\r\n" };
+	static const char *const cannot[] = { "", "Host: a\r\nHost: a\r\n", "Host : a\r\n", "Host: a\r\n X\r\n",
+		                              "Host: a\r\nX(: y\r\n", "Host: a\r\nContent-Length: -1\r\n" };
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(can) + ARRAY_LEN(cannot); i++) {
+		bool browser = i < ARRAY_LEN(can);
+		snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n%s\r\n", browser ? can[i] : cannot[i - ARRAY_LEN(can)]);
+		check(text, 400);
+		assert_int_equal(head.browser_can, browser);
+	}
 }
 
 /* A request whose target is len bytes. */
@@ -462,6 +505,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hs_request_line),
 		cmocka_unit_test(hs_http_version),
+		cmocka_unit_test(hs_asterisk_form),
+		cmocka_unit_test(browser_can),
 		cmocka_unit_test(hs_host_count),
 		cmocka_unit_test(hs_absolute_form),
 		cmocka_unit_test(hs_line_ends),

@@ -224,7 +224,7 @@ static void hs_subprotocol_limit(void **state)
 {
 	(void)state;
 	check_offers(64, 0);
-	check_offers(65, 400);
+	check_offers(65, 431);
 }
 
 static void upgrade_is_noticed(void **state)

@@ -52,7 +52,7 @@ def same_frames(got, wanted):
 
 
 # What answers of a status must have, whatever the row is about.
-ALWAYS = {400: {}, 403: {}, 404: {}, 413: {}, 414: {}, 431: {}, 505: {}, 405: {"Allow": "GET, HEAD"},
+ALWAYS = {200: {}, 400: {}, 403: {}, 404: {}, 413: {}, 414: {}, 431: {}, 505: {}, 405: {"Allow": "GET, HEAD"},
           426: {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
           OPEN: {"Sec-WebSocket-Accept": accept_of(KEY), "Sec-WebSocket-Protocol": None,
                  "Sec-WebSocket-Extensions": None,
