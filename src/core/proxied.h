@@ -5,8 +5,8 @@
 
 #include "core/session.h"
 
-/* Refuses a source that is no trusted proxy. Otherwise goes on with opening_begin() once the header is there: the session's
- * peer is then the source it names, and what stands behind it is still unread. */
+/* The peer is a trusted proxy: reception has refused all others. Goes on with opening_begin() once the header is there: the
+ * session's peer is then the source it names, and what stands behind it is still unread. */
 enum reason proxied_start(struct session *session);
 
 enum reason proxied_on_stream(struct session *session, struct stream *stream, enum stream_event event);

@@ -8,10 +8,10 @@
 #include "core/refusal_log.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct reception {
-	struct log *log;
 	struct sources *sources;
 	struct refusals *refusals;
 	struct refusal_log *news;
@@ -42,7 +42,7 @@ static void post(struct reception *r, struct worker *worker, struct generation *
 {
 	arrival->generation = generation_ref(current);
 	if (worker_post(worker, arrival) != 0)
-		session_unborn(arrival, r->sources, r->log);
+		session_unborn(arrival, r->sources, r->news);
 }
 
 /* Whether the first bytes tell if the answer can be plain. */
@@ -51,22 +51,40 @@ static bool may_be_plain(const struct listen_settings *set)
 	return set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
 }
 
+/* For who gets no answer in words; one that just closes would leave the rest to the kernel's timers. */
+static void reset(int fd)
+{
+	static const struct linger none = { .l_onoff = 1 };
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+}
+
 /* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
 static void refuse(struct reception *r, struct worker *least, struct generation *current, struct arrival *arrival)
 {
 	refusal_log_note(r->news, arrival->refusal, &arrival->peer, arrival->listen);
-	if (may_be_plain(arrival->listen))
+	if (reason_row[arrival->refusal].http == 0)
+		reset(arrival->fd);
+	else if (may_be_plain(arrival->listen))
 		refusals_take(r->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
 	else if (arrival->refusal != REASON_SOURCE_PENALTY && worker_may_refuse(least))
 		post(r, least, current, arrival);
 	else
-		close(arrival->fd);
+		reset(arrival->fd);
+}
+
+/* Who may connect to a UNIX socket is said by its permissions. */
+static bool is_proxy(const struct arrival *arrival)
+{
+	return arrival->peer.sa.any.sa_family == AF_UNIX || cidr_list_has(&arrival->listen->trusted_proxy, &arrival->peer);
 }
 
 /* Behind a proxy the source is known when its header was read: session_admit(). */
 static enum reason admit(const struct reception *r, const struct load *load, const struct generation *current,
                          struct arrival *arrival)
 {
+	if (arrival->listen->proxy_protocol && !is_proxy(arrival))
+		return REASON_PROXY_UNTRUSTED;
 	if (load->sessions >= r->limits.sessions)
 		return REASON_OVERLOAD;
 	if (arrival->listen->proxy_protocol)
@@ -98,7 +116,6 @@ struct reception *reception_new(struct event_base *base, struct log *log, struct
                                 const struct reception_limits *limits)
 {
 	struct reception *r = mem_zalloc(sizeof(*r));
-	r->log = log;
 	r->sources = sources;
 	r->limits = *limits;
 	r->refusals = refusals_new(base, (unsigned)limits->refusals, limits->timeout_ms);

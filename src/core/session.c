@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/opening.h"
 #include "core/proxied.h"
+#include "core/refusal_log.h"
 #include "core/relay.h"
 #include "core/worker.h"
 #include "net/stream_write.h"
@@ -163,7 +164,7 @@ void session_end(struct session *s, enum reason reason)
 	s->reason = reason;
 	session_note_detail(s);
 	if (s->proxied || !s->listen->proxy_protocol) /* a proxy is not to blame for its clients */
-		admission_note(s->worker->sources, s->generation->settings->server, s->worker->log, &s->peer, reason);
+		admission_note(s->worker->sources, s->generation->settings->server, s->worker->news, &s->peer, reason);
 	closing_start(s);
 }
 
@@ -207,10 +208,25 @@ static struct log_field field_number(const char *key, uint64_t number)
 	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
 }
 
-static void session_log(const struct session *s, struct log *log)
+/* Before it was open anybody can make it end, as often as he likes: most of those ends are only counted. */
+static enum log_level session_log_level(const struct session *s)
 {
+	enum log_level level = reason_row[s->reason].level;
+	if (s->refusal != REASON_NONE) /* that was told when it was refused */
+		return LEVEL_DEBUG;
+	if (s->opened_ms != 0 || !log_enabled(s->worker->log, level) || level == LEVEL_DEBUG)
+		return level;
+	if (refusal_log_spares_line(s->worker->news, &s->peer, s->generation->settings->server->max_refusal_lines))
+		return level;
+	refusal_log_note(s->worker->news, s->reason, &s->peer, s->listen);
+	return LEVEL_DEBUG;
+}
+
+static void session_log(const struct session *s)
+{
+	struct log *log = s->worker->log;
 	const struct reason_row *row = &reason_row[s->reason];
-	enum log_level level = s->refusal != REASON_NONE ? LEVEL_DEBUG : row->level; /* of refusals refusal_log.c tells */
+	enum log_level level = session_log_level(s);
 	if (!log_enabled(log, level))
 		return;
 
@@ -235,17 +251,9 @@ static void session_log(const struct session *s, struct log *log)
 	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
 }
 
-void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log)
+void session_unborn(const struct arrival *arrival, struct sources *sources, struct refusal_log *news)
 {
-	const struct session never = {
-		.id = arrival->id,
-		.peer = arrival->peer,
-		.listen = arrival->listen,
-		.reason = REASON_OUT_OF_MEMORY,
-		.accepted_ms = clock_ms(),
-	};
-
-	session_log(&never, log);
+	refusal_log_note(news, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
 	close(arrival->fd);
 	if (arrival->counted)
 		admission_leave(sources, arrival->generation->settings->server, &arrival->peer);
@@ -256,7 +264,7 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 {
 	struct session *s = session_new(worker, arrival);
 	if (s == NULL) {
-		session_unborn(arrival, worker->sources, worker->log);
+		session_unborn(arrival, worker->sources, worker->news);
 		worker_session_gone(worker, arrival->refusal != REASON_NONE);
 		return;
 	}
@@ -281,7 +289,7 @@ void session_reap(struct session *s)
 	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
 	session_leave(s); /* before the log says so: its place is free then */
-	session_log(s, s->worker->log);
+	session_log(s);
 	address_clear(&s->token_target);
 	generation_unref(s->generation);
 	free(s->detail);

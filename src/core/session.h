@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 struct log;
+struct refusal_log;
 struct sources;
 struct worker;
 
@@ -129,7 +130,7 @@ struct arrival {
 void session_start(struct worker *worker, const struct arrival *arrival);
 
 /* The end of a connection that there was no memory to make a session of; any thread. */
-void session_unborn(const struct arrival *arrival, struct sources *sources, struct log *log);
+void session_unborn(const struct arrival *arrival, struct sources *sources, struct refusal_log *news);
 
 /* The only writer of state. Asserts that the step is allowed. */
 void session_enter(struct session *session, enum session_state next);

@@ -145,6 +145,7 @@ static void check_server(const struct server_settings *server, struct err *err)
 		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
 	check_between(server, "workers", server->workers, 0, 256, err);
 	check_between(server, "max_refusals", server->max_refusals, 1, 65536, err);
+	check_between(server, "max_refusal_lines", server->max_refusal_lines, 0, 1000, err);
 	check_not_zero(server, "refusal_timeout", server->refusal_timeout, err);
 	check_sources(server, err);
 	check_between(server, "resolver_threads", server->resolver_threads, 1, 64, err);

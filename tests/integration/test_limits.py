@@ -5,6 +5,7 @@ against what they must be at least; what must come is waited for.
 """
 
 import contextlib
+import socket
 import time
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import backends
 from inside import descriptors
 from test_lifecycle import ask, connect, opened, plain, reload, route, wait_until
-from wsclient import EndOfStream, Truncated, close_frame, frame, get, request
+from wsclient import TIMEOUT, EndOfStream, Truncated, close_frame, frame, get, request
 
 ONE, OTHER = "127.0.0.1", "127.0.0.2"
 TLS = "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[tls default]\ncertificate = {0.cert}\nkey = {0.key}\n"
@@ -474,3 +475,59 @@ def test_overload_gives_descriptors_back(start_gateway):
         assert ask(gateway, "/echo").status == 503
         wait_until(lambda: len(descriptors(gateway.pid)) == before)
         inside.expect_echo()
+
+
+# --- what strangers can make the log say --------------------------------------------------------------------------------
+
+KNOCKS = 100
+
+STRANGERS = { # reason: options of the listener, what is sent
+    "proxy_untrusted": ("proxy_protocol = on\ntrusted_proxy = 192.0.2.0/24\n", b""),
+    "proxy_header": (f"proxy_protocol = on\ntrusted_proxy = {ONE}\n", b"who?"),
+    "bad_request": ("", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n"),
+    "no_route": ("", request("/none")),
+    "forbidden_origin": ("", request("/echo", origin="https://elsewhere.test")),
+    "backend_refused": ("", request("/gone", origin="http://gateway.test") + close_frame(1000)),
+    "tls_failed": ("tls = on\n", b"\x16\x03\x01\0\x05\x01\0\0\x01\0"),
+}
+
+
+def knock(gateway, said):
+    """It ends as it does: by an answer, or a reset before it knows that it was connected."""
+    with contextlib.suppress(ConnectionError), socket.create_connection(gateway.address(), TIMEOUT) as sock:
+        sock.sendall(said)
+        while sock.recv(1 << 16):
+            pass
+
+
+@pytest.mark.parametrize("reason", STRANGERS)
+def test_strangers_write_few_lines(start_gateway, certificate, refusing, reason):
+    """However often one comes, it has a few lines a second, and the others are counted in one more."""
+    options, said = STRANGERS[reason]
+    config = plain("source_penalty_max = 0").replace("[listen plain]\n", f"[listen plain]\n{options}").replace("debug", "info")
+    config = config.replace("workers = 2", "workers = 1") + route("echo", "echo:") + route("gone", f"127.0.0.1:{refusing.port}")
+    gateway = start_gateway(config + f"[tls default]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n" * ("tls" in options))
+    began = time.monotonic()
+    for _ in range(KNOCKS):
+        knock(gateway, said)
+    wait_until(lambda: refusals_told(gateway) + len(gateway.find("session end")) == KNOCKS)
+    seconds = time.monotonic() - began + 2 # of which the first and the last were not whole
+    assert len(gateway.find("session end")) <= 5 * seconds
+    assert 1 <= len(gateway.find("connections refused", reason=reason)) <= seconds
+
+
+def test_one_stranger_leaves_lines_to_others(start_gateway):
+    gateway = start_gateway(limited("source_penalty_max = 0").replace("debug", "info").replace("workers = 2", "workers = 1"))
+    for _ in range(KNOCKS):
+        assert status(gateway, ONE, get("/none")).status == 404
+    with connect(gateway, source=OTHER) as client:
+        client.send(get("/none"))
+        assert client.read_response().status == 404
+    assert gateway.wait_session_end(client).level == "info"
+
+
+def test_debug_tells_each(start_gateway):
+    gateway = start_gateway(limited("source_penalty_max = 0"))
+    for _ in range(KNOCKS):
+        assert status(gateway, ONE, get("/none")).status == 404
+    gateway.wait_for("session end", reason="no_route", count=KNOCKS)
