@@ -241,15 +241,17 @@ static enum reason relay_message(struct session *s, uint8_t opcode, uint8_t *pay
 	return relay_send(s, &s->client, &s->backend, payload - header, header + len);
 }
 
-/* A text message must be whole characters, so an unfinished one waits for its rest: tail in front of what comes next. */
+/* A text message must be whole characters, so an unfinished one waits for its rest: tail in front of what comes next. What
+ * stands in front of a byte that is no text is delivered, as it would be had it come alone. */
 static enum reason relay_text(struct session *s, uint8_t *text, size_t len)
 {
-	size_t keep = utf8_incomplete_tail(text, len);
-	if (!utf8_valid(text, len - keep))
-		return REASON_BACKEND_NOT_TEXT;
-	memcpy(s->tail, text + len - keep, keep);
-	s->tail_len = (uint8_t)keep;
-	return len > keep ? relay_message(s, WS_TEXT, text, len - keep) : REASON_NONE;
+	size_t whole = utf8_valid_length(text, len), rest = len - whole;
+	bool valid = utf8_incomplete_tail(text + whole, rest) == rest;
+	if (valid)
+		memcpy(s->tail, text + whole, rest);
+	s->tail_len = valid ? (uint8_t)rest : 0;
+	enum reason reason = whole > 0 ? relay_message(s, WS_TEXT, text, whole) : REASON_NONE;
+	return reason != REASON_NONE || valid ? reason : REASON_BACKEND_NOT_TEXT;
 }
 
 static enum reason relay_backend_ended(const struct session *s)

@@ -70,11 +70,25 @@ bool utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t len)
 	return state != FAILED;
 }
 
+size_t utf8_valid_length(const uint8_t *bytes, size_t len)
+{
+	const uint8_t *at = bytes, *end = bytes + len, *whole = bytes;
+	uint8_t state = BETWEEN;
+
+	while (at < end && state != FAILED) {
+		if (state == BETWEEN && *at < 0x80)
+			at = skip_ascii(at, end);
+		else
+			state = step(state, *at++);
+		if (state == BETWEEN)
+			whole = at;
+	}
+	return (size_t)(whole - bytes);
+}
+
 bool utf8_valid(const uint8_t *bytes, size_t len)
 {
-	struct utf8 utf8 = { BETWEEN };
-
-	return utf8_feed(&utf8, bytes, len) && utf8_complete(&utf8);
+	return utf8_valid_length(bytes, len) == len;
 }
 
 size_t utf8_incomplete_tail(const uint8_t *bytes, size_t len)

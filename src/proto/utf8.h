@@ -23,6 +23,9 @@ static inline bool utf8_complete(const struct utf8 *utf8)
 /* A whole text at once. */
 bool utf8_valid(const uint8_t *bytes, size_t len);
 
+/* How many bytes at the beginning are valid and whole characters. */
+size_t utf8_valid_length(const uint8_t *bytes, size_t len);
+
 /* How many bytes at the end of the buffer belong to a character that is not complete yet (0 to 3): what a sender of
  * text keeps back for the next message. The bytes before them are valid UTF-8 if this buffer, continued, is. */
 size_t utf8_incomplete_tail(const uint8_t *bytes, size_t len);

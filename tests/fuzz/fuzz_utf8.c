@@ -22,6 +22,10 @@ static void check_text(const uint8_t *given, size_t len, size_t cut)
 		CHECK(fine == (oracle_utf8(given, n) >= 0));
 		CHECK(!fine || utf8_complete(&bytewise) == (oracle_utf8(given, n) == 1));
 	}
+	size_t whole = utf8_valid_length(given, len);
+	CHECK(whole <= len && (whole == 0 || oracle_utf8(given, whole) == 1));
+	for (size_t n = whole + 1; n <= len; n++)
+		CHECK(oracle_utf8(given, n) != 1);
 	CHECK(utf8_valid(given, len) == (oracle_utf8(given, len) == 1));
 	CHECK((utf8_feed(&cut_once, given, cut) && utf8_feed(&cut_once, given + cut, len - cut)) == fine);
 	CHECK(utf8_incomplete_tail(given, len) == naive_tail(given, len));

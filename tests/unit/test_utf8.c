@@ -38,6 +38,15 @@ static bool oracle_valid(const uint8_t *text, size_t len)
 	return true;
 }
 
+static size_t oracle_valid_length(const uint8_t *text, size_t len)
+{
+	size_t at = 0;
+
+	for (size_t n = 1; at < len && n > 0; at += n)
+		n = oracle_character(text + at, len - at);
+	return at;
+}
+
 static bool feed_split(const uint8_t *text, size_t len, size_t cut)
 {
 	struct utf8 utf8 = { 0 };
@@ -52,6 +61,7 @@ static bool feed_split(const uint8_t *text, size_t len, size_t cut)
 static void check(const uint8_t *text, size_t len, bool valid)
 {
 	assert_int_equal(utf8_valid(guard_copy(text, len), len), valid);
+	assert_int_equal(utf8_valid_length(guard_copy(text, len), len), oracle_valid_length(text, len));
 	for (size_t cut = 0; cut <= len; cut++)
 		assert_int_equal(feed_split(text, len, cut), valid);
 }

@@ -511,6 +511,13 @@ DOWN = [
                  target="/send-text", down=[text(b"ok"), closed(1011)], code=1011)
           for name, bad_bytes in (("bad-ff", b"\xff is no text"), ("bad-lone-80", b"\x80"),
                                   ("bad-surrogate", b"\xed\xa0\x80"), ("bad-overlong", b"\xc0\xaf"))),
+        *(played(f"good-before-{name}", answers(b"ok" + EURO + bad_bytes), TOLD, says(close_frame(1011)),
+                 target="/send-text", down=[text(b"ok" + EURO), closed(1011)], code=1011)
+          for name, bad_bytes in (("bad-ff", b"\xff is no text"), ("cut-character", EURO[:2] + b"no"),
+                                  ("two-tails", EURO[:1] + EURO[:2]))),
+        played("good-after-a-tail-before-bad", answers(b"ok" + EURO[:2]), heard(2), answers(EURO[2:] + b"x\xff"), TOLD,
+               says(close_frame(1011)), target="/send-text", down=[text(b"ok" + EURO + b"x"), closed(1011)],
+               code=1011),
         played("ends-inside-a-character", answers(b"ok" + EURO[:2]), BACKEND_ENDS, TOLD, says(close_frame(1011)),
                target="/send-text", down=[text(b"ok"), closed(1011)], code=1011)),
 ]
