@@ -208,7 +208,7 @@ static int serve(const struct trial *trial, int listener, int client)
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
 
-	if (tcp_set_no_delay(listener) != 0 || tcp_set_probes(listener) != 0)
+	if (tcp_set_all(listener) != 0)
 		return -1;
 	if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
 	    getsockname(listener, (struct sockaddr *)&address, &len) != 0)

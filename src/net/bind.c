@@ -77,7 +77,7 @@ static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, int back
 		return -1;
 	if (at->ai_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
 		return -1;
-	if (tcp_set_no_delay(fd) != 0 || tcp_set_probes(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
+	if (tcp_set_all(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
 		return -1;
 	return listen(fd, backlog);
 }
@@ -262,7 +262,7 @@ static int inherit_one(const struct build *b, int inherited)
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0)
 		return complain(b, errno);
-	if (int_option(fd, SO_DOMAIN) != AF_UNIX && (tcp_set_no_delay(fd) != 0 || tcp_set_probes(fd) != 0))
+	if (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_all(fd) != 0)
 		return complain(b, errno);
 	return 0;
 }

@@ -241,6 +241,8 @@ static int attempt_open(struct attempt *attempt)
 	attempt->dial->open++;
 	if (!is_unix && attempt->dial->receive_buffer > 0)
 		attempt_limit_window(attempt);
+	if (tcp_keep_urgent(attempt->fd) != 0)
+		return errno;
 	return is_unix || tcp_set_no_delay(attempt->fd) == 0 ? 0 : errno;
 }
 

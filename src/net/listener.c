@@ -5,12 +5,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/bind.h"
+#include "net/tcp.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define ACCEPTS_A_WAKE_UP 64
 #define PAUSE_MIN_MS      100
@@ -149,6 +151,10 @@ static int accept_one(struct listener *listener, int listening)
 	int fd = accept4(listening, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return errno;
+	if (sa.ss_family == AF_UNIX && tcp_keep_urgent(fd) != 0) {
+		close(fd); /* a fault of this one connection, as below */
+		return EPROTO;
+	}
 	listener->pause_ms = 0;
 	peer_init(&peer, fd, (const struct sockaddr *)&sa, len);
 	listener->ops->accepted(listener->arg, listener, fd, &peer);

@@ -1,5 +1,5 @@
-/* What TCP connections have set: no delay for small writes from the beginning, and probes after 20 s of silence, 5 s apart,
- * that find a dead peer after 35 s. The kernel's timers may be an eighth late. */
+/* What connections have set: urgent data are part of the stream, no delay for small writes from the beginning, and probes
+ * after 20 s of silence, 5 s apart, that find a dead peer after 35 s. The kernel's timers may be an eighth late. */
 #ifndef NET_TCP_H
 #define NET_TCP_H
 
@@ -15,7 +15,16 @@
 /* A peer that acknowledges nothing of what it should for so long is dead, ms. */
 #define TCP_DEAD_MS ((uint64_t)35000)
 
-/* Set on a listening socket, Linux hands both on to the accepted ones. -1 and errno on failure. */
+/* RFC 6093: a byte that is sent as urgent (telnet's IAC DM) has its place in the stream, where recv() leaves it out by
+ * default. UNIX sockets have urgent bytes, too. -1 and errno on failure, as below. */
+must_check static inline int tcp_keep_urgent(int fd)
+{
+	static const int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
+/* Set on a listening TCP socket, Linux hands all three on to the accepted ones. */
 must_check static inline int tcp_set_no_delay(int fd)
 {
 	static const int on = 1;
@@ -38,6 +47,12 @@ must_check static inline int tcp_set_probes(int fd)
 		if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) != 0)
 			return -1;
 	return 0;
+}
+
+/* All of it, for a TCP socket that will listen. */
+must_check static inline int tcp_set_all(int fd)
+{
+	return tcp_keep_urgent(fd) == 0 && tcp_set_no_delay(fd) == 0 ? tcp_set_probes(fd) : -1;
 }
 
 /* Whether nothing was heard for TCP_DEAD_MS of a peer whose window is closed, and that was asked more than once whether it

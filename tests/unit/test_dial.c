@@ -305,6 +305,7 @@ static void a_number_is_reached_and_its_socket_prepared(void **state)
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
 }
 
 static void a_port_without_listener_refuses(void **state)

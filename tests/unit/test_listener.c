@@ -225,6 +225,7 @@ static void accepted_sockets_inherit_the_options(void **state)
 	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
 	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 20);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);

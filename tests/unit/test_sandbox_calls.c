@@ -272,6 +272,7 @@ static void check_options(const struct program *p)
 
 	passes(p, "setsockopt", 3, IPPROTO_TCP, TCP_NODELAY);
 	passes(p, "setsockopt", 3, SOL_SOCKET, SO_LINGER);
+	passes(p, "setsockopt", 3, SOL_SOCKET, SO_OOBINLINE);
 	passes(p, "setsockopt", 3, IPPROTO_IP, IP_RECVERR);
 	passes(p, "setsockopt", 3, IPPROTO_IPV6, IPV6_V6ONLY);
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)
