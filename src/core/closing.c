@@ -138,14 +138,24 @@ static void closing_advance(struct session *s)
 		session_enter(s, STATE_DEAD);
 }
 
+/* When a session's lifetime ends it even if something still moves; close_timeout is left to it in any case. */
+static uint64_t closing_end_of_life(const struct session *s)
+{
+	if (s->opened_ms == 0 || s->route->set->lifetime == 0)
+		return UINT64_MAX;
+	uint64_t end = s->opened_ms + s->route->set->lifetime, least = s->closing_ms + s->route->set->close_timeout;
+	return end > least ? end : least;
+}
+
 /* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
  * the shortest limit wants. */
 static void closing_arm(struct session *s)
 {
-	uint64_t shortest = s->listen->linger_timeout;
+	uint64_t shortest = s->listen->linger_timeout, now = clock_ms(), end = closing_end_of_life(s);
 	if (s->route != NULL && s->route->set->close_timeout < shortest)
 		shortest = s->route->set->close_timeout;
-	session_arm(s, shortest / LOOKS + 1);
+	uint64_t next = shortest / LOOKS, left = end > now ? end - now : 0;
+	session_arm(s, (left < next ? left : next) + 1);
 }
 
 void closing_abort(struct session *s)
@@ -231,14 +241,18 @@ static bool closing_waits_for_backend(const struct session *s, uint64_t now)
 	return now - s->closing_ms < (stall > 0 ? stall : s->route->set->close_timeout);
 }
 
-/* How long nothing may move, given what is still awaited. */
+/* How long nothing may move, given what is still awaited. A WebSocket client that has ended its direction, too, has most
+ * likely gone, and stays as long as it takes what waits for it. */
 static uint64_t closing_limit(const struct session *s, bool waits_for_backend)
 {
 	if (s->route == NULL)
 		return s->listen->linger_timeout;
 	const struct route_settings *set = s->route->set;
-	if (stream_unsent(&s->client) > 0 || (waits_for_backend && stream_unsent(&s->backend) > 0))
-		return set->stall_timeout > 0 ? set->stall_timeout : UINT64_MAX;
+	uint64_t stall = set->stall_timeout > 0 ? set->stall_timeout : UINT64_MAX;
+	if (waits_for_backend && stream_unsent(&s->backend) > 0)
+		return stall;
+	if (stream_unsent(&s->client) > 0)
+		return s->upgraded && s->client.eof ? set->close_timeout : stall;
 	if (s->client_done && stream_done(&s->backend))
 		return s->listen->linger_timeout;
 	return set->close_timeout;
@@ -258,8 +272,10 @@ static bool closing_moved(struct session *s, bool waits_for_backend)
 static void closing_look(struct session *s)
 {
 	uint64_t next = UINT64_MAX;
-	if (s->peers_watched)
-		(void)watch_look(s, &next);
+	if (!s->upgraded)
+		return;
+	watch_peers(s);
+	(void)watch_look(s, &next);
 }
 
 enum reason closing_on_timer(struct session *s)
@@ -269,7 +285,9 @@ enum reason closing_on_timer(struct session *s)
 	bool waits_for_backend = closing_waits_for_backend(s, now);
 	if (closing_moved(s, waits_for_backend))
 		s->progress_ms = now;
-	if (now - s->progress_ms < closing_limit(s, waits_for_backend)) {
+	if (now >= closing_end_of_life(s)) {
+		closing_abort(s);
+	} else if (now - s->progress_ms < closing_limit(s, waits_for_backend)) {
 		closing_arm(s);
 	} else if (s->client_done) {
 		closing_abort(s);

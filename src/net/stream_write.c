@@ -4,6 +4,7 @@
 
 #include "net/stream_internal.h"
 #include "net/stream_tls.h"
+#include "net/tcp.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,8 +13,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -164,6 +163,8 @@ size_t stream_unsent(const struct stream *st)
 		return 0;
 	if (ioctl(st->fd, SIOCOUTQ, &held) != 0 || held < 0)
 		held = 0;
+	if (held > 0 && tcp_is_over(st->fd))
+		return 0;
 	return stream_backlog(st) + (size_t)held;
 }
 

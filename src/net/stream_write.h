@@ -20,7 +20,7 @@ must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t off
 /* Bytes of ours that the socket refused so far; those of queued files count. */
 size_t stream_backlog(const struct stream *stream);
 
-/* Bytes that the other end has not acknowledged: the backlog and what the kernel still holds. */
+/* Bytes that the other end has not acknowledged and still can: the backlog and what the kernel holds. */
 size_t stream_unsent(const struct stream *stream);
 
 /* Bytes that the other end did acknowledge; only good to see whether there was progress. */

@@ -55,6 +55,16 @@ must_check static inline int tcp_set_all(int fd)
 	return tcp_keep_urgent(fd) == 0 && tcp_set_no_delay(fd) == 0 ? tcp_set_probes(fd) : -1;
 }
 
+/* Whether the connection was reset, or given up: nothing can pass it any more, though the kernel goes on counting what it
+ * could not send. False of a socket that is not TCP's. */
+static inline bool tcp_is_over(int fd)
+{
+	struct tcp_info info = { .tcpi_state = TCP_ESTABLISHED };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 /* Whether nothing was heard for TCP_DEAD_MS of a peer whose window is closed, and that was asked more than once whether it
  * still is: the kernel asks at growing distances, and a packet may be lost. */
 static inline bool tcp_is_mute(const struct tcp_info *info)

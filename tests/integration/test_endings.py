@@ -3,6 +3,7 @@
 Where a pause is longer than a timer of the gateway, that pause is what the test is about; all else waits for an event.
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -188,6 +189,99 @@ def test_no_stall_timeout_while_closing(start_gateway, backend):
     client.expect_end()
     client.close()
     ended(gateway, client, "backend_closed", 1000)
+
+
+def send_for_ever(peer):
+    """A camera: it sends, whatever its other end does, until nobody is there any more."""
+    try:
+        while True:
+            peer.send(b"frame")
+            time.sleep(0.01)
+    except OSError:
+        pass
+
+
+@pytest.fixture(params=["plain", "tls"])
+def watched_camera(request, start_gateway, backend, certificate):
+    """(gateway, client, peer): more is on its way to the client than it takes, all of it in the kernel's hands. Nothing but
+    close_timeout is short."""
+    one = backend()
+    text = LISTEN + "linger_timeout = 1h\n[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + \
+        f"[tls default]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n"
+    gateway = start_gateway(text + section("all", target=one.target, stall_timeout="0", close_timeout="100ms",
+                                           ping_interval="0"))
+    tls = certificate.client_context() if request.param == "tls" else None
+    with Connection(gateway.address(request.param), tls=tls, rcvbuf=4096) as client:
+        client.upgrade("/")
+        peer = one.accept()
+        peer.send(BLOB[:65536])
+        wait_taken(gateway, peer)
+        yield gateway, client, peer
+    peer.close()
+
+
+@pytest.mark.parametrize("says_close", [True, False], ids=["Close", "nothing"])
+@pytest.mark.parametrize("how", ["reset", "end_sending"])
+def test_gone_client_frees_its_target(watched_camera, says_close, how):
+    """A client that is gone, or has ended its direction and takes nothing, has close_timeout and no more: stall_timeout is
+    for those that are there."""
+    gateway, client, peer = watched_camera
+    if says_close:
+        client.send(close_frame(1000))
+    if how == "reset":
+        client.reset()
+    else:
+        client.sock.shutdown(socket.SHUT_WR) # no close_notify: it would have to read first
+    camera = threading.Thread(target=send_for_ever, args=(peer,), daemon=True)
+    camera.start()
+    record = gateway.wait_session_end(client)
+    assert record["reason"] in ("client_closed", "client_gone", "client_reset"), record
+    camera.join(TIMEOUT)
+    assert not camera.is_alive()
+
+
+def test_reset_behind_what_nobody_reads(start_gateway, backend):
+    """Behind its Close a client may send more than is thrown away, and then nobody reads its reset: it is seen all the same."""
+    one = backend()
+    gateway = start_gateway(LISTEN + section("all", target=one.target, stall_timeout="0", close_timeout="100ms"))
+    client = opened(gateway, rcvbuf=4096)
+    peer = one.accept()
+    peer.send(BLOB[:65536])
+    wait_taken(gateway, peer)
+    client.send(close_frame(1000))
+    fill(client.sock, BLOB)
+    client.reset()
+    camera = threading.Thread(target=send_for_ever, args=(peer,), daemon=True)
+    camera.start()
+    ended(gateway, client, "client_closed", 1000)
+    camera.join(TIMEOUT)
+
+
+def test_lifetime_while_closing(start_gateway, backend):
+    """A client that takes what waits for it a little at a time is moving, but lifetime ends it in any case."""
+    one = backend()
+    gateway = start_gateway(LISTEN + section("all", target=one.target, lifetime="500ms", close_timeout="300ms",
+                                             stall_timeout="1h"))
+    client = opened(gateway, rcvbuf=4096)
+    peer = one.accept()
+    shrink(gateway, client.sock)
+    peer.send(BLOB[:100_000]) # below high_water, so the FIN behind it is seen at once
+    peer.end_sending()
+    wait_taken(gateway, peer)
+    over = threading.Event()
+
+    def sip():
+        with contextlib.suppress(OSError):
+            while not over.wait(0.02) and client.sock.recv(512):
+                pass
+    sipper = threading.Thread(target=sip, daemon=True)
+    sipper.start()
+    try:
+        ended(gateway, client, "backend_closed", 1000)
+    finally:
+        over.set()
+        sipper.join()
+        client.close()
 
 
 # --- downloads and half-closed clients --------------------------------------------------------------------------------

@@ -419,6 +419,11 @@ static void options_matter_where_they_stand(void **state)
 	       "~5: [route r] target_ca: can't matter without a target of the form tls:HOST:PORT\n"
 	       "~9: [route w] origin: can't matter without target or token_file\n"
 	       "~10: [route w] max_message: can't matter without target or token_file");
+	expect(*state, LISTEN "[route w]\nroot = /w\nlifetime = 1h\nidle_timeout = 1h\nhigh_water = 8k\nlow_water = 4k\n",
+	       "~5: [route w] lifetime: can't matter without target or token_file\n"
+	       "~6: [route w] idle_timeout: can't matter without target or token_file\n"
+	       "~7: [route w] high_water: can't matter without target or token_file\n"
+	       "~8: [route w] low_water: can't matter without target or token_file");
 	expect(*state, LISTEN ROUTE "subprotocol =\nrequire_subprotocol = yes\n",
 	       "~6: [route r] require_subprotocol: there is no subprotocol to require");
 }

@@ -339,6 +339,8 @@ static int tcp_info(const struct sock *sock, void *value, socklen_t len)
 {
 	struct tcp_info info = { .tcpi_probes = 9, .tcpi_last_ack_recv = kernel.silent ? 1000000 : 0 };
 
+	info.tcpi_state = sock->reset ? TCP_CLOSE : TCP_ESTABLISHED;
+
 	if (sock->is_unix)
 		return fail(EOPNOTSUPP);
 	memcpy(value, &info, len < sizeof(info) ? len : sizeof(info));
