@@ -10,11 +10,11 @@
 #include "core/server.h"
 #include "net/tls_buffers.h"
 #include "core/settings.h"
+#include "sys/process.h"
 
 #include <event2/event.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -219,8 +219,8 @@ static int run(const struct request *r)
 
 int main(int argc, char **argv)
 {
-	(void)signal(SIGPIPE, SIG_IGN); /* a write to a peer that is gone is an error to handle, not an end */
-
+	if (process_prepare() != 0)
+		return EXIT_FAILURE;
 	tls_buffers_install();
 	struct request request = { .file = NULL };
 	int status = take(&request, argc, argv);

@@ -14,6 +14,7 @@
 #include "net/mailbox.h"
 #include "net/nss.h"
 #include "net/resolve.h"
+#include "sys/process.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -50,7 +51,7 @@ struct server {
 	size_t workers_count, workers_alive;
 	struct sources *sources;
 	struct reception *reception;
-	bool stopping;
+	bool stopping, stopped; /* by the first signal; by the second */
 	struct event *signals[4];
 };
 
@@ -160,8 +161,7 @@ static void server_stop(struct server *srv)
 	log_line(srv->log, LEVEL_WARN, "stopping at once");
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_stop(srv->workers[i].worker);
-	event_del(srv->signals[0]);
-	event_del(srv->signals[1]);
+	srv->stopped = true;
 }
 
 static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
@@ -169,10 +169,10 @@ static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
 	struct server *srv = arg;
 	(void)number;
 	(void)what;
-	if (srv->stopping)
-		server_stop(srv);
-	else
+	if (!srv->stopping)
 		server_drain(srv);
+	else if (!srv->stopped)
+		server_stop(srv);
 }
 
 static void server_on_hangup(evutil_socket_t number, short what, void *arg)
@@ -207,16 +207,14 @@ static int server_catch_signals(struct server *srv, struct err *err)
 		      { SIGHUP, server_on_hangup },
 		      { SIGUSR1, server_on_usr1 } };
 
-	sigset_t before;
-	signals_block(&before); /* so that none gets lost between the two lines below */
+	signals_block(NULL); /* so that none gets lost between the two lines below */
 	int result = 0;
 	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
-		(void)signal(table[i].number, SIG_IGN); /* what libevent puts back in the end: no signal may spoil the exit */
 		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
 		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
 			result = err_add(err, "cannot watch signal %d", table[i].number);
 	}
-	signals_restore(&before);
+	process_hear_signals();
 	return result;
 }
 
@@ -244,10 +242,9 @@ static int server_find_capacity(const struct server *srv, struct reception_limit
 	uint64_t wanted = set->max_sessions;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	const struct rlimit raised = { limit.rlim_max, limit.rlim_max };
+	uint64_t all = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
 
-	uint64_t all = limit.rlim_max;
 	limits->timeout_ms = set->refusal_timeout;
 	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
 	limits->of_worker = (unsigned)((limits->refusals + srv->workers_count - 1) / srv->workers_count);
@@ -454,6 +451,7 @@ int server_run(struct generation *first, const char *path)
 	char address[ADDR_TEXT_MAX];
 
 	err_init(&err);
+	process_end_when_told();
 	if (server_start(&srv, &err) != 0)
 		return server_fail(&srv, &err);
 	mem_be_patient(); /* there are sessions now */

@@ -1,0 +1,55 @@
+/* process.c owns the state that a process has before its first line: standard descriptors and signals.
+ * It must never do more in a signal handler than to end the process. */
+#include "sys/process.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int open_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the lowest number that is free */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return -1;
+	return 0;
+}
+
+static void let_these_wait(void)
+{
+	sigset_t wait;
+
+	sigemptyset(&wait);
+	sigaddset(&wait, SIGHUP);
+	sigaddset(&wait, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &wait, NULL);
+}
+
+int process_prepare(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	let_these_wait();
+	return open_standard_descriptors();
+}
+
+static void on_end(int number)
+{
+	(void)number;
+	_exit(EXIT_SUCCESS);
+}
+
+void process_end_when_told(void)
+{
+	(void)signal(SIGTERM, on_end);
+	(void)signal(SIGINT, on_end);
+}
+
+void process_hear_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+}

@@ -1,0 +1,143 @@
+"""The daemon among its neighbours: what its parent left behind, and what others do to the files and readers it depends on."""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import time
+
+import pytest
+
+from gateway import find_instrument
+from inside import cpu_seconds
+from test_lifecycle import PLAIN, ask, in_namespaces, opened, plain, route, wait_until
+from test_log import wait_listening
+from test_sandbox import Instruction, Program
+from wsclient import TIMEOUT, Connection
+
+ECHO = route("echo", "echo:")
+
+
+# --- what the parent left behind -------------------------------------------------------------------------------------
+
+SIGNALS = {signal.SIGTERM: "stopped", signal.SIGINT: "stopped", signal.SIGHUP: "configuration was reloaded",
+           signal.SIGUSR1: "log was reopened"}
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_blocked_signals_are_heard(start_gateway, number):
+    """A mask is inherited over exec(2), for example from a thread of a supervisor."""
+    gateway = start_gateway(PLAIN + ECHO, preexec=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))
+    gateway.terminated = SIGNALS[number] == "stopped"
+    gateway.signal(number)
+    gateway.wait_for(SIGNALS[number])
+
+
+def test_ignored_signals_are_heard(start_gateway):
+    gateway = start_gateway(PLAIN + ECHO, preexec=lambda: [signal.signal(number, signal.SIG_IGN) for number in SIGNALS])
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for(SIGNALS[signal.SIGHUP])
+
+
+def open_writer(path):
+    """The writing end of a FIFO, once somebody opens it to read."""
+    descriptor = None
+
+    def try_once():
+        nonlocal descriptor
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        return True
+    wait_until(try_once)
+    return descriptor
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_early_signals_wait(start_gateway, tmp_path, number):
+    """A signal that comes while the configuration is still being read is obeyed once the gateway serves."""
+    fifo = tmp_path / "early.conf"
+    os.mkfifo(fifo, 0o644)
+    gateway = start_gateway.quick("-c", fifo, ready=False)
+    writer = open_writer(fifo)
+    gateway.signal(number)
+    fresh = tmp_path / "fresh.conf"
+    fresh.write_text(PLAIN + ECHO)
+    fresh.rename(fifo)
+    with os.fdopen(writer, "w") as configuration:
+        configuration.write(PLAIN + ECHO)
+    gateway.wait_for(SIGNALS[number])
+    assert ask(gateway, "/echo", 0).status == 101
+
+
+def hanging_names(tmp_path):
+    """A name server that never answers, and a prefix for who is to ask it."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        server.bind(("127.0.0.78", 53))
+    except OSError as error:
+        pytest.skip(f"the name server's port cannot be had: {error}")
+    server.settimeout(TIMEOUT)
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.78\noptions timeout:10 attempts:1\n")
+    return server, in_namespaces(["-m"], f"mount --bind {resolv} /etc/resolv.conf")
+
+
+def test_early_end(start_gateway, tmp_path):
+    """A start that hangs, here on the name of a listener, is ended by SIGTERM."""
+    server, prefix = hanging_names(tmp_path)
+    with server:
+        gateway = start_gateway("[listen slow]\naddress = slow.example:80\n" + ECHO, prefix=prefix, ready=False)
+        server.recvfrom(512)
+        gateway.terminate()
+        assert gateway.wait() == 0
+
+
+@pytest.mark.native
+def test_closed_standard_descriptors(start_gateway, tmp_path):
+    """Descriptors 0 to 2 that are closed at the start become no sockets or logs, and nobody waits on them in vain."""
+    log = tmp_path / "log"
+    gateway = start_gateway(plain(f"log = file:{log}") + ECHO, preexec=lambda: os.closerange(0, 3), ready=False)
+    address = wait_listening(gateway, log)
+    assert [os.readlink(f"/proc/{gateway.pid}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
+    with Connection(address) as client:
+        client.upgrade("/echo")
+        client.expect_echo()
+
+
+@pytest.mark.native
+def test_closed_standard_descriptors_cost_nothing(start_gateway, tmp_path):
+    door = tmp_path / "door"
+    gateway = start_gateway(f"[listen door]\naddress = unix:{door}\n" + ECHO, preexec=lambda: os.closerange(0, 3), ready=False)
+    wait_until(door.exists)
+    with Connection(str(door)) as client: # it serves, so the start is over
+        client.upgrade("/echo")
+        used = cpu_seconds(gateway.pid)
+        time.sleep(0.5) # an interval to be measured, not waited for
+        assert cpu_seconds(gateway.pid) - used < 0.1
+
+
+def refuse_descriptor_limit():
+    """For a child before exec: it has 200 descriptors, and may not raise that, whatever the hard limit says."""
+    soft, hard = 200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    prlimit, to_resource, to_new = 302, 24, 32
+    code = (Instruction * 8)(
+        Instruction(0x20, 0, 0, 0), Instruction(0x15, 0, 5, prlimit), Instruction(0x20, 0, 0, to_resource),
+        Instruction(0x15, 0, 3, resource.RLIMIT_NOFILE), Instruction(0x20, 0, 0, to_new), Instruction(0x15, 1, 0, 0),
+        Instruction(0x06, 0, 0, 0x00050000 | 1), Instruction(0x06, 0, 0, 0x7fff0000))
+    program = Program(8, code)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter knows one architecture")
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1000, reason="the hard limit is low")
+def test_descriptor_limit_in_force_counts(start_gateway):
+    gateway = start_gateway(plain("max_sessions = 400") + ECHO, preexec=refuse_descriptor_limit, ready=False)
+    assert gateway.wait() == 1
+    assert "the limit is 200" in gateway.log, gateway.log
+    start_gateway.forget(gateway)
