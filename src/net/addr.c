@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* --- peers and socket addresses ----------------------------------------------------------------------------------- */
 
@@ -95,6 +96,18 @@ void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MA
 		format_un(sa, len, out);
 	else
 		snprintf(out, ADDR_TEXT_MAX, "family %d", sa->sa_family);
+}
+
+bool addr_is_localhost(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t n = strlen(host), len = sizeof(name) - 1;
+
+	if (n > 0 && host[n - 1] == '.')
+		n--;
+	if (n < len || strncasecmp(host + n - len, name, len) != 0)
+		return false;
+	return n == len || host[n - len - 1] == '.';
 }
 
 socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_un *sa)

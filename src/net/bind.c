@@ -147,14 +147,15 @@ static int open_all(const struct build *b, const struct addrinfo *all)
 
 static int open_host(const struct build *b)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	struct addrinfo *all;
 	char port[8];
 
 	if (b->address->host == NULL)
 		return open_any(b, b->address->port);
 	snprintf(port, sizeof(port), "%u", b->address->port);
-	int failure = getaddrinfo(b->address->host, port, &hints, &all);
+	const char *host = addr_is_localhost(b->address->host) ? NULL : b->address->host; /* NULL: loopback, without asking */
+	int failure = getaddrinfo(host, port, &hints, &all);
 	if (failure == EAI_SYSTEM)
 		return complain(b, errno);
 	if (failure != 0)

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define STAGGER_MS 250       /* RFC 8305, section 5 */
-#define LOOKUP_PATIENCE_MS 1000 /* then the last good answer will do */
 #define RETRY_MIN_MS 10      /* a UNIX socket whose backlog is full */
 #define RETRY_MAX_MS 200
 
@@ -432,14 +431,14 @@ static int dial_begin_tcp(struct dial *dial, struct mailbox *mailbox)
 	const struct address *target = dial->target;
 	struct resolved answer;
 
-	if (resolve_numeric(target->host, target->port, &answer)) {
+	if (resolve_at_once(target->host, target->port, &answer)) {
 		dial_use(dial, &answer);
 		return 0;
 	}
 	dial->resolve = resolve_start(dial->resolver, mailbox, target->host, target->port, dial_on_resolved, dial);
 	if (dial->resolve == NULL)
 		return -1;
-	dial_next_step(dial, LOOKUP_PATIENCE_MS, dial_on_impatience);
+	dial_next_step(dial, RESOLVE_PATIENCE_MS, dial_on_impatience);
 	return 0;
 }
 

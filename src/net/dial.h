@@ -43,7 +43,7 @@ struct dial_env {
 
 /* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once,
  * later, never from inside this call, and the dial is gone after it. A UNIX socket whose backlog is full (EAGAIN)
- * makes no event, so it is retried by a timer. A look-up that takes longer than a second gives way to the last good
+ * makes no event, so it is retried by a timer. A look-up that takes longer than RESOLVE_PATIENCE_MS gives way to the last good
  * answer, where there is one. timeout_ms 0: no deadline of its own. NULL when out of memory. */
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
                         void *arg) must_check;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/signals.h"
+#include "net/addr.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -23,8 +24,7 @@ struct resolver {
 	bool closing;
 	struct list names;    /* every name, the least recently used first */
 	struct list queue;    /* names that wait for a thread */
-	unsigned threads;
-	unsigned pending;     /* names in the queue or being looked up */
+	unsigned doubtful, doubtful_most; /* names being looked up that may hang, and how many of those at a time */
 
 	uint64_t fresh_ms;
 	resolve_lookup *lookup;
@@ -36,6 +36,7 @@ struct name {
 	struct list_node in_names, in_queue;
 	struct list askers;
 	bool pending;        /* queued or being looked up; it can't be freed */
+	bool slow;           /* the last look-up took longer than anybody waits for it */
 	uint64_t good_at;    /* when the answer came; meaningless while count is 0 */
 	struct resolved good;
 	char host[];
@@ -99,18 +100,33 @@ static bool read_in6(const char *host, struct sockaddr_in6 *in6)
 	return inet_pton(AF_INET6, number, &in6->sin6_addr) == 1 && (scope == NULL || in6->sin6_scope_id != 0);
 }
 
-bool resolve_numeric(const char *host, uint16_t port, struct resolved *answer)
+static void add_in(struct resolved *answer, struct in_addr number, uint16_t port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = number };
+
+	add_address(answer, &in, sizeof(in));
+}
+
+static void add_in6(struct resolved *answer, struct sockaddr_in6 in6, uint16_t port)
+{
+	in6.sin6_port = htons(port);
+	add_address(answer, &in6, sizeof(in6));
+}
+
+bool resolve_at_once(const char *host, uint16_t port, struct resolved *answer)
+{
+	struct in_addr in;
 	struct sockaddr_in6 in6;
 
 	answer->count = 0;
 	answer->error = 0;
-	if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
-		add_address(answer, &in, sizeof(in));
+	if (inet_pton(AF_INET, host, &in) == 1) {
+		add_in(answer, in, port);
 	} else if (read_in6(host, &in6)) {
-		in6.sin6_port = htons(port);
-		add_address(answer, &in6, sizeof(in6));
+		add_in6(answer, in6, port);
+	} else if (addr_is_localhost(host)) { /* more servers there are on the first alone than on the second */
+		add_in(answer, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
+		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT }, port);
 	}
 	return answer->count > 0;
 }
@@ -174,12 +190,18 @@ static struct name *name_add(struct resolver *resolver, const char *host)
 
 	if (name == NULL)
 		return NULL;
-	name->pending = false;
+	name->pending = name->slow = false;
 	name->good.count = 0;
 	memcpy(name->host, host, size);
 	list_init(&name->askers);
 	list_append(&resolver->names, &name->in_names);
 	return name;
+}
+
+/* It may take a thread for as long as a name server says nothing, and then for nothing. */
+static bool name_is_doubtful(const struct name *name)
+{
+	return name->good.count == 0 || name->slow;
 }
 
 static bool name_has_answer(const struct name *name, uint64_t younger_than)
@@ -208,15 +230,9 @@ static bool is_denial(int error)
 	return error == EAI_NONAME || error == EAI_NODATA;
 }
 
-static void name_set_pending(struct resolver *resolver, struct name *name, bool pending)
-{
-	name->pending = pending;
-	resolver->pending += pending ? 1u : -1u;
-}
-
 static void name_answered(struct resolver *resolver, struct name *name, const struct resolved *answer)
 {
-	name_set_pending(resolver, name, false);
+	name->pending = false;
 	if (answer->count > 0) {
 		copy_answer(&name->good, answer, 0);
 		name->good_at = clock_ms();
@@ -251,25 +267,32 @@ static void resolver_unref(struct resolver *resolver)
 /* With the lock held, which is let go during the look-up itself. */
 static void helper_look_up(struct resolver *resolver, struct name *name)
 {
+	bool doubtful = name_is_doubtful(name);
+	uint64_t begun = clock_ms();
 	struct resolved answer;
 
+	resolver->doubtful += doubtful;
 	pthread_mutex_unlock(&resolver->lock);
 	resolver->lookup(resolver->lookup_arg, name->host, &answer);
 	pthread_mutex_lock(&resolver->lock);
+	resolver->doubtful -= doubtful;
+	name->slow = clock_ms() - begun >= RESOLVE_PATIENCE_MS;
 	name_answered(resolver, name, &answer);
 }
 
-/* The next name that somebody still waits for; sessions that gave up must not keep the helpers busy. With the lock
- * held. */
+/* The next name that somebody waits for, or has taken an old answer for; sessions that gave up must not keep the helpers
+ * busy with anything else. With the lock held. */
 static struct name *helper_next(struct resolver *resolver)
 {
-	for (struct list_node *node = list_take(&resolver->queue); node != NULL; node = list_take(&resolver->queue)) {
+	list_each(&resolver->queue, node, after) {
 		struct name *name = list_entry(node, struct name, in_queue);
-		if (!list_empty(&name->askers))
+		bool wanted = name->good.count > 0 || !list_empty(&name->askers);
+		if (wanted && name_is_doubtful(name) && resolver->doubtful >= resolver->doubtful_most)
+			continue;
+		list_remove(&resolver->queue, node);
+		if (wanted)
 			return name;
-		name_set_pending(resolver, name, false);
-		if (name->good.count == 0)
-			name_drop(resolver, name);
+		name_drop(resolver, name);
 	}
 	return NULL;
 }
@@ -331,7 +354,7 @@ struct resolver *resolver_new(const struct resolver_options *options)
 	if (resolver == NULL)
 		return NULL;
 	resolver->refs = 1;
-	resolver->threads = options->threads;
+	resolver->doubtful_most = options->threads - (options->threads > 1) * (1 + options->threads / 8);
 	resolver->fresh_ms = options->fresh_ms == 0 ? RESOLVE_FRESH_MS : options->fresh_ms;
 	resolver->lookup = options->lookup == NULL ? lookup_by_getaddrinfo : options->lookup;
 	resolver->lookup_arg = options->lookup_arg;
@@ -392,15 +415,14 @@ static int resolve_ask(struct resolver *resolver, struct resolve *resolve, const
 	if (name == NULL && (name = name_add(resolver, host)) == NULL)
 		return -1;
 	name_used(resolver, name);
-	bool all_busy = resolver->pending >= resolver->threads; /* for how long, nobody knows */
-	if (name_has_answer(name, all_busy ? RESOLVE_KEEP_MS : resolver->fresh_ms)) {
+	if (name_has_answer(name, resolver->fresh_ms)) {
 		resolve_answer(resolve, &name->good);
 		return 0;
 	}
 	resolve->name = name;
 	list_append(&name->askers, &resolve->in_askers);
 	if (!name->pending) {
-		name_set_pending(resolver, name, true);
+		name->pending = true;
 		list_append(&resolver->queue, &name->in_queue);
 		pthread_cond_signal(&resolver->work);
 	}

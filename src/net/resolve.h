@@ -2,8 +2,11 @@
  *
  * An answer is used for RESOLVE_FRESH_MS without asking again, and a look-up of a name that is already being looked up
  * shares that one's answer. The last good answer is kept longer, for at most RESOLVE_KEEP_MS: it is the answer when a
- * later look-up fails for want of a name server (a plain "no such name" is believed), and when all threads are busy, perhaps
- * with names that hang; and whoever finds that a look-up hangs can take it by resolve_last_good(). */
+ * later look-up fails for want of a name server (a plain "no such name" is believed), and whoever has waited for a look-up
+ * for RESOLVE_PATIENCE_MS can take it by resolve_last_good(). The look-up is made all the same.
+ *
+ * Names that were never found, or not within RESOLVE_PATIENCE_MS the last time, never take all threads, if there is more than
+ * one: names that hang must not keep the others from being looked up. */
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
 
@@ -22,6 +25,7 @@ struct resolve; /* one look-up under way */
 #define RESOLVE_MAX 16 /* addresses of one answer that are kept, in getaddrinfo's order (RFC 6724) */
 #define RESOLVE_NAMES_MAX 64 /* names whose answers are kept; those being looked up come on top */
 #define RESOLVE_FRESH_MS 5000
+#define RESOLVE_PATIENCE_MS 1000
 #define RESOLVE_KEEP_MS 3600000
 
 struct resolved {
@@ -51,10 +55,10 @@ struct resolver *resolver_new(const struct resolver_options *options) must_check
  * any more. */
 void resolver_free(struct resolver *resolver);
 
-/* A numeric host fills *answer and returns true without any look-up. */
-bool resolve_numeric(const char *host, uint16_t port, struct resolved *answer);
+/* A number, or localhost, fills *answer and returns true without any look-up. */
+bool resolve_at_once(const char *host, uint16_t port, struct resolved *answer);
 
-/* The last good answer for host, if one is kept. From any thread. */
+/* The last good answer for host, if one is kept. From any thread, while a look-up that was started for host is under way. */
 bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t port, struct resolved *answer);
 
 typedef void resolve_cb(void *arg, const struct resolved *answer);

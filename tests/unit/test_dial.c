@@ -136,7 +136,7 @@ static uint16_t bind_to(struct world *world, const char *ip, uint16_t port, int 
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	assert_true(resolve_numeric(ip, port, &at));
+	assert_true(resolve_at_once(ip, port, &at));
 	int fd = hold(world, socket(at.addr[0].sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (bind(fd, (struct sockaddr *)&at.addr[0].sa, at.addr[0].len) != 0)
 		return 0;
@@ -161,7 +161,7 @@ static void make_black_hole(struct world *world, const char *ip, uint16_t port)
 	struct resolved at;
 
 	assert_int_equal(bind_to(world, ip, port, 0), port);
-	assert_true(resolve_numeric(ip, port, &at));
+	assert_true(resolve_at_once(ip, port, &at));
 	for (int i = 0; i < 3; i++)
 		connect_to(world, (struct sockaddr *)&at.addr[0].sa, at.addr[0].len);
 }
@@ -170,7 +170,7 @@ static void add_answer(struct world *world, const char *ip)
 {
 	struct resolved at;
 
-	assert_true(resolve_numeric(ip, 0, &at));
+	assert_true(resolve_at_once(ip, 0, &at));
 	world->answer.addr[world->answer.count++] = at.addr[0];
 }
 

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 struct world {
+	struct world *next; /* of those that are gone */
 	struct event_base *base;
 	struct mailbox *box;
 	struct resolver *resolver;
@@ -27,8 +28,6 @@ struct world {
 	_Atomic int error;         /* EAI_* for every name; 0: answer */
 	_Atomic int signals_open;  /* signals that a helper thread would have taken */
 	sem_t entered, release, left;
-	unsigned threads;
-	sem_t end_entered, end_release, end_left;
 
 	/* What was answered. */
 	int answers, wanted;
@@ -65,8 +64,6 @@ static void look_up(void *arg, const char *host, struct resolved *answer)
 	answer->addr[0].len = sizeof(in);
 	if (strncmp(host, "hang", 4) == 0)
 		hang(&world->entered, &world->release, &world->left);
-	if (strncmp(host, "end", 3) == 0)
-		hang(&world->end_entered, &world->end_release, &world->end_left);
 }
 
 static void on_answer(void *arg, const struct resolved *answer)
@@ -101,42 +98,26 @@ static struct world *world_new(unsigned threads, uint64_t fresh_ms)
 	sem_init(&world->entered, 0, 0);
 	sem_init(&world->release, 0, 0);
 	sem_init(&world->left, 0, 0);
-	sem_init(&world->end_entered, 0, 0);
-	sem_init(&world->end_release, 0, 0);
-	sem_init(&world->end_left, 0, 0);
-	world->threads = threads;
 	world->resolver = resolver_new(&options);
 	assert_non_null(world->resolver);
 	return world;
 }
 
-/* Once every helper is in a look-up of ours and has left it, none is in an earlier one that still uses the world. */
-static void helpers_leave(struct world *world)
-{
-	for (unsigned i = 0; i < world->threads; i++) {
-		char host[] = { 'e', 'n', 'd', (char)('0' + i), '\0' };
-		struct resolve *end = resolve_start(world->resolver, world->box, host, 1, never_called, NULL);
-		wait_for(&world->end_entered);
-		resolve_cancel(end);
-	}
-	for (unsigned i = 0; i < world->threads; i++)
-		sem_post(&world->end_release);
-	for (unsigned i = 0; i < world->threads; i++)
-		wait_for(&world->end_left);
-}
-
+/* The world itself stays for the helpers that are still in a look-up, or about to begin one. */
 static void world_free(struct world *world)
 {
-	helpers_leave(world);
+	static struct world *gone;
+
 	resolver_free(world->resolver);
 	mailbox_free(world->box);
 	event_base_free(world->base);
-	free(world);
+	world->next = gone;
+	gone = world;
 }
 
 static int setup(void **state)
 {
-	*state = world_new(2, 0);
+	*state = world_new(3, 0);
 	return 0;
 }
 
@@ -201,18 +182,17 @@ static void numbers_need_no_look_up(void **state)
 	struct sockaddr_in6 in6;
 
 	(void)state;
-	assert_true(resolve_numeric("192.0.2.7", 80, &answer));
+	assert_true(resolve_at_once("192.0.2.7", 80, &answer));
 	check_answer(&answer, "192.0.2.7", 80);
-	assert_true(resolve_numeric("fe80::1%lo", 80, &answer));
+	assert_true(resolve_at_once("fe80::1%lo", 80, &answer));
 	memcpy(&in6, &answer.addr[0].sa, sizeof(in6));
 	assert_int_equal(answer.addr[0].len, sizeof(in6));
 	assert_int_equal(in6.sin6_family, AF_INET6);
 	assert_int_equal(ntohs(in6.sin6_port), 80);
 	assert_int_not_equal(in6.sin6_scope_id, 0);
 
-	assert_false(resolve_numeric("localhost", 80, &answer));
-	assert_false(resolve_numeric("127.1", 80, &answer));
-	assert_false(resolve_numeric("fe80::1%nosuchinterface", 80, &answer));
+	assert_false(resolve_at_once("127.1", 80, &answer));
+	assert_false(resolve_at_once("fe80::1%nosuchinterface", 80, &answer));
 	assert_int_equal(answer.count, 0);
 }
 
@@ -237,7 +217,29 @@ static void an_unknown_name_is_an_error(void **state)
 	assert_int_equal(world->last.error, EAI_NONAME);
 }
 
-static void localhost_is_found_by_the_system(void **state)
+/* RFC 6761, section 6.3: nobody is asked for it, so nobody can say that it is elsewhere, or nowhere. */
+static void localhost_needs_no_look_up(void **state)
+{
+	static const char *const here[] = { "localhost", "LocalHost", "localhost.", "a.localhost", "a.b.localhost." };
+	static const char *const elsewhere[] = { "localhost.test", "xlocalhost", "localhos", "", ".", "localhost..", "host" };
+	struct resolved answer, second;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(here); i++) {
+		struct sockaddr_in6 in6;
+		assert_true(resolve_at_once(here[i], 80, &answer));
+		assert_int_equal(answer.count, 2);
+		memcpy(&in6, &answer.addr[1].sa, sizeof(in6));
+		assert_true(resolve_at_once("::1", 80, &second));
+		assert_memory_equal(&in6, &second.addr[0].sa, sizeof(in6));
+		answer.count = 1;
+		check_answer(&answer, "127.0.0.1", 80);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
+		assert_false(resolve_at_once(elsewhere[i], 80, &answer));
+}
+
+static void names_are_found_by_the_system(void **state)
 {
 	struct world *world = *state;
 	struct resolver_options options = { .threads = 1 };
@@ -397,8 +399,15 @@ static void cancelled_and_its_mailbox_freed_while_the_look_up_hangs(void **state
 	ask_and_wait(world, "a.test");
 }
 
+static void let_go(struct world *world, struct resolve *hanging)
+{
+	resolve_cancel(hanging);
+	sem_post(&world->release);
+	wait_for(&world->left);
+}
+
 /* rl_dns_hang */
-static void the_last_good_answer_is_used_at_once_while_all_threads_are_busy(void **state)
+static void a_known_name_is_looked_up_anew_while_unknown_ones_hang(void **state)
 {
 	struct world *world = world_new(2, 1);
 	struct resolve *hanging[2];
@@ -409,17 +418,56 @@ static void the_last_good_answer_is_used_at_once_while_all_threads_are_busy(void
 	hanging[0] = ask(world, "hang1.test");
 	hanging[1] = ask(world, "hang2.test");
 	wait_for(&world->entered);
+	ask_and_wait(world, "a.test");
+	assert_int_equal(world->calls, 3);
+	let_go(world, hanging[0]);
+	wait_for(&world->entered);
+	let_go(world, hanging[1]);
+	world_free(world);
+}
+
+static void known_names_that_begin_to_hang_count_as_unknown(void **state)
+{
+	struct world *world = world_new(2, 1);
+
+	(void)state;
+	ask_and_wait(world, "a.test");
+	for (int i = 0; i < 2; i++) { /* once it is found, and once it hangs for longer than anybody waits */
+		ask(world, "hang.test");
+		wait_for(&world->entered);
+		let_pass(world, i * RESOLVE_PATIENCE_MS / 2);
+		let_pass(world, i * RESOLVE_PATIENCE_MS / 2 + 20);
+		sem_post(&world->release);
+		await(world, 1);
+		wait_for(&world->left);
+		let_pass(world, 20);
+	}
+	struct resolve *unknown = ask(world, "hang1.test"), *slow = ask(world, "hang.test");
 	wait_for(&world->entered);
 	ask_and_wait(world, "a.test");
-	check_answer(&world->last, "127.0.0.9", 5900);
-	assert_int_equal(world->calls, 3);
-	for (int i = 0; i < 2; i++) {
-		resolve_cancel(hanging[i]);
-		sem_post(&world->release);
-		wait_for(&world->left);
-	}
-	let_pass(world, 20);
+	let_go(world, unknown);
+	wait_for(&world->entered);
+	let_go(world, slow);
+	world_free(world);
+}
+
+/* Whoever takes the last good answer for want of a better one gives up waiting, and the look-up is made all the same. */
+static void an_old_answer_is_never_used_without_a_new_look_up(void **state)
+{
+	struct world *world = world_new(1, 1);
+	struct resolved answer;
+
+	(void)state;
 	ask_and_wait(world, "a.test");
+	let_pass(world, 20);
+	struct resolve *hanging = ask(world, "hang.test");
+	wait_for(&world->entered);
+	struct resolve *impatient = resolve_start(world->resolver, world->box, "a.test", 1, never_called, NULL);
+	assert_true(resolve_last_good(world->resolver, "a.test", 1, &answer));
+	resolve_cancel(impatient);
+	let_go(world, hanging);
+	ask_and_wait(world, "b.test"); /* behind it in the queue */
+	assert_int_equal(world->calls, 4);
 	world_free(world);
 }
 
@@ -485,7 +533,8 @@ int main(void)
 		cmocka_unit_test(numbers_need_no_look_up),
 		TEST(answers_come_later_with_the_port),
 		TEST(an_unknown_name_is_an_error),
-		TEST(localhost_is_found_by_the_system),
+		TEST(localhost_needs_no_look_up),
+		TEST(names_are_found_by_the_system),
 		TEST(a_hanging_look_up_delays_no_other_name),
 		TEST(those_who_ask_for_the_same_name_share_a_look_up),
 		TEST(a_fresh_answer_is_used_again_but_never_at_once),
@@ -496,7 +545,9 @@ int main(void)
 		TEST(cancelled_before_the_answer),
 		TEST(cancelled_when_the_answer_is_already_under_way),
 		TEST(cancelled_and_its_mailbox_freed_while_the_look_up_hangs),
-		cmocka_unit_test(the_last_good_answer_is_used_at_once_while_all_threads_are_busy),
+		cmocka_unit_test(a_known_name_is_looked_up_anew_while_unknown_ones_hang),
+		TEST(known_names_that_begin_to_hang_count_as_unknown),
+		TEST(an_old_answer_is_never_used_without_a_new_look_up),
 		cmocka_unit_test(names_nobody_waits_for_are_not_looked_up),
 		cmocka_unit_test(cancel_races_with_the_answer),
 		cmocka_unit_test(free_does_not_wait_for_a_look_up_that_hangs),
