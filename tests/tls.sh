@@ -189,11 +189,12 @@ strict() {
 	check "suites without authentication are refused" alerted 40 -tls1_2 -cipher "aNULL$weak"
 	check "suites without encryption are refused" alerted 40 -tls1_2 -cipher "eNULL$weak"
 	check "finite fields are refused" alerted 40 -tls1_3 -groups ffdhe8192:ffdhe2048
+	check "large curves are refused" alerted 40 -tls1_3 -groups P-521:P-384:X448
 	check "nothing is compressed" no_compression
 	check "early data is not taken" no_early_data
 	check "secure renegotiation is refused" renegotiates
 	check "insecure renegotiation is refused" renegotiates -legacy_renegotiation
-	check "ALPN h2 selects nothing" chooses h2 'No ALPN negotiated'
+	check "ALPN h2 alone is refused" alerted 120 -alpn h2
 	check "ALPN h2, http/1.1 selects http/1.1" chooses h2,http/1.1 'ALPN protocol: http/1.1'
 	check "TLS 1.2 sessions resume" resumes -tls1_2
 	check "TLS 1.3 sessions resume" resumes -tls1_3
