@@ -53,25 +53,30 @@ static enum reason opening_start_tls(struct session *s)
 	return REASON_NONE;
 }
 
+/* The first byte of a method, which no TLS connection begins with. */
+static bool opening_may_be_plain(const struct session *s, uint8_t first)
+{
+	return s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : first >= 'A' && first <= 'Z';
+}
+
+/* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
 static enum reason opening_sniff(struct session *s)
 {
 	uint8_t first;
 	ssize_t n = stream_peek(&s->client, &first, 1);
 	if (n < 0)
 		return REASON_HTTP_DONE; /* it came for nothing */
-	if (n == STREAM_AGAIN)
+	if (n == STREAM_AGAIN) {
+		stream_release(&s->client, HOLD_STATE);
 		return REASON_NONE;
-
+	}
 	stream_hold(&s->client, HOLD_STATE);
-	if (first != TLS_HANDSHAKE_BYTE)
-		return opening_enter_request(s);
-	return opening_start_tls(s);
+	return opening_may_be_plain(s, first) ? opening_enter_request(s) : opening_start_tls(s);
 }
 
-/* Who connects and says nothing probes the port; that is no failure. */
 static enum reason opening_tls_failed(const struct session *s)
 {
-	return stream_heard(&s->client) ? REASON_TLS_FAILED : REASON_HTTP_DONE;
+	return stream_was_left(&s->client) ? REASON_TLS_ABANDONED : REASON_TLS_FAILED;
 }
 
 static enum reason opening_on_tls(struct session *s, enum stream_event event)
@@ -328,11 +333,21 @@ static enum reason opening_input(struct session *s, size_t len)
 	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
 	s->asked = true;
 	s->head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
+	if (s->listen->tls == TLS_MODE_ON && !session_is_secure(s))
+		return REASON_HTTP_ON_TLS_PORT;
 	if (length > 0)
 		return opening_request(s, (size_t)length, len - (size_t)length);
 	if (length < 0)
 		return opening_no_head(text[0], -length);
 	return opening_keep(s, text, len) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
+}
+
+/* Who has asked nothing, or has all it asked for, may leave as it likes. */
+static enum reason opening_lost(const struct session *s)
+{
+	if (!s->asked && stream_was_left(&s->client))
+		return REASON_HTTP_DONE;
+	return s->client.ended == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
 }
 
 static enum reason opening_read(struct session *s)
@@ -346,10 +361,8 @@ static enum reason opening_read(struct session *s)
 	ssize_t n = stream_read(&s->client, s->worker->scratch + had, HTTP_HEAD_MAX - had);
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
-	if (n == STREAM_EOF && !s->asked)
-		return REASON_HTTP_DONE; /* it came, or stayed, for nothing */
 	if (n < 0)
-		return n == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
+		return opening_lost(s);
 	return opening_input(s, had + (size_t)n);
 }
 
@@ -375,7 +388,7 @@ static enum reason opening_on_request(struct session *s, enum stream_event event
 	case STREAM_READABLE:
 		return opening_read(s);
 	case STREAM_BROKEN:
-		return REASON_CLIENT_RESET;
+		return opening_lost(s);
 	default:
 		return REASON_NONE;
 	}
@@ -385,16 +398,10 @@ static enum reason opening_on_request(struct session *s, enum stream_event event
 
 enum reason opening_begin(struct session *s)
 {
-	switch (s->listen->tls) {
-	case TLS_MODE_ON:
-		return opening_start_tls(s);
-	case TLS_MODE_AUTO:
-		stream_release(&s->client, HOLD_STATE); /* the first byte decides */
-		return REASON_NONE;
-	default:
-		opening_enter_request(s);
-		return opening_read(s); /* by now the request is often there */
-	}
+	if (s->listen->tls != TLS_MODE_OFF)
+		return opening_sniff(s);
+	opening_enter_request(s);
+	return opening_read(s); /* by now the request is often there */
 }
 
 enum reason opening_start(struct session *s, int fd)

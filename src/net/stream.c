@@ -11,6 +11,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
+#include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -328,6 +329,15 @@ int stream_skip(struct stream *st, void *buf, size_t len)
 bool stream_heard(const struct stream *st)
 {
 	return st->received > 0 || (st->ssl != NULL && BIO_number_read(SSL_get_rbio(st->ssl)) > 0);
+}
+
+/* libevent tells what SSL_get_error() said where OpenSSL's queue is empty: a number without a library. */
+bool stream_was_left(const struct stream *st)
+{
+	bool of_tls = ERR_GET_LIB(st->tls_error) != 0;
+	bool cut = of_tls && ERR_GET_REASON(st->tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+	bool lost = !of_tls && (st->error == 0 || st->error == ECONNRESET || st->error == EPIPE);
+	return st->ended == STREAM_EOF || cut || lost;
 }
 
 /* --- ending our direction ------------------------------------------------------------------------------------------- */

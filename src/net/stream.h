@@ -109,6 +109,9 @@ must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool)
 /* Whether a byte ever came, be it only of a handshake. */
 bool stream_heard(const struct stream *stream);
 
+/* Whether it ended, or broke, because the other end left: by a FIN, under TLS also without close_notify, or by an RST. */
+bool stream_was_left(const struct stream *stream);
+
 /* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);
 void stream_release(struct stream *stream, enum stream_hold why);

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from gateway import binary
-from sections import listen, section
+from sections import listen, listeners, section
 from wsclient import TIMEOUT, Connection, EndOfStream, Truncated, get, request
 
 OPEN, CLOSED = "open.test", "closed.test"
@@ -52,6 +52,97 @@ def test_tls_alpn(gw, offer):
         client.upgrade(host="nobody.test")
 
 
+# --- what is no TLS, and who leaves ---------------------------------------------------------------------------------------
+
+PLAIN = {"a page": get("/page.html"), "an upgrade": request(), "a HEAD": get(method="HEAD"), "one byte": b"G",
+         "a body": get(method="POST", extra=["Content-Length: 4"]) + b"body", "other words": b"SSH-2.0-OpenSSH_9.2p1\r\n"}
+
+
+@pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "bytewise"])
+@pytest.mark.parametrize("what", sorted(PLAIN))
+def test_tls_plain_http_is_told(gw, what, bytewise):
+    """A browser that was given http: for https: shows its user what to write."""
+    with Connection(gw.address("tls"), bytewise=bytewise) as client:
+        client.send(PLAIN[what])
+        response = client.read_response("HEAD" if what == "a HEAD" else "GET")
+        assert (response.status, response["Connection"]) == (400, "close")
+        assert what == "a HEAD" or response.body == b"this port has TLS: write https:// or wss://\n"
+        client.read_to_end() # the first byte of HEAD may be all that was seen
+    assert gw.wait_session_end(client)["reason"] == "http_on_tls_port"
+
+
+def test_tls_plain_http_is_no_offence(start_gateway, certificate):
+    """Any page can make its visitor's browser do that."""
+    gateway = start_gateway(section("server", source_exempt="", source_penalty_protocol="1h", source_penalty_timeout="1h",
+                                    source_penalty_min="1s") + listeners(certificate) + ROUTES)
+    for _ in range(3):
+        with Connection(gateway.address("tls")) as client:
+            client.send(get())
+            assert client.read_response().status == 400
+    with Connection(gateway.address("tls"), tls=certificate.client_context()) as client:
+        client.upgrade(host=OPEN)
+
+
+@pytest.mark.parametrize("first", [b"\x00", b"\xff", b"\x16GET / HTTP/1.1\r\n", b"\r\nGET / HTTP/1.1\r\n\r\n"])
+def test_tls_noise_is_not_answered(gw, first):
+    """Nor is anything but an alert, if that, said to what begins with no letter."""
+    with Connection(gw.address("tls")) as client:
+        client.send(first + b"\r\n" * 8)
+        client.sock.recv(64)
+    assert gw.wait_session_end(client)["reason"] == "tls_failed"
+
+
+def one_page(client):
+    client.send(get("/page.html", host=OPEN))
+    assert client.read_response().body == b"a page"
+
+
+LEFT = {
+    "nothing asked, reset": ("plain", lambda client: client.reset()),
+    "nothing asked, FIN": ("plain", lambda client: client.close()),
+    "handshake, reset": ("tls", lambda client: client.reset()),
+    "handshake, cut": ("tls", lambda client: client.end_sending(notify=False)),
+    "handshake, close_notify": ("tls", lambda client: client.end_sending()),
+    "page, reset": ("plain", lambda client: (one_page(client), client.reset())),
+    "page by TLS, reset": ("tls", lambda client: (one_page(client), client.reset())),
+    "page by TLS, cut": ("tls", lambda client: (one_page(client), client.end_sending(notify=False))),
+    "header, reset": ("proxied", lambda client: (client.send(b"PROXY UNKNOWN\r\n"), client.reset())),
+    "hello, reset": ("tls, by hand", lambda client: (client.send(HELLO), client.reset())),
+    "hello, FIN": ("tls, by hand", lambda client: (client.send(HELLO), client.end_sending())),
+}
+
+
+def hello():
+    """A whole ClientHello."""
+    outgoing = ssl.MemoryBIO()
+    try:
+        stranger().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=OPEN).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+
+
+HELLO = hello()
+
+
+@pytest.mark.parametrize("way", LEFT)
+def test_tls_who_leaves_has_failed_at_nothing(gw, way):
+    """Health checks end so, and browsers: nobody reads a log that has a line for each. What was asked for is another matter."""
+    where, leave = LEFT[way]
+    client = Connection(gw.address(where.split(",")[0]), tls=stranger() if where == "tls" else None, server_name=OPEN)
+    with client:
+        leave(client)
+    record = gw.wait_session_end(client)
+    assert (record["reason"], record.level) in (("http_done", "debug"), ("tls_abandoned", "debug")), record
+
+
+def test_tls_who_asks_and_leaves(gw):
+    with connect(gw, server_name=OPEN) as client:
+        client.send(b"GET / HT")
+        client.end_sending(notify=False)
+    record = gw.wait_session_end(client)
+    assert (record["reason"], record["detail"]) == ("client_reset", "connection cut without close_notify")
+
+
 # --- one name in SNI, another in the request ----------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -65,7 +156,7 @@ def shared(share_gateway, make_certificate, visitor, tmp_path_factory):
     (web / "page.html").write_text("a page")
     one, other = make_certificate("open", f"DNS:{OPEN}", "DNS:*.wild.test"), make_certificate("closed", f"DNS:{CLOSED}")
     return share_gateway(
-        listen("tls", tls="on") + listen("proxied", tls="on", proxy_protocol="on", trusted_proxy="127.0.0.1")
+        section("server", workers=1, log_level="debug") + listen("plain") + listen("tls", tls="on") + listen("proxied", tls="on", proxy_protocol="on", trusted_proxy="127.0.0.1")
         + section("tls open", certificate=one.cert, key=one.key)
         + section("tls closed", certificate=other.cert, key=other.key, client_certificate="required", client_ca=visitor.cert)
         + ROUTES + section("route any", path="/echo", target="echo:") + section("route page", path="/*", root=web))
