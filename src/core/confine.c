@@ -3,8 +3,8 @@
 #include "core/confine.h"
 
 #include "base/mem.h"
+#include "sys/beneath.h"
 #include "sys/privs.h"
-#include "web/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -308,8 +308,8 @@ static struct sandbox *sandbox_of(const struct settings *settings, const char *f
 		.path = paths.item,
 		.paths = paths.count,
 		.write_flags = log_file(settings) != NULL ? LOG_FILE_FLAGS : 0,
-		.how = files_open_how(),
-		.hows = FILES_HOWS,
+		.how = beneath_hows(),
+		.hows = BENEATH_HOWS,
 	};
 	struct sandbox *sandbox = sandbox_new(&options, err);
 

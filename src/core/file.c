@@ -30,6 +30,16 @@ static void file_log(const struct session *s, const struct http_head *head)
 	log_record(s->worker->log, LEVEL_INFO, "request", fields, ARRAY_LEN(fields));
 }
 
+static void file_tell_link(const struct session *s, const struct http_head *head)
+{
+	const struct log_field fields[] = {
+		{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
+		{ .key = "root", .kind = FIELD_TEXT, .text = span_of(s->route->set->root) },
+		{ .key = "path", .kind = FIELD_TEXT, .text = head->path },
+	};
+	log_record(s->worker->log, LEVEL_WARN, "a link leads out of the web root and is not followed", fields, ARRAY_LEN(fields));
+}
+
 static enum reason file_finished(struct session *s)
 {
 	if (!s->file_keep_alive)
@@ -103,6 +113,8 @@ enum reason file_start(struct session *s, const struct http_head *head)
 	s->code = (uint16_t)answer.status;
 	s->client_stall.since = 0;
 	file_log(s, head);
+	if (answer.leads_out)
+		file_tell_link(s, head);
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;

@@ -35,6 +35,7 @@ static const struct call plain_calls[] = {
 	{ "getsockname", NULL },
 	/* files */
 	{ "sendfile", NULL }, { "newfstatat", "fstatat64" }, { "fstat", NULL }, { "lseek", NULL }, { "getdents64", NULL },
+	{ "readlinkat", NULL },
 	{ "sendfile64", NULL }, { "fstat64", NULL }, { "_llseek", NULL },
 	/* memory */
 	{ "madvise", NULL }, { "munmap", NULL }, { "brk", NULL },
@@ -130,7 +131,6 @@ static const struct {
 	{ "faccessat", EACCES },
 	{ "faccessat2", ENOSYS },
 	{ "readlink", EACCES },
-	{ "readlinkat", EACCES },
 	{ "statx", ENOSYS },
 	{ "getpeername", ENOSYS },
 	{ "geteuid", ENOSYS },

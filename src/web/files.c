@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "proto/http_out.h"
+#include "sys/beneath.h"
 #include "web/conditional.h"
 #include "web/mime.h"
 
@@ -11,22 +12,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PATH_ROOM  (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
-#define OPEN_TRIES 8
-
-enum how { HOW_FILE, HOW_PROBE };
+#define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
 
 struct files {
-	int root;
+	struct beneath root;
+	char *path, *real; /* its names */
+	atomic_flag told;  /* that a link leads out */
 	const struct files_options *options;
 };
 
@@ -35,6 +34,7 @@ struct found {
 	int fd;
 	struct stat st;
 	bool gzip;
+	bool leads_out; /* what was looked for is elsewhere */
 };
 
 /* What one request came to, before it is written down. */
@@ -51,28 +51,6 @@ struct result {
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
 
-/* O_NONBLOCK: a FIFO in the tree must not hang the thread before fstat has told what it is. */
-static const struct open_how how_opened[FILES_HOWS] = {
-	[HOW_FILE] = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
-	[HOW_PROBE] = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
-};
-
-const struct open_how *files_open_how(void)
-{
-	return how_opened;
-}
-
-static int open_beneath(int root, const char *path, enum how what)
-{
-	for (int tries = 1;; tries++) {
-		long fd = syscall(SYS_openat2, root, path, &how_opened[what], sizeof(struct open_how));
-		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
-		 * the result. */
-		if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
-			return (int)fd;
-	}
-}
-
 struct files *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
 {
 	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
@@ -85,17 +63,18 @@ struct files *files_open(const char *where, const char *path, const struct files
 		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
 		return NULL;
 	}
-	int probe = open_beneath(root, ".", HOW_PROBE);
-	if (probe < 0) {
+	if (beneath_probe(root) != 0) {
 		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
 		        strerror(errno));
 		close(root);
 		return NULL;
 	}
-	close(probe);
 
 	struct files *files = mem_zalloc(sizeof(*files));
-	files->root = root;
+	files->path = mem_strdup(path);
+	files->real = realpath(path, NULL);
+	files->root = (struct beneath){ root, { files->path, files->real } };
+	atomic_flag_clear(&files->told);
 	files->options = options;
 	return files;
 }
@@ -104,7 +83,9 @@ void files_close(struct files *files)
 {
 	if (files == NULL)
 		return;
-	close(files->root);
+	close(files->root.fd);
+	free(files->path);
+	free(files->real);
 	free(files);
 }
 
@@ -129,9 +110,11 @@ static int status_of_errno(int error)
 static int look_up(const struct files *files, const char *path, struct found *found)
 {
 	found->gzip = false;
-	found->fd = open_beneath(files->root, path, HOW_FILE);
-	if (found->fd < 0)
+	found->fd = beneath_open(&files->root, path);
+	if (found->fd < 0) {
+		found->leads_out = found->leads_out || errno == EXDEV;
 		return status_of_errno(errno);
+	}
 
 	int status = 500;
 	if (fstat(found->fd, &found->st) == 0)
@@ -270,7 +253,7 @@ static bool is_older(const struct stat *a, const struct stat *b)
 static void prefer_gzip(const struct files *files, struct result *result)
 {
 	char path[PATH_ROOM + 4];
-	struct found sibling;
+	struct found sibling = { .leads_out = false };
 
 	memcpy(path, result->path, strlen(result->path) + 1);
 	if (!append(path, sizeof(path), ".gz") || look_up(files, path, &sibling) != 200)
@@ -387,13 +370,14 @@ static void write_head(const struct files *files, const struct result *result, s
 	answer->head_len = out.len;
 }
 
-void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
+void files_answer(struct files *files, struct span prefix, const struct http_head *request,
                   struct files_answer *answer)
 {
 	struct result result = { .request = request, .now = time(NULL), .found = { .fd = -1 } };
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;
+	answer->leads_out = result.found.leads_out && !atomic_flag_test_and_set(&files->told);
 	answer->keep_alive = request->keep_alive && status != 400 && status < 500;
 	answer->body = text_of(status);
 	answer->body_len = answer->body != NULL ? strlen(answer->body) : 0;

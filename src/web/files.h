@@ -26,17 +26,12 @@ struct files; /* a web root; immutable, shared by all threads */
  * where, path and cause; a kernel without openat2 (before 5.6) is such a cause.
  *
  * Symbolic links are followed as long as they stay in the tree, as vnc_auto.html -> vnc.html of Debian's novnc
- * does. A link out of it, and any absolute one, is 404 even where the file is readable: a web root says what may
- * be read, and a link that a package or a user left there must not widen it. What such a link was for is a further
+ * does, absolute ones too (sys/beneath.h). A link out of it is 404 even where the file is readable: a web root says what
+ * may be read, and a link that a package or a user left there must not widen it. What such a link was for is a further
  * route with a root of its own. */
 struct files *files_open(const char *where, const char *path, const struct files_options *options,
                          struct err *err) must_check;
 void files_close(struct files *files); /* NULL is allowed */
-
-/* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
-#define FILES_HOWS 2
-struct open_how;
-const struct open_how *files_open_how(void);
 
 #define FILES_HEAD_MAX 8192 /* holds a Location of HTTP_TARGET_MAX, FILES_POLICY_MAX and the rest */
 
@@ -48,6 +43,7 @@ struct files_answer {
 	uint64_t offset, length; /* what to send of it */
 	const char *body;        /* a short static text body, NULL if none; with its length in body_len */
 	size_t body_len;
+	bool leads_out;  /* by a link, hence the 404; true but once for one tree, so that whoever logs it says it once */
 	bool keep_alive; /* what the head said: false when the client wants it so, and for 400, 500 and 503 */
 };
 
@@ -65,7 +61,7 @@ struct files_answer {
  * What of it: If-Match before If-Unmodified-Since, If-None-Match before If-Modified-Since; one byte range, if If-Range
  * allows it (several: the whole file). Sent with Date, ETag, Last-Modified (unless it is the epoch), the options'
  * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
-void files_answer(const struct files *files, struct span prefix, const struct http_head *request,
+void files_answer(struct files *files, struct span prefix, const struct http_head *request,
                   struct files_answer *answer);
 
 #endif

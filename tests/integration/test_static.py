@@ -40,6 +40,8 @@ def root(tmp_path_factory):
     (root / "link-inside.txt").symlink_to("hello.txt")
     (root / "link-outside.txt").symlink_to("../secret.txt")
     (root / "link-absolute.txt").symlink_to(parent / "secret.txt")
+    (root / "link-back.txt").symlink_to(root / "sub" / "link-on.txt")
+    (root / "sub" / "link-on.txt").symlink_to("../hello.txt")
     (root / "link-etc").symlink_to("/etc")
     (root / "link-proc").symlink_to("/proc/self")
     os.mkfifo(root / "fifo")
@@ -252,6 +254,22 @@ def test_static_one_date_for_all(gw, transport, root):
     (root / "dated.new").rename(path)
     since = "If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT"
     assert [fetch(gw, transport, "/dated.txt", extra=[extra]).status for extra in (tag, since)] == [200, 200]
+
+
+def test_static_absolute_link_inside(gw, transport):
+    """An absolute link is followed as long as it stays in the root, in the sandbox as well."""
+    assert fetch(gw, transport, "/link-back.txt").body == b"hello, world\n"
+
+
+def test_static_link_outside_is_logged_once(start_gateway, whole, certificate, root):
+    gateway = start_gateway(listeners(certificate) + section("route web", path="/*", root=root))
+    for _ in range(2):
+        for path in ("/link-outside.txt", "/link-absolute.txt"):
+            assert fetch(gateway, whole, path).status == 404
+    assert fetch(gateway, whole, "/hello.txt").status == 200
+    told = gateway.find("a link leads out of the web root and is not followed")
+    assert [(record.level, record["route"], record["root"], record["path"]) for record in told] == [
+        ("warn", "web", str(root), "/link-outside.txt")]
 
 
 def test_static_well_known(gw, transport):

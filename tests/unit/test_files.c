@@ -100,9 +100,20 @@ static void put_links(struct fixture *f)
 	put_link(f, "/proc/self/cwd", "tree/escape-cwd");
 	put_link(f, "loop", "tree/loop");
 	put_link(f, "nowhere", "tree/dangling");
-	char *full = mem_printf("%s/tree/vnc.html", f->base);
-	put_link(f, full, "tree/absolute-inside.html");
-	free(full);
+	put_link(f, "absolute-inside.html", "tree/to-absolute.html");
+	put_link(f, "absolute-dir", "tree/to-dir");
+	put_link(f, "absolute-loop", "tree/to-loop");
+	static const char *const absolute[][2] = {
+	        {"tree/vnc.html", "tree/absolute-inside.html"}, {"tree/app", "tree/absolute-dir"},
+	        {"alias/app/../vnc.html", "tree/absolute-alias.html"}, {"tree/to-loop", "tree/absolute-loop"},
+	        {"tree-twin/secret.txt", "tree/absolute-twin"}, {"tree/../outside/secret.txt", "tree/absolute-up"},
+	        {"tree", "tree/absolute-self"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(absolute); i++) {
+		char *full = mem_printf("%s/%s", f->base, absolute[i][0]);
+		put_link(f, full, absolute[i][1]);
+		free(full);
+	}
 }
 
 static void put_tree(struct fixture *f)
@@ -115,6 +126,7 @@ static void put_tree(struct fixture *f)
 	put_dir(f, "tree/fake/index.html");
 	put_dir(f, "outside");
 	put_dir(f, "tree-twin");
+	put_link(f, "tree", "alias");
 	put_file(f, "outside/secret.txt", CANARY);
 	put_file(f, "tree-twin/secret.txt", CANARY);
 	put_file(f, "tree/.htpasswd", CANARY);
@@ -152,7 +164,7 @@ static int tree_setup(void **state)
 
 	struct err err;
 	err_init(&err);
-	char *root = mem_printf("%s/tree", f->base);
+	char *root = mem_printf("%s/alias", f->base); /* a link, as /srv/current is: both names of the tree lead into it */
 	f->files = files_open("[route x]", root, &f->options, &err);
 	free(root);
 	f->answer.fd = -1;
@@ -475,7 +487,10 @@ static const char *const traversals[] = {
         "/escape-root/",
         "/escape-magic/etc/passwd",
         "/escape-cwd/",
-        "/absolute-inside.html",
+        "/absolute-loop",
+        "/absolute-twin",
+        "/absolute-up",
+        "/absolute-dir/../../outside/secret.txt",
         "/loop",
         "/loop/x",
         "/dangling",
@@ -492,6 +507,35 @@ static const char *const traversals[] = {
         "http://h//etc/passwd",
         "http://h/%2e%2e/outside/secret.txt",
 };
+
+static void test_absolute_links_that_stay_inside(void **state)
+{
+	static const char *const paths[][2] = {
+	        {"/absolute-inside.html", "<html>0123456789"}, {"/absolute-alias.html", "<html>0123456789"},
+	        {"/to-absolute.html", "<html>0123456789"},     {"/absolute-dir/ui.js", "0123456789"},
+	        {"/to-dir/ui.js", "0123456789"},               {"/to-dir/", "app index"},
+	        {"/absolute-self/app/index.html", "app index"},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		ask(f, paths[i][0], "");
+		check_status(f, 200);
+		check_body(f, paths[i][1]);
+		assert_false(f->answer.leads_out);
+	}
+}
+
+/* As often as one likes to ask, the log is told once. */
+static void test_a_link_that_leads_out_is_told_once(void **state)
+{
+	static const char *const paths[] = {"/nothing", "/escape-absolute", "/escape-relative.txt", "/escape-absolute"};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		ask(f, paths[i], "");
+		check_status(f, 404);
+		assert_int_equal(f->answer.leads_out, i == 1);
+	}
+}
 
 /* RFC 8615: at the root of the host, and nowhere else. */
 static void test_well_known(void **state)
@@ -1057,6 +1101,8 @@ int main(void)
 	        CASE(test_open_refuses_endless_policy),
 	        CASE(test_open_without_openat2),
 	        CASE(test_sends_files),
+	        CASE(test_absolute_links_that_stay_inside),
+	        CASE(test_a_link_that_leads_out_is_told_once), /* before the traversals, which tell it */
 	        CASE(test_well_known),
 	        CASE(test_traversals),
 	        CASE(test_traversals_below_a_prefix),

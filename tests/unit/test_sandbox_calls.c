@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define CALLS_MAX  47
+#define CALLS_MAX  48
 #define WRITE_ONLY (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC)
 #define POINTER    UINT64_C(0xfffff7d4) /* has a bit of everything */
 

@@ -1,0 +1,156 @@
+/* beneath.c owns confined look-ups below a directory.
+ * It must never open by any other call than openat2 with RESOLVE_BENEATH, so that no text it reads can lead out. */
+#include "sys/beneath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define OPEN_TRIES 8
+
+enum how { HOW_FILE, HOW_PROBE };
+
+/* A path on its way: done has no links, rest is to be looked at. */
+struct walk {
+	const struct beneath *in;
+	unsigned links;
+	char done[PATH_MAX], rest[PATH_MAX];
+};
+
+/* O_NONBLOCK: a FIFO must not hang the thread before fstat has told what it is. */
+static const struct open_how hows[BENEATH_HOWS] = {
+	[HOW_FILE] = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
+	[HOW_PROBE] = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
+};
+
+const struct open_how *beneath_hows(void)
+{
+	return hows;
+}
+
+static int open_confined(int fd, const char *path, enum how what)
+{
+	for (int tries = 1;; tries++) {
+		long opened = syscall(SYS_openat2, fd, path, &hows[what], sizeof(struct open_how));
+		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
+		 * the result. */
+		if (opened >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
+			return (int)opened;
+	}
+}
+
+int beneath_probe(int fd)
+{
+	int probe = open_confined(fd, ".", HOW_PROBE);
+
+	return probe < 0 ? -1 : close(probe);
+}
+
+/* --- links ---------------------------------------------------------------------------------------------------------- */
+
+/* What stands behind a name of the directory; NULL when the text begins with none. */
+static const char *text_inside(const struct beneath *in, const char *text)
+{
+	for (size_t i = 0; i < BENEATH_NAMES && in->name[i] != NULL; i++) {
+		size_t n = strlen(in->name[i]);
+		while (n > 0 && in->name[i][n - 1] == '/')
+			n--;
+		if (strncmp(text, in->name[i], n) == 0 && (text[n] == '/' || text[n] == '\0'))
+			return text + n;
+	}
+	return NULL;
+}
+
+/* False: it was at the top already. */
+static bool go_up(struct walk *walk)
+{
+	char *slash = strrchr(walk->done, '/');
+
+	if (walk->done[0] == '\0')
+		return false;
+	*(slash != NULL ? slash : walk->done) = '\0';
+	return true;
+}
+
+/* The link that stands at the end of done is replaced by its text. */
+static bool follow(struct walk *walk, const char *text)
+{
+	char rest[PATH_MAX];
+
+	if (++walk->links > BENEATH_LINKS || !go_up(walk))
+		return false;
+	if (text[0] == '/') {
+		walk->done[0] = '\0';
+		text = text_inside(walk->in, text);
+	}
+	if (text == NULL || (size_t)snprintf(rest, sizeof(rest), "%s/%s", text, walk->rest) >= sizeof(rest))
+		return false;
+	memcpy(walk->rest, rest, strlen(rest) + 1);
+	return true;
+}
+
+static bool enter(struct walk *walk, const char *name)
+{
+	char text[PATH_MAX];
+	size_t len = strlen(walk->done);
+
+	if (strcmp(name, ".") == 0)
+		return true;
+	if (strcmp(name, "..") == 0)
+		return go_up(walk);
+	if ((size_t)snprintf(walk->done + len, sizeof(walk->done) - len, "%s%s", len > 0 ? "/" : "", name) >= sizeof(walk->done) - len)
+		return false;
+	ssize_t n = readlinkat(walk->in->fd, walk->done, text, sizeof(text) - 1);
+	if (n < 0) /* no link, or whatever the kernel will tell who opens it */
+		return true;
+	text[n] = '\0';
+	return follow(walk, text);
+}
+
+/* Takes the first name off what is left of the path. False: there is none. */
+static bool next_name(struct walk *walk, char name[static NAME_MAX + 1])
+{
+	size_t skip = strspn(walk->rest, "/"), n = strcspn(walk->rest + skip, "/");
+
+	if (n == 0 || n > NAME_MAX)
+		return false;
+	memcpy(name, walk->rest + skip, n);
+	name[n] = '\0';
+	memmove(walk->rest, walk->rest + skip + n, strlen(walk->rest + skip + n) + 1);
+	return true;
+}
+
+/* False when the path leads out. */
+static bool walk_path(struct walk *walk, const char *path)
+{
+	char name[NAME_MAX + 1];
+
+	if ((size_t)snprintf(walk->rest, sizeof(walk->rest), "%s", path) >= sizeof(walk->rest))
+		return false;
+	while (next_name(walk, name))
+		if (!enter(walk, name))
+			return false;
+	return true;
+}
+
+static int open_by_text(const struct beneath *beneath, const char *path)
+{
+	struct walk walk = { .in = beneath };
+
+	if (walk_path(&walk, path))
+		return open_confined(beneath->fd, walk.done[0] != '\0' ? walk.done : ".", HOW_FILE);
+	errno = EXDEV;
+	return -1;
+}
+
+int beneath_open(const struct beneath *beneath, const char *path)
+{
+	int fd = open_confined(beneath->fd, path, HOW_FILE);
+
+	return fd < 0 && errno == EXDEV ? open_by_text(beneath, path) : fd;
+}

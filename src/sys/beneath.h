@@ -1,0 +1,32 @@
+/* Opens what lies below a directory, and nothing else, whatever links are on the way (openat2, Linux 5.6).
+ *
+ * Links are followed as long as they stay below. The kernel refuses absolute ones there, so their texts are read here: one
+ * that begins with a name of the directory leads on below it. What such a walk comes to is only ever opened by the kernel's
+ * confined look-up again, so a race with who moves links finds another file below the directory, or none. */
+#ifndef SYS_BENEATH_H
+#define SYS_BENEATH_H
+
+#include "base/attr.h"
+
+#include <linux/openat2.h>
+
+#define BENEATH_NAMES 2
+#define BENEATH_LINKS 40 /* of one path, as the kernel follows */
+
+struct beneath {
+	int fd;                          /* the directory; O_PATH is enough */
+	const char *name[BENEATH_NAMES]; /* absolute names of it; NULL: there are no more */
+};
+
+/* Opens for reading, and waits for nothing (O_NONBLOCK). Returns the descriptor, or -1 with errno: EXDEV when the path
+ * leads out. */
+must_check int beneath_open(const struct beneath *beneath, const char *path);
+
+/* Whether the kernel can do it: 0, or -1 with errno. */
+must_check int beneath_probe(int fd);
+
+/* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
+#define BENEATH_HOWS 2
+const struct open_how *beneath_hows(void);
+
+#endif
