@@ -26,19 +26,19 @@
 #endif
 
 #define EXIT_USAGE  2
-#define ORIGINS_MAX 64
+#define WORDS_MAX  64 /* of an option that may be repeated */
 
 /* What was asked for. */
 struct request {
 	int action;       /* of enum action */
 	const char *file; /* -c; NULL: the quick form */
-	const char *origins[ORIGINS_MAX];
+	const char *origins[WORDS_MAX], *hosts[WORDS_MAX];
 	struct quick_form form;
 };
 
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
 enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V', SELFTEST = 'S' };
-enum { FILE_OPTION = 'c', ORIGIN = 'o', QUICK = 256 };
+enum { FILE_OPTION = 'c', ORIGIN = 'o', HOST = 'H', QUICK = 256 };
 #define QUICK_OPTION(name, field)                                                                                      \
 	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
 
@@ -50,6 +50,7 @@ static const struct option options[] = {
 	{ "version", no_argument, NULL, SHOW_VERSION },
 	{ "selftest-sandbox", no_argument, NULL, SELFTEST },
 	{ "origin", required_argument, NULL, ORIGIN },
+	{ "host", required_argument, NULL, HOST },
 	QUICK_OPTION("web", web),
 	QUICK_OPTION("cert", cert),
 	QUICK_OPTION("key", key),
@@ -74,6 +75,8 @@ static const char help_text[] =
         "      --key FILE          its private key, if it is not in the same file\n"
         "      --tls MODE          off, on, or auto: TLS and plain on one port\n"
         "      --origin ORIGIN     pages of this origin may connect too; repeatable, * for any\n"
+        "      --host NAME         answer to this host name besides addresses, localhost and the machine's\n"
+        "                          own names; repeatable, * for any\n"
         "      --subprotocol LIST  subprotocols to agree to, such as mqtt; default binary\n"
         "      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
         "      --workers N         threads that relay; default one a processor\n"
@@ -103,18 +106,27 @@ static int usage(const char *format, ...)
 	return EXIT_USAGE;
 }
 
+/* Another word of an option that may be repeated. */
+static int take_word(const char *option, const char **words, size_t *count)
+{
+	if (*count == WORDS_MAX)
+		return usage("%s is given more than %d times; write a configuration file", option, WORDS_MAX);
+	words[(*count)++] = optarg;
+	return 0;
+}
+
 static int take_option(struct request *r, int code, const char *word)
 {
 	if (code == ':')
 		return usage("%s needs a value", word);
 	if (code == '?')
 		return usage("there is no option %s", word);
-	if (code == ORIGIN && r->form.origins_count == ORIGINS_MAX)
-		return usage("%s is given more than %d times; write a configuration file", word, ORIGINS_MAX);
+	if (code == ORIGIN)
+		return take_word("--origin", r->origins, &r->form.origins_count);
+	if (code == HOST)
+		return take_word("--host", r->hosts, &r->form.hosts_count);
 	if (code == FILE_OPTION)
 		r->file = optarg;
-	else if (code == ORIGIN)
-		r->origins[r->form.origins_count++] = optarg;
 	else if (code >= QUICK)
 		*(const char **)(void *)((char *)&r->form + (code - QUICK)) = optarg;
 	else
@@ -144,6 +156,7 @@ static int take_words(struct request *r, char **word, int count)
 	form->listen = word[0];
 	form->target = count == 2 ? word[1] : NULL;
 	form->origins = r->origins;
+	form->hosts = r->hosts;
 	if (form->target != NULL && form->token_file != NULL)
 		return usage("give either TARGET or --token-file");
 	if (form->target == NULL && form->token_file == NULL && form->web == NULL)
@@ -234,5 +247,6 @@ int main(int argc, char **argv)
 		print_version();
 	else
 		settings_print_defaults(stdout);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	bool written = fflush(stdout) == 0 && !ferror(stdout); /* what failed before is not what is flushed now */
+	return written ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -3,6 +3,7 @@
 #include "core/generation.h"
 
 #include "base/mem.h"
+#include "core/settings_check.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,7 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;
 	g->settings = settings;
+	settings_warn(settings, warnings);
 	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, err);
 	if (tls != 0 || routes != 0) {

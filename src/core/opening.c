@@ -15,9 +15,12 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define HOST_SHOWN 120 /* bytes of a foreign host in the log */
 
 static bool session_is_secure(const struct session *s)
 {
@@ -220,6 +223,21 @@ static enum reason opening_choose_subprotocol(struct session *s, const struct ht
 	return REASON_NONE;
 }
 
+/* With the cure, in the words of where the hosts were said. */
+static enum reason opening_refuse_host(struct session *s, struct span authority)
+{
+	const char *cure = s->generation->settings->quick ? "--host" : "host =";
+	struct span host, port;
+	char text[2 * HOST_SHOWN + 64];
+
+	if (authority.p != NULL && http_split_authority(authority, &host, &port)) {
+		int n = (int)(host.n < HOST_SHOWN ? host.n : HOST_SHOWN);
+		snprintf(text, sizeof(text), "Host is %.*s; to answer to it, add %s %.*s", n, host.p, cure, n, host.p);
+		s->detail = strdup(text);
+	}
+	return REASON_FORBIDDEN_HOST;
+}
+
 static enum reason opening_match(struct session *s, const struct http_head *head, bool upgrade)
 {
 	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
@@ -227,7 +245,7 @@ static enum reason opening_match(struct session *s, const struct http_head *head
 	case ROUTE_FOUND:
 		return REASON_NONE;
 	case ROUTE_OTHER_HOST:
-		return REASON_FORBIDDEN_HOST;
+		return opening_refuse_host(s, head->authority);
 	case ROUTE_OTHER_KIND:
 		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
 	default:

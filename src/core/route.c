@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "proto/http.h"
+#include "sys/own_names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,10 +45,10 @@ static void route_init(struct route *route, const struct route_settings *set)
 static int route_order(const void *left, const void *right)
 {
 	const struct route *a = left, *b = right;
-	bool a_host = a->set->host.count > 0, b_host = b->set->host.count > 0;
+	enum host_scope a_scope = settings_host_scope(&a->set->host), b_scope = settings_host_scope(&b->set->host);
 
-	if (a_host != b_host)
-		return a_host ? -1 : 1;
+	if (a_scope != b_scope)
+		return a_scope > b_scope ? -1 : 1;
 	if (a->exact != b->exact)
 		return a->exact ? -1 : 1;
 	return a->prefix.n == b->prefix.n ? 0 : a->prefix.n > b->prefix.n ? -1 : 1;
@@ -62,6 +63,8 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 	for (size_t i = 0; i < routes->count; i++)
 		route_init(&routes->item[i], settings->routes[i]);
 	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
+	routes->own = (struct str_list){ NULL, 0 };
+	own_names_list(&routes->own);
 	for (size_t i = 0; i < routes->count;
 	     i++) { /* in its last place: the web root keeps a pointer to files_options */
 		if (route_open(&routes->item[i], err) != 0)
@@ -81,7 +84,8 @@ void routes_clear(struct routes *routes)
 		tally_unref(routes->item[i].tally);
 	}
 	free(routes->item);
-	*routes = (struct routes){ NULL, 0 };
+	str_list_clear(&routes->own);
+	*routes = (struct routes){ .item = NULL };
 }
 
 static struct route *routes_find(const struct routes *routes, const char *name)
@@ -117,15 +121,19 @@ static bool listen_matches(const struct route *route, const char *listen)
 	return names->count == 0;
 }
 
-static bool host_matches(const struct route *route, struct span host)
+static bool host_matches(const struct route *route, const struct str_list *own, struct span host)
 {
 	const struct str_list *names = &route->set->host;
+	enum host_scope scope = settings_host_scope(names);
 
-	for (size_t i = 0; i < names->count; i++) {
-		if (host.p != NULL && span_eq_nocase(settings_host(span_of(names->item[i])), host))
+	if (scope == HOST_ANY || (scope == HOST_OWN && (host.p == NULL || own_names_has(own, host))))
+		return true;
+	for (size_t i = 0; i < names->count && host.p != NULL; i++) {
+		struct span name = settings_host(span_of(names->item[i]));
+		if (span_eq_nocase(name, host) && !span_eq(name, SPAN(SETTINGS_HOST_OWN)))
 			return true;
 	}
-	return names->count == 0;
+	return false;
 }
 
 static bool path_matches(const struct route *route, struct span path)
@@ -157,8 +165,8 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 		if (!listen_matches(route, listen) || !path_matches(route, path))
 			continue;
 		if ((route->files == NULL) != upgrade) {
-			other_kind = other_kind || host_matches(route, host);
-		} else if (host_matches(route, host)) {
+			other_kind = other_kind || host_matches(route, &routes->own, host);
+		} else if (host_matches(route, &routes->own, host)) {
 			*found = route;
 			return ROUTE_FOUND;
 		} else {

@@ -1,5 +1,5 @@
-/* The route table: which [route] a request gets. Most specific wins: a route that names the host before one that does
- * not, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
+/* The route table: which [route] a request gets. Most specific wins: a route that lists host names before one for the
+ * machine's own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
  * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
  * without its slash, which files_answer() turns into a redirection. Immutable; belongs to a generation. */
 #ifndef CORE_ROUTE_H
@@ -25,6 +25,7 @@ struct route {
 struct routes {
 	struct route *item; /* most specific first */
 	size_t count;
+	struct str_list own; /* names of this machine, for `host = own` */
 };
 
 /* Opens web roots and client contexts. -1 and complaints on failure, with nothing left behind. */
@@ -44,8 +45,8 @@ enum route_result {
 	ROUTE_OTHER_KIND, /* only a route of the other kind has the path: 426 for a plain request, 404 for an upgrade */
 };
 
-/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent); path: as it came. A host
- * is compared without case, port and final dot. */
+/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent, which is no browser's and so
+ * as good as one's own); path: as it came. A host is compared without case, port and final dot. */
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                struct span path, const struct route **route);
 

@@ -168,6 +168,19 @@ struct span settings_host(struct span host)
 	return host;
 }
 
+enum host_scope settings_host_scope(const struct str_list *hosts)
+{
+	enum host_scope scope = hosts->count == 0 ? HOST_ANY : HOST_LISTED;
+
+	for (size_t i = 0; i < hosts->count; i++) {
+		if (strcmp(hosts->item[i], SETTINGS_HOST_ANY) == 0)
+			return HOST_ANY;
+		if (strcmp(hosts->item[i], SETTINGS_HOST_OWN) == 0)
+			scope = HOST_OWN;
+	}
+	return scope;
+}
+
 /* --- profiles --------------------------------------------------------------------------------------------------- */
 
 /* What stands in the configuration means what it says, whatever the profile. */
@@ -274,6 +287,14 @@ static void quick_set(struct conf *conf, const char *kind, const char *name, con
 		conf_set(conf, kind, name, option, value, err);
 }
 
+/* A page whose name was made to point here would otherwise pass for one of ours. */
+static void quick_set_hosts(struct conf *conf, const char *route, const struct quick_form *form, struct err *err)
+{
+	quick_set(conf, "route", route, "host", SETTINGS_HOST_OWN, err);
+	for (size_t i = 0; i < form->hosts_count; i++)
+		quick_set(conf, "route", route, "host", form->hosts[i], err);
+}
+
 struct settings *settings_quick(const struct quick_form *form, struct err *err)
 {
 	struct conf *conf = conf_new(kinds, ARRAY_LEN(kinds));
@@ -293,7 +314,11 @@ struct settings *settings_quick(const struct quick_form *form, struct err *err)
 	quick_set(conf, "route", "quick", "subprotocol", form->subprotocol, err);
 	for (size_t i = 0; i < form->origins_count; i++)
 		quick_set(conf, "route", "quick", "origin", form->origins[i], err);
+	if (form->target != NULL || form->token_file != NULL)
+		quick_set_hosts(conf, "quick", form, err);
 	quick_set(conf, "route", "web", "root", form->web, err);
+	if (form->web != NULL)
+		quick_set_hosts(conf, "web", form, err);
 	return settings_new(conf, "command line", true, errors, err);
 }
 

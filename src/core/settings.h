@@ -75,6 +75,8 @@ struct quick_form {
 	const char *web, *cert, *key, *tls, *subprotocol, *token_file, *workers, *log_level, *user, *sandbox;
 	const char *const *origins;
 	size_t origins_count;
+	const char *const *hosts;
+	size_t hosts_count;
 };
 
 /* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All
@@ -93,6 +95,12 @@ void settings_print_defaults(FILE *out);
 
 /* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
 struct span settings_path_prefix(const char *path, bool *exact);
+
+/* What a route's list of hosts takes. HOST_OWN: the names of this machine (sys/own_names.h), and the names that are listed. */
+enum host_scope { HOST_ANY, HOST_OWN, HOST_LISTED };
+#define SETTINGS_HOST_ANY "*"
+#define SETTINGS_HOST_OWN "own"
+enum host_scope settings_host_scope(const struct str_list *hosts);
 
 /* A host name as it is compared: without brackets and final dot. */
 struct span settings_host(struct span host);

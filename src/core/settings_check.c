@@ -256,6 +256,8 @@ static bool made_of(struct span s, const char *set)
 
 static bool host_valid(const char *text)
 {
+	if (strcmp(text, SETTINGS_HOST_ANY) == 0)
+		return true;
 	struct span host = settings_host(span_of(text));
 	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
 
@@ -283,7 +285,7 @@ static void check_words(const struct route_settings *r, struct err *err)
 	for (size_t i = 0; i < r->host.count; i++) {
 		if (!host_valid(r->host.item[i]))
 			conf_complain_option(r, "host", err,
-			                     "\"%s\" is no host name; write it without scheme, port and '*'",
+			                     "\"%s\" is no host name; write a whole one without scheme and port, own or *",
 			                     r->host.item[i]);
 	}
 	for (size_t i = 0; i < r->origin.count; i++) {
@@ -344,7 +346,9 @@ static struct span as_it_is(struct span s)
 
 static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
 {
-	bool hosts = (a->host.count == 0) == (b->host.count == 0) && lists_meet(&a->host, &b->host, settings_host);
+	enum host_scope scope = settings_host_scope(&a->host);
+	bool hosts = scope == settings_host_scope(&b->host) &&
+	             (scope == HOST_ANY || lists_meet(&a->host, &b->host, settings_host));
 
 	return route_is_root(a) == route_is_root(b) && strcmp(a->path, b->path) == 0 && hosts &&
 	       lists_meet(&a->listen, &b->listen, as_it_is);
@@ -374,6 +378,48 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 		check_listen_names(s, r, err);
 	check_words(r, err);
 	check_quantities(r, err);
+}
+
+/* --- warnings ---------------------------------------------------------------------------------------------------- */
+
+static bool route_is_for(const struct route_settings *r, const struct listen_settings *l)
+{
+	for (size_t i = 0; i < r->listen.count; i++) {
+		if (strcmp(r->listen.item[i], l->section.name) == 0)
+			return true;
+	}
+	return r->listen.count == 0;
+}
+
+static bool allows_any_origin(const struct route_settings *r)
+{
+	for (size_t i = 0; i < r->origin.count; i++) {
+		if (strcmp(r->origin.item[i], "*") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* With TLS the browser refuses the page already: the certificate does not have its name. */
+static void warn_of_rebinding(const struct settings *s, const struct route_settings *r, struct err *warnings)
+{
+	if (route_is_root(r) || r->host.count > 0 || allows_any_origin(r))
+		return;
+	for (size_t i = 0; i < s->listens_count; i++) {
+		if (s->listens[i]->tls == TLS_MODE_ON || !route_is_for(r, s->listens[i]))
+			continue;
+		conf_complain(r, warnings,
+		              "has no host, and [listen %s] has no TLS: a page of any name that is made to point here may "
+		              "connect (DNS rebinding). Write host = NAME, host = own for addresses and this machine's names, "
+		              "or host = * to allow it", s->listens[i]->section.name);
+		return;
+	}
+}
+
+void settings_warn(const struct settings *s, struct err *warnings)
+{
+	for (size_t i = 0; i < s->routes_count; i++)
+		warn_of_rebinding(s, s->routes[i], warnings);
 }
 
 /* --- all --------------------------------------------------------------------------------------------------------- */

@@ -11,4 +11,7 @@
  * about a section that is nowhere begin with. whole: every section could be read, so one that is missing is missing. */
 void settings_check(const struct settings *settings, const char *where, bool whole, struct err *err);
 
+/* Adds what works, but an operator should know. */
+void settings_warn(const struct settings *settings, struct err *warnings);
+
 #endif

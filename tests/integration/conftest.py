@@ -76,8 +76,8 @@ class Starter:
         return gateway
 
     def quick(self, *arguments, ready=True, **options):
-        """From the words of the quick form, such as "127.0.0.1:0", "echo:"."""
-        return self._start([str(a) for a in arguments], ["command line"], ready, options)
+        """From the words of the quick form, such as "127.0.0.1:0", "echo:". It answers to the name that wsclient asks for."""
+        return self._start(["--host", "gateway.test", *(str(a) for a in arguments)], ["command line"], ready, options)
 
     def _start(self, arguments, listeners, ready, options):
         gateway = Gateway(arguments, listeners, **options)

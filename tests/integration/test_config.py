@@ -59,7 +59,7 @@ def certificate(directory, name):
 
 def test_good_file_is_fine(tmp_path):
     path = tmp_path / "s.conf"
-    path.write_text(GOOD)
+    path.write_text(GOOD + "host = own\n")
     done = run("--test", "--config", path)
     assert (done.returncode, done.stdout, done.lines) == (0, f"{path}: configuration is fine\n", [])
 
@@ -234,11 +234,11 @@ def test_certificate_is_checked(check, tmp_path):
 
 def test_web_root_and_authorities_are_checked(check, tmp_path):
     missing = tmp_path / "missing"
-    done = check(GOOD + f"[route w]\nroot = {missing}\n[route t]\npath = /t\ntarget = tls:a:1\ntarget_ca = {missing}\n")
+    done = check(GOOD + f"host = own\n[route w]\nroot = {missing}\n[route t]\nhost = own\npath = /t\ntarget = tls:a:1\ntarget_ca = {missing}\n")
     assert done.returncode == 1
     assert len(done.lines) == 2
-    assert any(line.startswith("FILE:6: [route w]") and str(missing) in line for line in done.lines)
-    assert any(line.startswith("FILE:9: [route t]") and str(missing) in line for line in done.lines)
+    assert any(line.startswith("FILE:7: [route w]") and str(missing) in line for line in done.lines)
+    assert any(line.startswith("FILE:11: [route t]") and str(missing) in line for line in done.lines)
 
 
 def test_port_in_use_is_one_clear_line(tmp_path):
@@ -247,7 +247,7 @@ def test_port_in_use_is_one_clear_line(tmp_path):
         done = run(address, "echo:")
         names(done, address, "Address already in use")
         path = tmp_path / "s.conf"
-        path.write_text(GOOD.replace("127.0.0.1:0", address))
+        path.write_text(GOOD.replace("127.0.0.1:0", address) + "host = own\n")
         names(run("-c", path), address, "Address already in use")
 
 
@@ -326,7 +326,7 @@ def test_quick_form_runs_and_stops():
         line = gateway.stderr.readline()
         port = int(re.search(r"127\.0\.0\.1:(\d+)", line).group(1))
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 101 ")
         gateway.send_signal(signal.SIGTERM)

@@ -156,7 +156,8 @@ def test_sb_inherited_capabilities(start_gateway):
 def test_sb_selftest(tmp_path):
     config = tmp_path / "s.conf"
     log = tmp_path / "log"
-    config.write_text(f"[server]\nlog = file:{log}\n" + LISTEN + ECHO + f"[route files]\nroot = {tmp_path}\n")
+    (tmp_path / "web").mkdir()
+    config.write_text(f"[server]\nlog = file:{log}\n" + LISTEN + ECHO + f"host = own\n[route files]\nroot = {tmp_path}/web\n")
     done = run("--selftest-sandbox", "-c", config)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     lines = done.stdout.splitlines()

@@ -189,6 +189,28 @@ static void what_cannot_be_opened_is_told(void **state)
 	assert_int_equal(t->routes.count, 0);
 }
 
+/* `own` stands for what no stranger's name server can answer for, comes behind names and before any. */
+static void own_is_every_name_of_this_machine(void **state)
+{
+	struct table *t = *state;
+
+	assert_int_equal(build(t, "[route own]\nhost = own, gate.example\ntarget = a:1\n[route one]\nhost = 192.0.2.1\ntarget = a:1\n"
+	                          "[route some]\npath = /x\nhost = b, own\ntarget = a:1\n[route any]\npath = /x\nhost = *\n"
+	                          "target = a:1\n"), 0);
+	assert_string_equal(match(t, true, "a", "127.0.0.1:80", "/"), "own");
+	assert_string_equal(match(t, true, "a", "[::1]", "/"), "own");
+	assert_string_equal(match(t, true, "a", "Localhost.", "/"), "own");
+	assert_string_equal(match(t, true, "a", "gate.example", "/"), "own");
+	assert_string_equal(match(t, true, "a", NULL, "/"), "own");
+	assert_string_equal(match(t, true, "a", "192.0.2.1", "/"), "one");
+	assert_string_equal(match(t, true, "a", "evil.example", "/"), "(other host)");
+	assert_string_equal(match(t, true, "a", "own", "/"), "(other host)");
+	assert_string_equal(match(t, true, "a", "*", "/"), "(other host)");
+	assert_string_equal(match(t, true, "a", "b", "/x"), "some");
+	assert_string_equal(match(t, true, "a", "localhost", "/x"), "some");
+	assert_string_equal(match(t, true, "a", "evil.example", "/x"), "any");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -196,6 +218,7 @@ int main(void)
 		TEST(the_most_specific_wins),       TEST(kinds_are_kept_apart),
 		TEST(listeners_are_kept_apart),     TEST(foreign_hosts_are_told_apart),
 		TEST(targets_and_roots_are_opened), TEST(what_cannot_be_opened_is_told),
+		TEST(own_is_every_name_of_this_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

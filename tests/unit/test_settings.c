@@ -355,9 +355,9 @@ static void words_have_their_form(void **state)
 	       LISTEN ROUTE
 	       "path = vnc\nhost = https://x, a:80, *.example.com\norigin = example.com\nsubprotocol = a b\n",
 	       "~5: [route r] path: \"vnc\" is no path; write /exact or /prefix/*\n"
-	       "~6: [route r] host: \"https://x\" is no host name; write it without scheme, port and '*'\n"
-	       "~6: [route r] host: \"a:80\" is no host name; write it without scheme, port and '*'\n"
-	       "~6: [route r] host: \"*.example.com\" is no host name; write it without scheme, port and '*'\n"
+	       "~6: [route r] host: \"https://x\" is no host name; write a whole one without scheme and port, own or *\n"
+	       "~6: [route r] host: \"a:80\" is no host name; write a whole one without scheme and port, own or *\n"
+	       "~6: [route r] host: \"*.example.com\" is no host name; write a whole one without scheme and port, own or *\n"
 	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], null or *\n"
 	       "~8: [route r] subprotocol: \"a b\" is no name that HTTP allows");
 	expect(*state,
@@ -445,6 +445,11 @@ static void routes_that_tie_are_refused(void **state)
 		{ "host = ::1\n", "host = [::1]\n", true },
 		{ "host = a\n", "host = b\n", false },
 		{ "host = a\n", "", false },
+		{ "host = *\n", "", true },
+		{ "host = a, *\n", "host = *, b\n", true },
+		{ "host = own\n", "", false },
+		{ "host = own\n", "host = localhost\n", false },
+		{ "host = own, a\n", "host = b, own\n", true },
 		{ "listen = l\n", "listen = m\n", false },
 		{ "listen = l\n", "listen = m, l\n", true },
 		{ "listen = l\n", "", true },

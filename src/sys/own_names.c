@@ -1,0 +1,101 @@
+/* own_names.c owns the question which host names mean this machine.
+ * It must never ask the network: an answer from there is what is not to be trusted. */
+#include "sys/own_names.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HOSTS_FILE "/etc/hosts"
+#define BLANKS     " \t\r\n"
+#define NAME_ROOM  256
+
+static bool list_has(const struct str_list *names, struct span name)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (span_eq_nocase(span_of(names->item[i]), name))
+			return true;
+	return false;
+}
+
+static void list_add(struct str_list *names, const char *name)
+{
+	if (name[0] != '\0' && !list_has(names, span_of(name)))
+		str_list_add(names, span_of(name));
+}
+
+/* ADDRESS NAME NAME ... # comment */
+static void take_hosts_line(struct str_list *names, char *line)
+{
+	struct str_list found = { NULL, 0 };
+	char *rest = line;
+	bool ours = false;
+
+	line[strcspn(line, "#")] = '\0';
+	if (strtok_r(line, BLANKS, &rest) != NULL) {
+		for (char *name; (name = strtok_r(NULL, BLANKS, &rest)) != NULL;) {
+			ours = ours || list_has(names, span_of(name));
+			str_list_add(&found, span_of(name));
+		}
+	}
+	for (size_t i = 0; ours && i < found.count; i++)
+		list_add(names, found.item[i]);
+	str_list_clear(&found);
+}
+
+static void take_hosts_file(struct str_list *names)
+{
+	FILE *file = fopen(HOSTS_FILE, "re");
+	char *line = NULL;
+	size_t room = 0;
+
+	if (file == NULL)
+		return;
+	while (getline(&line, &room, file) > 0)
+		take_hosts_line(names, line);
+	free(line);
+	fclose(file);
+}
+
+void own_names_list(struct str_list *names)
+{
+	char full[NAME_ROOM] = "", local[NAME_ROOM + sizeof(".local")];
+
+	if (gethostname(full, sizeof(full) - 1) != 0 || full[0] == '\0')
+		return;
+	int label = (int)strcspn(full, ".");
+	list_add(names, full);
+	snprintf(local, sizeof(local), "%.*s", label, full);
+	list_add(names, local);
+	take_hosts_file(names);
+	snprintf(local, sizeof(local), "%.*s.local", label, full);
+	list_add(names, local);
+}
+
+static bool is_ip(struct span host)
+{
+	struct in6_addr in6;
+	char text[INET6_ADDRSTRLEN];
+
+	if (host.n == 0 || host.n >= sizeof(text))
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	return inet_pton(AF_INET, text, &in6) == 1 || inet_pton(AF_INET6, text, &in6) == 1;
+}
+
+static bool is_localhost(struct span host)
+{
+	static const struct span name = { "localhost", 9 };
+
+	if (host.n < name.n || !span_eq_nocase(span_skip(host, host.n - name.n), name))
+		return false;
+	return host.n == name.n || host.p[host.n - name.n - 1] == '.';
+}
+
+bool own_names_has(const struct str_list *names, struct span host)
+{
+	return is_ip(host) || is_localhost(host) || list_has(names, host);
+}
