@@ -1,4 +1,4 @@
-/* file.c owns the sending of one answer from a web root, a buffer's worth a turn.
+/* file.c owns the sending of one answer from a web root, a piece a turn.
  * It must never look at paths or fields: web/files decides what is sent, this moves it. */
 #include "core/file.h"
 
@@ -10,7 +10,6 @@
 #include "net/stream_write.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static void file_log(const struct session *s, const struct http_head *head)
 {
@@ -47,20 +46,11 @@ static enum reason file_finished(struct session *s)
 	return opening_next_request(s);
 }
 
-/* A session may hold two descriptors; one that has queued its file does so already. */
-static void file_close(struct session *s)
-{
-	close(s->file);
-	s->file = -1;
-}
-
 static enum reason file_broken(const struct session *s)
 {
 	switch (s->client.error) {
 	case 0:
 		return REASON_FILE_CUT;
-	case EMFILE:
-	case ENFILE:
 	case ENOMEM:
 		return REASON_NO_RESOURCE;
 	default:
@@ -88,8 +78,6 @@ static enum reason file_pump(struct session *s)
 			return REASON_FILE_CUT; /* the missing length tells the client */
 		s->file_offset += (uint64_t)n;
 		s->file_left -= (uint64_t)n;
-		if (s->file_left == 0)
-			file_close(s);
 	}
 	if (stream_backlog(&s->client) > 0)
 		return file_wait(s);

@@ -363,6 +363,8 @@ static enum reason opening_input(struct session *s, size_t len)
 /* Who has asked nothing, or has all it asked for, may leave as it likes. */
 static enum reason opening_lost(const struct session *s)
 {
+	if (s->client.flooded)
+		return REASON_TLS_RECORDS;
 	if (!s->asked && stream_was_left(&s->client))
 		return REASON_HTTP_DONE;
 	return s->client.ended == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;

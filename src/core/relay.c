@@ -199,6 +199,8 @@ enum reason relay_feed(struct session *s, uint8_t *input, size_t len)
 
 static enum reason relay_client_ended(const struct session *s)
 {
+	if (s->client.flooded)
+		return REASON_TLS_RECORDS;
 	switch (s->client.error) {
 	case 0:
 	case EPIPE:

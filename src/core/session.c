@@ -114,17 +114,22 @@ void session_arm(struct session *s, uint64_t ms)
 	event_active(&s->timer, EV_TIMEOUT, 1); /* which takes no memory */
 }
 
-/* Frees what only the state that is left needed. */
+static void session_close_file(struct session *s)
+{
+	if (s->file >= 0)
+		close(s->file);
+	s->file = -1;
+}
+
+/* Frees what only the state that is left needed; but the client's backlog may have a piece of the file in it to the end. */
 static void session_clear_step(struct session *s, enum session_state next)
 {
 	if (s->dial != NULL) {
 		dial_cancel(s->dial);
 		s->dial = NULL;
 	}
-	if (s->file >= 0 && next != STATE_FILE) {
-		close(s->file);
-		s->file = -1;
-	}
+	if (next == STATE_REQUEST)
+		session_close_file(s);
 	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD) {
 		free(s->input.buf);
 		s->input = (struct input){ .buf = NULL };
@@ -288,6 +293,7 @@ void session_reap(struct session *s)
 	list_remove(&s->worker->sessions[STATE_DEAD], &s->link);
 	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
+	session_close_file(s);
 	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
 	address_clear(&s->token_target);

@@ -182,6 +182,7 @@ static void stream_on_ready(struct stream *st)
 	stream_free_bufferevent(st);
 	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
 	SSL_set_read_ahead(st->ssl, 1);
+	st->records = 0;
 	stream_release(st, HOLD_TLS);
 	st->cb(st->owner, st, STREAM_READY);
 }
@@ -231,6 +232,8 @@ int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
 {
 	st->ssl = ssl;
 	stream_hold(st, HOLD_TLS);
+	if (stream_tls_attach(st) != 0)
+		return -1;
 	return stream_use_bufferevent(st, role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING
 	                                                        : BUFFEREVENT_SSL_CONNECTING);
 }
@@ -362,7 +365,9 @@ void stream_finish(struct stream *st)
 
 void stream_error_text(const struct stream *st, char *out, size_t cap)
 {
-	if (st->truncated)
+	if (st->flooded)
+		snprintf(out, cap, "too many TLS records without data");
+	else if (st->truncated)
 		snprintf(out, cap, "connection cut without close_notify");
 	else if (st->tls_error != 0)
 		tls_reason(st->ssl, st->tls_error, out, cap);

@@ -73,6 +73,9 @@ struct stream {
 	bool finished;           /* our FIN is out */
 	bool full;               /* the peer's window was closed when it was last looked at, see stream_peer.h */
 	bool truncated;          /* TLS: FIN without close_notify */
+	bool flooded;            /* TLS: too many records without data came, and nothing more is read */
+	uint16_t reads;          /* TLS: how often the descriptor was read in this turn */
+	uint16_t records;        /* TLS: how many came since the last one with data */
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
 };
 

@@ -9,9 +9,77 @@
 
 #define TLS_RECORD_MAX 16384
 
+/* What one turn takes from one connection: so many reads, of which a handshake needs two a record, and so many records of
+ * data, of which each may be a byte. */
+#define READS_A_TURN   64
+#define RECORDS_A_TURN 64
+
+/* A peer that sends more than this without a byte in between (keys to update, requests to renegotiate) keeps us busy and
+ * nothing else. BoringSSL has the same limit; no use comes near it. */
+#define RECORDS_WITHOUT_DATA 32
+
+/* --- how much an SSL takes ------------------------------------------------------------------------------------------ */
+
+/* Told of each record's header before the record is looked at. */
+static void stream_tls_on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg)
+{
+	struct stream *st = arg;
+	(void)version;
+	(void)bytes;
+	(void)len;
+	(void)ssl;
+	if (!sent && type == SSL3_RT_HEADER && st->records <= RECORDS_WITHOUT_DATA)
+		st->records++;
+}
+
+static long stream_tls_refuse_read(BIO *bio, bool for_now)
+{
+	BIO_clear_retry_flags(bio);
+	if (for_now)
+		BIO_set_retry_read(bio);
+	return -1;
+}
+
+/* Asked before and after all that the SSL does with its descriptor. What it was refused for now it takes up when the loop
+ * finds the descriptor readable, in the next turn. */
+static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size_t len, int argi, long argl, int result,
+                                     size_t *done)
+{
+	struct stream *st = (struct stream *)BIO_get_callback_arg(bio);
+	(void)bytes;
+	(void)len;
+	(void)argi;
+	(void)argl;
+	(void)done;
+	if (what == (BIO_CB_READ | BIO_CB_RETURN) && result <= 0)
+		st->reads = 0;
+	if (what != BIO_CB_READ)
+		return result;
+	st->flooded = !(st->hold & HOLD_TLS) && st->records > RECORDS_WITHOUT_DATA;
+	if (!st->flooded && st->reads++ < READS_A_TURN)
+		return result;
+	st->reads = 0;
+	return stream_tls_refuse_read(bio, !st->flooded);
+}
+
+int stream_tls_attach(struct stream *st)
+{
+	if (SSL_set_fd(st->ssl, st->fd) != 1)
+		return -1;
+	BIO_set_callback_arg(SSL_get_rbio(st->ssl), (char *)st);
+	BIO_set_callback_ex(SSL_get_rbio(st->ssl), stream_tls_on_descriptor);
+	SSL_set_msg_callback(st->ssl, stream_tls_on_message);
+	SSL_set_msg_callback_arg(st->ssl, st);
+	return 0;
+}
+
+/* --- reading and writing -------------------------------------------------------------------------------------------- */
+
 /* Judges an SSL_read_ex that brought nothing. */
 static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
 {
+	if (st->flooded)
+		return stream_end_reading(st, STREAM_FAILED, EPROTO);
 	switch (SSL_get_error(st->ssl, result)) {
 	case SSL_ERROR_WANT_READ:
 		return STREAM_AGAIN;
@@ -45,7 +113,9 @@ static void stream_defer_end(struct stream *st)
 ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 {
 	size_t total = 0, n = 0;
-	do {
+	bool more = false;
+	st->reads = 0;
+	for (int records = 0; records == 0 || (more && total < cap && records < RECORDS_A_TURN); records++) {
 		ERR_clear_error();
 		errno = 0;
 		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);
@@ -54,12 +124,14 @@ ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 			if (total == 0)
 				return trouble;
 			stream_defer_end(st);
+			more = false;
 			break;
 		}
 		total += n;
-	} while (total < cap && stream_tls_expects_more(st, n));
-
-	if (total == cap || st->ended != 0)
+		st->records = 0;
+		more = stream_tls_expects_more(st, n);
+	}
+	if (more || st->ended != 0)
 		stream_wake(st);
 	return (ssize_t)total;
 }

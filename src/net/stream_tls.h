@@ -4,6 +4,9 @@
 
 #include "net/stream.h"
 
+/* Gives the SSL the descriptor, and watches how much it takes. -1: out of memory. */
+must_check int stream_tls_attach(struct stream *stream);
+
 /* As stream_read() and its answers. It looks again by itself when the SSL may hold more. */
 must_check ssize_t stream_tls_read(struct stream *stream, uint8_t *buf, size_t cap);
 

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -83,16 +82,16 @@ ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
 
 /* --- files ---------------------------------------------------------------------------------------------------------- */
 
-/* Takes fd over, also on failure: what evbuffer_add_file() does with it then depends on which allocation failed. */
+/* One sendfile() takes all of what is queued, and that while others wait. */
+#define FILE_PIECE_MAX ((uint64_t)256 * 1024)
+
 static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uint64_t length)
 {
 	struct evbuffer_file_segment *segment =
-		evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, EVBUF_FS_CLOSE_ON_FREE);
+		evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
 
-	if (segment == NULL) {
-		close(fd);
+	if (segment == NULL)
 		return -1;
-	}
 	int result = evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length);
 	if (result == 0)
 		evbuffer_file_segment_free(segment); /* the buffer has it; after a failure nobody has any more */
@@ -102,16 +101,9 @@ static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uin
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
 {
 	struct evbuffer *output = stream_output(st);
-	int own = output != NULL ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (own < 0) {
-		stream_break(st, errno);
-		return STREAM_FAILED;
-	}
-	if (stream_add_file(output, own, offset, length) != 0) {
-		stream_break(st, ENOMEM);
-		return STREAM_FAILED;
-	}
-	if (!stream_will_drain(st)) {
+	if (length > FILE_PIECE_MAX)
+		length = FILE_PIECE_MAX;
+	if (output == NULL || stream_add_file(output, fd, offset, length) != 0 || !stream_will_drain(st)) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;
 	}

@@ -12,9 +12,10 @@ must_check ssize_t stream_write(struct stream *stream, const void *data, size_t 
  * FIN, and both go in one segment. */
 must_check ssize_t stream_write_last(struct stream *stream, const void *data, size_t len);
 
-/* Appends length bytes of a file from offset. On plain streams they go by sendfile as the socket takes them, on TLS ones
- * at most cap of them are read through buf. Takes nothing over: fd stays the caller's. Returns how many bytes of the file it
- * took care of, or STREAM_FAILED; 0: the file is shorter than that. */
+/* Appends a piece of a file, of length bytes or less, from offset. On plain streams it goes by sendfile as the socket takes
+ * it, on TLS ones at most cap bytes are read through buf. fd stays the caller's, and must stay open until the backlog is
+ * empty or the stream closed. Returns how many bytes of the file it took care of, or STREAM_FAILED; 0: the file is shorter
+ * than that. */
 must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap);
 
 /* Bytes of ours that the socket refused so far; those of queued files count. */

@@ -81,6 +81,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const char *where, struct err
 	}
 	SSL_CTX_set_options(ctx, OPTIONS);
 	SSL_CTX_set_mode(ctx, MODES);
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* or one SSL_read takes records without data for as long as they come */
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_max_proto_version(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
