@@ -24,7 +24,7 @@ BEGIN {
 		level[words[i]] = words[i + 1]
 
 	# proto/ knows no descriptor, event, clock or heap, so it has a list of what it may include instead of one of what not.
-	n = split("assert ctype emmintrin immintrin arm_neon inttypes limits stdarg stdbool stddef stdint stdio string strings", words, " ")
+	n = split("assert ctype emmintrin immintrin arm_neon inttypes limits stdarg stdbool stddef stdint stdio string strings time", words, " ")
 	for (i = 1; i <= n; i++)
 		pure[words[i] ".h"] = 1
 	pure["arpa/inet.h"] = 1 # inet_pton only reads text

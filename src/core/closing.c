@@ -54,7 +54,8 @@ static void closing_relay(struct session *s, enum reason reason, uint16_t code)
 static void closing_send_status(struct session *s, int status)
 {
 	char text[REFUSAL_MAX];
-	size_t len = refusal_text(text, s->reason, s->head_only);
+	const struct http_stamp stamp = session_stamp(s);
+	size_t len = refusal_text(text, s->reason, &stamp, s->head_only);
 
 	s->code = (uint16_t)status;
 	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)

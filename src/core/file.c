@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-static void file_log(const struct session *s, const struct http_head *head)
+static void file_log(const struct session *s, const struct http_head *head, int status, uint64_t bytes)
 {
 	if (!s->generation->settings->server->access_log)
 		return;
@@ -23,8 +23,8 @@ static void file_log(const struct session *s, const struct http_head *head)
 		{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
 		{ .key = "method", .kind = FIELD_TEXT, .text = head->method },
 		{ .key = "path", .kind = FIELD_TEXT, .text = head->path }, /* a query may have a password or a token in it */
-		{ .key = "status", .kind = FIELD_COUNT, .number = s->code },
-		{ .key = "bytes", .kind = FIELD_COUNT, .number = s->file_left },
+		{ .key = "status", .kind = FIELD_COUNT, .number = (uint64_t)status },
+		{ .key = "bytes", .kind = FIELD_COUNT, .number = bytes },
 	};
 	log_record(s->worker->log, LEVEL_INFO, "request", fields, ARRAY_LEN(fields));
 }
@@ -90,7 +90,14 @@ static enum reason file_pump(struct session *s)
 enum reason file_start(struct session *s, const struct http_head *head)
 {
 	struct files_answer answer;
-	files_answer(s->route->files, s->route->prefix, head, &answer);
+	const struct http_stamp stamp = session_stamp(s);
+	files_answer(s->route->files, s->route->prefix, head, &stamp, &answer);
+	if (answer.leads_out)
+		file_tell_link(s, head);
+	if (answer.status == 404) { /* answered as any path that is not there */
+		file_log(s, head, answer.status, 0);
+		return REASON_NO_ROUTE;
+	}
 
 	session_enter(s, STATE_FILE);
 	stream_hold(&s->client, HOLD_STATE);
@@ -100,13 +107,9 @@ enum reason file_start(struct session *s, const struct http_head *head)
 	s->file_keep_alive = answer.keep_alive;
 	s->code = (uint16_t)answer.status;
 	s->client_stall.since = 0;
-	file_log(s, head);
-	if (answer.leads_out)
-		file_tell_link(s, head);
+	file_log(s, head, answer.status, s->file_left);
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
-		return REASON_CLIENT_RESET;
-	if (answer.body_len > 0 && stream_write(&s->client, answer.body, answer.body_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;
 	return file_pump(s);
 }

@@ -101,7 +101,8 @@ static enum reason opening_on_tls(struct session *s, enum stream_event event)
 enum reason opening_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
-	size_t len = upgrade_response(response, sizeof(response), s->worker->sha1, s->key, s->subprotocol);
+	const struct http_stamp stamp = session_stamp(s);
+	size_t len = upgrade_response(response, sizeof(response), s->worker->sha1, s->key, s->subprotocol, &stamp);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)

@@ -5,16 +5,15 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "net/tls.h"
-#include "proto/http_out.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_MAX           4096
@@ -40,26 +39,16 @@ struct refusals {
 
 /* --- what is told --------------------------------------------------------------------------------------------------- */
 
-size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, bool head_only)
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const struct http_stamp *stamp, bool head_only)
 {
 	const struct reason_row *row = &reason_row[reason];
-	struct http_out out;
+	struct http_answer answer;
 
-	http_out_start(&out, buf, REFUSAL_MAX, row->http);
-	http_out_field(&out, "Content-Type", "text/plain; charset=utf-8");
-	http_out_field(&out, "Content-Length", "%zu", strlen(row->text) + 1);
-	http_out_field(&out, "Connection", "close");
-	if (row->http == 405 || row->http == 200)
-		http_out_field(&out, "Allow", "GET, HEAD");
-	if (row->http == 426)
-		http_out_field(&out, "Sec-WebSocket-Version", "13");
-	if (row->http == 426)
-		http_out_field(&out, "Upgrade", "websocket");
-	if (row->http == 503 || row->http == 429)
-		http_out_field(&out, "Retry-After", row->http == 503 ? "5" : "10");
-	http_out_end(&out);
-	int body = snprintf(out.buf + out.len, out.cap - out.len, "%s\n", row->text);
-	return out.len + (head_only || body < 0 ? 0 : (size_t)body);
+	http_answer_start(&answer, buf, REFUSAL_MAX, row->http, stamp);
+	if (reason == REASON_SERVER_OPTIONS)
+		http_answer_text(&answer, "Allow", SPAN("GET, HEAD"));
+	http_answer_words(&answer, span_of(row->text), false, head_only);
+	return answer.len;
 }
 
 /* --- the held ------------------------------------------------------------------------------------------------------- */
@@ -76,7 +65,8 @@ static void refused_close(struct refused *r)
 static bool refused_answer(struct refused *r, bool head_only)
 {
 	char text[REFUSAL_MAX];
-	size_t len = refusal_text(text, r->reason, head_only);
+	const struct http_stamp stamp = { .now = time(NULL) }; /* without TLS, so without HSTS */
+	size_t len = refusal_text(text, r->reason, &stamp, head_only);
 	r->answered = true;
 	return send(r->fd, text, len, MSG_MORE | MSG_NOSIGNAL) == (ssize_t)len;
 }

@@ -5,14 +5,15 @@
 
 #include "base/attr.h"
 #include "core/reason.h"
+#include "proto/http_answer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define REFUSAL_MAX 512
+#define REFUSAL_MAX 1024
 
 /* The response that tells a reason which has a status. head_only: without its body. Returns its length. */
-size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, bool head_only);
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const struct http_stamp *stamp, bool head_only);
 
 struct event_base;
 struct refusals;

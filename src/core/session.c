@@ -184,6 +184,14 @@ enum reason session_admit(struct session *s)
 	return told ? REASON_NONE : s->refusal;
 }
 
+struct http_stamp session_stamp(const struct session *s)
+{
+	return (struct http_stamp){
+		.now = time(NULL),
+		.hsts = s->client.ssl != NULL ? s->listen->hsts / 1000 : 0,
+	};
+}
+
 static struct session *session_new(struct worker *worker, const struct arrival *arrival)
 {
 	struct session *s = calloc(1, sizeof(*s));

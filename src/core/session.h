@@ -19,6 +19,7 @@
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
+#include "proto/http_answer.h"
 #include "proto/upgrade.h"
 #include "proto/ws.h"
 
@@ -148,6 +149,9 @@ void session_reap(struct session *session);
 /* Its peer is only known now, so it is only now that the peer's source may be refused: then session->refusal says why, and the
  * answer to its request will. The same is returned if nobody is to wait for that. */
 enum reason session_admit(struct session *session);
+
+/* For an answer that it is given now. */
+struct http_stamp session_stamp(const struct session *session);
 
 void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
 

@@ -68,6 +68,14 @@ static void check_proxy(const struct listen_settings *l, struct err *err)
 		                     "can't matter for UNIX sockets: their permissions say who may connect");
 }
 
+static void check_hsts(const struct listen_settings *l, struct err *err)
+{
+	if (l->hsts > 0 && l->tls == TLS_MODE_OFF)
+		conf_complain_option(l, "hsts", err, "has no effect without tls = on or tls = auto");
+	if (l->hsts % 1000 != 0)
+		conf_complain_option(l, "hsts", err, "must be whole seconds; write, for example, hsts = 365d");
+}
+
 static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
 {
 	const struct listen_settings *l = s->listens[i];
@@ -85,6 +93,7 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
 		conf_complain_option(l, "tls", err, "needs a certificate: %s",
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
+	check_hsts(l, err);
 	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
 	check_not_zero(l, "linger_timeout", l->linger_timeout, err);
 	if (l->backlog < 1 || l->backlog > 65535)

@@ -2,8 +2,6 @@
  * It must never judge who asks, nor for what: origin, path and subprotocol policy belong to its callers. */
 #include "proto/upgrade.h"
 
-#include "proto/http_out.h"
-
 #include <assert.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -125,19 +123,19 @@ bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_L
 	return EVP_EncodeBlock((unsigned char *)out, digest, (int)len) == UPGRADE_ACCEPT_LEN;
 }
 
-size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol)
+size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol,
+                        const struct http_stamp *stamp)
 {
 	char accept[UPGRADE_ACCEPT_LEN + 1];
-	struct http_out response;
+	struct http_answer response;
 
 	if (!upgrade_accept(sha1, key, accept))
 		return 0;
-	http_out_start(&response, out, cap, 101);
-	http_out_text(&response, "Upgrade", SPAN("websocket"));
-	http_out_text(&response, "Connection", SPAN("Upgrade"));
-	http_out_text(&response, "Sec-WebSocket-Accept", (struct span){ accept, UPGRADE_ACCEPT_LEN });
+	http_answer_start(&response, out, cap, 101, stamp);
+	http_answer_text(&response, "Upgrade", SPAN("websocket"));
+	http_answer_text(&response, "Sec-WebSocket-Accept", (struct span){ accept, UPGRADE_ACCEPT_LEN });
 	if (subprotocol.p != NULL)
-		http_out_text(&response, "Sec-WebSocket-Protocol", subprotocol);
-	http_out_end(&response);
+		http_answer_text(&response, "Sec-WebSocket-Protocol", subprotocol);
+	http_answer_end(&response, true);
 	return response.overflow ? 0 : response.len;
 }

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "proto/http.h"
+#include "proto/http_answer.h"
 
 #include <openssl/types.h>
 #include <stdbool.h>
@@ -36,6 +37,7 @@ must_check bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRA
  * for a subprotocol of up to UPGRADE_SUBPROTOCOL_MAX bytes; 0 if it does not fit or upgrade_accept() fails. */
 #define UPGRADE_RESPONSE_MAX    512
 #define UPGRADE_SUBPROTOCOL_MAX 256
-size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol);
+size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol,
+                        const struct http_stamp *stamp);
 
 #endif

@@ -12,14 +12,6 @@
 /* Stores and images that want the same bytes from every build (Nix, OSTree) date all files to the epoch or a second after. */
 #define EPOCH_DAY 86400
 
-void conditional_date(char out[CONDITIONAL_DATE_MAX], time_t when)
-{
-	struct tm tm;
-	out[0] = '\0';
-	if (gmtime_r(&when, &tm) != NULL && strftime(out, CONDITIONAL_DATE_MAX, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
-		out[0] = '\0';
-}
-
 /* The three forms of RFC 9110 section 5.6.7. */
 static bool read_date(struct span text, time_t *when)
 {
@@ -71,7 +63,7 @@ void validators_init(struct validators *validators, const struct stat *st, bool 
 	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "%s\"", validators->size, mix_identity(st),
 	         gzip ? "-gz" : "");
 	if (validators->dated)
-		conditional_date(validators->modified, changed < now ? changed : now);
+		http_date(validators->modified, changed < now ? changed : now);
 }
 
 /* Is the file's tag, or any, in the list of that field? weakly: a tag that calls itself weak will do. */

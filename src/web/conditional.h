@@ -4,13 +4,13 @@
 #define WEB_CONDITIONAL_H
 
 #include "proto/http.h"
+#include "proto/http_answer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define CONDITIONAL_DATE_MAX 32
 #define CONDITIONAL_ETAG_MAX 64
 
 /* What tells one state of a file from another. */
@@ -19,7 +19,7 @@ struct validators {
 	bool dated;                          /* false: the date is the epoch's, which is no date; conditions on it are ignored */
 	uint64_t size;
 	char etag[CONDITIONAL_ETAG_MAX];     /* strong: of size, inode, mtime and ctime with nanoseconds, and of the coding */
-	char modified[CONDITIONAL_DATE_MAX]; /* never later than now; "" when not dated, or the year is beyond dates */
+	char modified[HTTP_DATE_MAX]; /* never later than now; "" when not dated, or the year is beyond dates */
 };
 
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now);
@@ -33,8 +33,5 @@ struct file_part {
  * before If-Unmodified-Since, and If-None-Match before If-Modified-Since. A range counts if it is a single one, of a
  * GET, and If-Range allows it. */
 int conditional_status(const struct http_head *request, const struct validators *file, struct file_part *part);
-
-/* IMF-fixdate, as in `Date`; "" when the year is beyond that. */
-void conditional_date(char out[CONDITIONAL_DATE_MAX], time_t when);
 
 #endif

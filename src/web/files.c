@@ -3,7 +3,7 @@
 #include "web/files.h"
 
 #include "base/mem.h"
-#include "proto/http_out.h"
+#include "proto/http_answer.h"
 #include "sys/beneath.h"
 #include "web/conditional.h"
 #include "web/mime.h"
@@ -285,115 +285,103 @@ static int choose(const struct files *files, struct span prefix, struct result *
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
-/* What stands in the body of an answer that is no file. */
-static const char *text_of(int status)
+/* The words of an answer that is no file; an absent span when it is one. */
+static struct span words_of(int status)
 {
 	static const struct {
 		int status;
-		const char *text;
-	} texts[] = {
-		{ 301, "The address of this directory ends with a slash.\n" },
-		{ 400, "The address of this page is malformed.\n" },
-		{ 404, "There is no such page here.\n" },
-		{ 405, "Only GET and HEAD can be used here.\n" },
-		{ 412, "The file is not in the state that was asked for.\n" },
-		{ 416, "The file has no such range.\n" },
-		{ 500, "The file can't be read.\n" },
-		{ 503, "The gateway is too busy to open the file; try again.\n" },
+		const char *words;
+	} rows[] = {
+		{ 301, "The address of this directory ends with a slash." },
+		{ 400, "The address of this page is malformed." },
+		{ 405, "Only GET and HEAD can be used here." },
+		{ 412, "The file is not in the state that was asked for." },
+		{ 416, "The file has no such range." },
+		{ 500, "The file can't be read." },
+		{ 503, "The gateway is too busy to open the file; try again." },
 	};
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		if (texts[i].status == status)
-			return texts[i].text;
-	return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].status == status)
+			return span_of(rows[i].words);
+	return (struct span){ NULL, 0 };
 }
 
-static void put_option(struct http_out *out, const char *name, const char *value)
+static void put_option(struct http_answer *out, const char *name, const char *value)
 {
 	if (value[0] != '\0')
-		http_out_field(out, name, "%s", value);
+		http_answer_field(out, name, "%s", value);
 }
 
-static void put_file_fields(struct http_out *out, const struct files_options *options, int status,
+static void put_file_fields(struct http_answer *out, const struct files_options *options, int status,
                             const struct result *result)
 {
 	put_option(out, "Cache-Control", options->cache_control);
 	put_option(out, "Content-Security-Policy", options->content_security_policy);
-	http_out_field(out, "ETag", "%s", result->validators.etag);
+	http_answer_field(out, "ETag", "%s", result->validators.etag);
 	put_option(out, "Last-Modified", result->validators.modified);
 	if (result->varies)
-		http_out_field(out, "Vary", "Accept-Encoding");
+		http_answer_field(out, "Vary", "Accept-Encoding");
 	if (status == 304)
 		return;
-	http_out_field(out, "Accept-Ranges", "bytes");
+	http_answer_field(out, "Accept-Ranges", "bytes");
 	if (result->found.gzip)
-		http_out_field(out, "Content-Encoding", "gzip");
+		http_answer_field(out, "Content-Encoding", "gzip");
 	if (status == 206)
-		http_out_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->part.offset,
-		               result->part.offset + result->part.length - 1, result->validators.size);
-	http_out_field(out, "Content-Type", "%s", mime_type(result->path));
-	http_out_field(out, "Content-Length", "%" PRIu64, result->part.length);
+		http_answer_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->part.offset,
+		                  result->part.offset + result->part.length - 1, result->validators.size);
+	http_answer_field(out, "Content-Type", "%s", mime_type(result->path));
+	http_answer_field(out, "Content-Length", "%" PRIu64, result->part.length);
 }
 
-static void put_text_fields(struct http_out *out, int status, const struct result *result, size_t body_len)
+static void put_text_fields(struct http_answer *out, int status, const struct result *result)
 {
 	struct span path = result->request->path, query = result->request->query;
 	if (status == 301)
-		http_out_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "",
-		               (int)query.n, query.p != NULL ? query.p : "");
-	if (status == 405)
-		http_out_field(out, "Allow", "GET, HEAD");
+		http_answer_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "",
+		                  (int)query.n, query.p != NULL ? query.p : "");
 	if (status == 416)
-		http_out_field(out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
-	if (status == 503)
-		http_out_field(out, "Retry-After", "1");
-	http_out_field(out, "Cache-Control", "no-store");
-	http_out_field(out, "Content-Type", "text/plain; charset=utf-8");
-	http_out_field(out, "Content-Length", "%zu", body_len);
+		http_answer_field(out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
 }
 
-static void write_head(const struct files *files, const struct result *result, struct files_answer *answer)
+static void write_head(const struct files *files, const struct result *result, const struct http_stamp *stamp,
+                       struct files_answer *answer)
 {
-	struct http_out out;
-	char date[CONDITIONAL_DATE_MAX];
+	struct http_answer out;
+	struct span words = words_of(answer->status);
 
-	conditional_date(date, result->now);
-	http_out_start(&out, answer->head, sizeof(answer->head), answer->status);
-	put_option(&out, "Date", date);
-	if (answer->body == NULL)
+	http_answer_start(&out, answer->head, sizeof(answer->head), answer->status, stamp);
+	if (words.p == NULL) {
 		put_file_fields(&out, files->options, answer->status, result);
-	else
-		put_text_fields(&out, answer->status, result, answer->body_len);
-	http_out_field(&out, "X-Content-Type-Options", "nosniff");
-	http_out_field(&out, "Connection", answer->keep_alive ? "keep-alive" : "close");
-	http_out_end(&out);
+		http_answer_end(&out, answer->keep_alive);
+	} else {
+		put_text_fields(&out, answer->status, result);
+		http_answer_words(&out, words, answer->keep_alive, span_eq(result->request->method, SPAN("HEAD")));
+	}
 	assert(!out.overflow); /* FILES_HEAD_MAX and FILES_POLICY_MAX see to it */
 	answer->head_len = out.len;
 }
 
 void files_answer(struct files *files, struct span prefix, const struct http_head *request,
-                  struct files_answer *answer)
+                  const struct http_stamp *stamp, struct files_answer *answer)
 {
-	struct result result = { .request = request, .now = time(NULL), .found = { .fd = -1 } };
+	struct result result = { .request = request, .now = stamp->now, .found = { .fd = -1 } };
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;
 	answer->leads_out = result.found.leads_out && !atomic_flag_test_and_set(&files->told);
 	answer->keep_alive = request->keep_alive && status != 400 && status < 500;
-	answer->body = text_of(status);
-	answer->body_len = answer->body != NULL ? strlen(answer->body) : 0;
 	answer->fd = -1;
 	answer->offset = result.part.offset;
 	answer->length = 0;
-	write_head(files, &result, answer);
+	answer->head_len = 0;
+	if (status != 404)
+		write_head(files, &result, stamp, answer);
 
-	if (span_eq(request->method, SPAN("HEAD"))) {
-		answer->body = NULL;
-		answer->body_len = 0;
-	} else if (status == 200 || status == 206) {
+	bool sends = (status == 200 || status == 206) && !span_eq(request->method, SPAN("HEAD"));
+	if (sends) {
 		answer->length = result.part.length;
 		answer->fd = result.found.fd;
-		result.found.fd = -1;
-	}
-	if (result.found.fd >= 0)
+	} else if (result.found.fd >= 0) {
 		close(result.found.fd);
+	}
 }

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "proto/http.h"
+#include "proto/http_answer.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,18 +38,17 @@ void files_close(struct files *files); /* NULL is allowed */
 
 struct files_answer {
 	int status;                /* 200, 206, 301, 304, 400, 404, 405, 412, 416, 500, 503 */
-	char head[FILES_HEAD_MAX]; /* a complete response head, Content-Length and Connection included */
+	char head[FILES_HEAD_MAX]; /* a complete response head, and the words behind it if there is no file to send */
 	size_t head_len;
 	int fd;                  /* the file, now the receiver's; -1: no body from a file (HEAD, 304, errors) */
 	uint64_t offset, length; /* what to send of it */
-	const char *body;        /* a short static text body, NULL if none; with its length in body_len */
-	size_t body_len;
 	bool leads_out;  /* by a link, hence the 404; true but once for one tree, so that whoever logs it says it once */
 	bool keep_alive; /* what the head said: false when the client wants it so, and for 400, 500 and 503 */
 };
 
 /* prefix is what the route's path has in front of the tree: for `/vnc/<anything>` it is "/vnc", for exact paths
- * and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status.
+ * and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there is no
+ * head: its caller answers as it does when there is no such route, and who asks can't tell the two.
  *
  * Which file: GET and HEAD only, else 405 with Allow. Each segment is percent-decoded once, by itself; a
  * malformed escape or an encoded NUL is 400. Empty segments, those that begin with a dot (so `.`, `..` and
@@ -62,6 +62,6 @@ struct files_answer {
  * allows it (several: the whole file). Sent with Date, ETag, Last-Modified (unless it is the epoch), the options'
  * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
 void files_answer(struct files *files, struct span prefix, const struct http_head *request,
-                  struct files_answer *answer);
+                  const struct http_stamp *stamp, struct files_answer *answer);
 
 #endif

@@ -100,9 +100,9 @@ static void check_head(const struct files_answer *answer)
 	size_t n = answer->head_len;
 
 	CHECK(n > 12 && n <= FILES_HEAD_MAX && strncmp(head, "HTTP/1.1 ", 9) == 0 && atoi(head + 9) == answer->status);
-	CHECK(memcmp(head + n - 4, "\r\n\r\n", 4) == 0);
-	CHECK((char *)memmem(head, n, "\r\n\r\n", 4) == head + n - 4);
-	for (size_t i = 0; i < n; i++)
+	const char *end = memmem(head, n, "\r\n\r\n", 4);
+	CHECK(end != NULL);
+	for (size_t i = 0; i < (size_t)(end - head) + 4; i++)
 		CHECK((head[i] == '\n') == (i > 0 && head[i - 1] == '\r') && head[i] != '\0');
 }
 
@@ -118,19 +118,22 @@ static bool has_encoded_slash(struct span path)
 static void check_answer(const struct tree *tree, struct span prefix, const struct http_head *request)
 {
 	static const int statuses[] = { 200, 206, 301, 304, 400, 404, 405, 412, 416 };
+	static const struct http_stamp stamp = { .now = 784111777 };
 	struct files_answer answer;
 	bool known = false;
 
-	files_answer(tree->files, prefix, request, &answer);
+	files_answer(tree->files, prefix, request, &stamp, &answer);
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		known |= statuses[i] == answer.status;
 	CHECK(known);
-	check_head(&answer);
+	if (answer.status == 404)
+		CHECK(answer.head_len == 0);
+	else
+		check_head(&answer);
 	if (answer.fd >= 0)
 		check_descriptor(tree, &answer);
 	CHECK(answer.fd < 0 || answer.status == 200 || answer.status == 206);
 	CHECK(!has_encoded_slash(request->path) || answer.status == 400 || answer.status == 404 || answer.status == 405);
-	CHECK((answer.body != NULL ? strlen(answer.body) : 0) == answer.body_len);
 }
 
 /* Decoding takes an escape for each byte that has one, and nothing else changes. */

@@ -33,26 +33,28 @@ static int expected_response(char *out, size_t cap, struct span key, struct span
 
 	SHA1(text, (size_t)n, digest);
 	EVP_EncodeBlock(accept, digest, sizeof(digest));
-	n = snprintf(out, cap, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	n = snprintf(out, cap, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 	             "Sec-WebSocket-Accept: %s\r\n", (char *)accept);
 	if (subprotocol.p != NULL)
 		n += snprintf(out + n, cap - (size_t)n, "Sec-WebSocket-Protocol: %.*s\r\n", (int)subprotocol.n, subprotocol.p);
-	return n + snprintf(out + n, cap - (size_t)n, "\r\n");
+	return n + snprintf(out + n, cap - (size_t)n, "Connection: Upgrade\r\n\r\n");
 }
+
+static const struct http_stamp stamp = { .now = 0 };
 
 static void check_response(const struct http_head *head, struct span key, EVP_MD_CTX *sha1)
 {
 	struct str_list list = ours();
 	struct span chosen = upgrade_subprotocol(head, &list);
 	char want[UPGRADE_RESPONSE_MAX], *got = malloc(UPGRADE_RESPONSE_MAX);
-	size_t len = upgrade_response(got, UPGRADE_RESPONSE_MAX, sha1, key, chosen);
+	size_t len = upgrade_response(got, UPGRADE_RESPONSE_MAX, sha1, key, chosen, &stamp);
 
 	CHECK(chosen.p == NULL || http_list_has(head, "Sec-WebSocket-Protocol", chosen));
 	CHECK(len > 0 && len == (size_t)expected_response(want, sizeof(want), key, chosen));
 	CHECK(memcmp(got, want, len) == 0);
 	free(got);
 	char *tight = malloc(len - 1);
-	CHECK(upgrade_response(tight, len - 1, sha1, key, chosen) == 0);
+	CHECK(upgrade_response(tight, len - 1, sha1, key, chosen, &stamp) == 0);
 	free(tight);
 }
 

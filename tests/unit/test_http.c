@@ -1,7 +1,6 @@
-/* test_http.c proves the strict reading of request heads, one test a rule, and the writing of response heads.
+/* test_http.c proves the strict reading of request heads, one test a rule.
  * It must never accept a status other than the one the contract names. */
 #include "proto/http.h"
-#include "proto/http_out.h"
 #include "guard.h"
 
 #include <stdarg.h>
@@ -458,48 +457,6 @@ static void query_parameters(void **state)
 	assert_span(http_query_param((struct span){ NULL, 0 }, SPAN("token")), NULL);
 }
 
-static void responses(void **state)
-{
-	static const char want[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\nX: y\r\n\r\n";
-
-	(void)state;
-	for (size_t cap = 0; cap <= sizeof(want); cap++) {
-		struct http_out out;
-		char *exact = malloc(cap + 1); /* for the sanitizer */
-		http_out_start(&out, exact, cap, 404);
-		http_out_field(&out, "Content-Length", "%d", 7);
-		http_out_field(&out, "X", "%s", "y");
-		http_out_end(&out);
-		assert_int_equal(out.overflow, cap < sizeof(want));
-		if (!out.overflow)
-			assert_int_equal(out.len, sizeof(want) - 1);
-		if (!out.overflow)
-			assert_memory_equal(exact, want, out.len);
-		free(exact);
-	}
-	assert_string_equal(http_status_text(101), "Switching Protocols");
-	assert_string_equal(http_status_text(299), "Unknown");
-}
-
-/* What does not fit is dropped whole, and what still fits comes behind it. */
-static void response_field_dropped(void **state)
-{
-	static const char *const splitting[] = { "a\r\nSet-Cookie: b", "a\n", "\r", "a\x01" };
-	char buf[64];
-	struct http_out out;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(splitting); i++) {
-		http_out_start(&out, buf, sizeof(buf), 200);
-		http_out_field(&out, "Location", "%s", splitting[i]);
-		assert_true(out.overflow);
-		http_out_field(&out, "X", "y\t\xc3\xa4");
-		http_out_end(&out);
-		assert_int_equal(out.len, strlen("HTTP/1.1 200 OK\r\nX: y\t\xc3\xa4\r\n\r\n"));
-		assert_memory_equal(buf, "HTTP/1.1 200 OK\r\nX: y\t\xc3\xa4\r\n\r\n", out.len);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,8 +478,6 @@ int main(void)
 		cmocka_unit_test(authorities),
 		cmocka_unit_test(percent_decoding),
 		cmocka_unit_test(query_parameters),
-		cmocka_unit_test(responses),
-		cmocka_unit_test(response_field_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, guard_open, guard_close);

@@ -24,6 +24,7 @@ struct side {
 static struct side whole, cut;
 static struct bytes once; /* what came of the stream in one piece */
 static EVP_MD_CTX *sha1;
+static const struct http_stamp stamp = { .now = 0 };
 
 /* --- what the gateway does with its input --- */
 
@@ -56,7 +57,8 @@ static void answer(struct side *side, size_t length)
 	}
 	char *name = (char[]){ "chat" };
 	const struct str_list ours = { .item = &name, .count = 1 };
-	put(&got, response, upgrade_response(response, sizeof(response), sha1, key, upgrade_subprotocol(&head, &ours)));
+	put(&got, response, upgrade_response(response, sizeof(response), sha1, key, upgrade_subprotocol(&head, &ours),
+	                                   &stamp));
 	side->end = FINE;
 }
 

@@ -18,6 +18,7 @@
 
 static struct http_head head;
 static EVP_MD_CTX *sha1;
+static const struct http_stamp stamp = { .now = 0 };
 
 static void parse(const char *line, const char *fields)
 {
@@ -237,34 +238,33 @@ static void upgrade_is_noticed(void **state)
 }
 
 #define SWITCHING                                                                                                      \
-	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                            \
-	"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
 static void hs_no_extension(void **state)
 {
-	static const char want[] = SWITCHING "\r\n";
+	static const char want[] = SWITCHING "Connection: Upgrade\r\n\r\n";
 	struct span key;
 	char out[UPGRADE_RESPONSE_MAX];
 
 	(void)state;
 	parse("GET / HTTP/1.1", UPGRADE CONNECT KEY VERSION "Sec-WebSocket-Extensions: permessage-deflate\r\n");
 	assert_int_equal(upgrade_check(&head, &key), 0);
-	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ NULL, 0 }), sizeof(want) - 1);
+	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ NULL, 0 }, &stamp), sizeof(want) - 1);
 	assert_memory_equal(out, want, sizeof(want) - 1);
 }
 
 static void response_with_subprotocol(void **state)
 {
-	static const char want[] = SWITCHING "Sec-WebSocket-Protocol: binary\r\n\r\n";
+	static const char want[] = SWITCHING "Sec-WebSocket-Protocol: binary\r\nConnection: Upgrade\r\n\r\n";
 	struct span key = SPAN("dGhlIHNhbXBsZSBub25jZQ==");
 	char out[UPGRADE_RESPONSE_MAX], longest[256];
 
 	(void)state;
-	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ "binary!", 6 }), sizeof(want) - 1);
+	assert_int_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ "binary!", 6 }, &stamp), sizeof(want) - 1);
 	assert_memory_equal(out, want, sizeof(want) - 1);
-	assert_int_equal(upgrade_response(out, sizeof(want) - 1, sha1, key, SPAN("binary")), 0);
+	assert_int_equal(upgrade_response(out, sizeof(want) - 1, sha1, key, SPAN("binary"), &stamp), 0);
 	memset(longest, 'p', sizeof(longest));
-	assert_int_not_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ longest, sizeof(longest) }), 0);
+	assert_int_not_equal(upgrade_response(out, sizeof(out), sha1, key, (struct span){ longest, sizeof(longest) }, &stamp), 0);
 }
 
 static int setup(void **state)

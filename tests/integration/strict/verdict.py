@@ -73,7 +73,7 @@ def judge_handshake(row, tls, seen):
         return
     yield from judge_fields(response, {**ALWAYS[want], **row.fields})
     if want != OPEN:
-        if response["Connection"] != "close":
+        if response["Connection"] != ("close, Upgrade" if want == 426 else "close"):
             yield f"no Connection: close in {response}"
         if recorded.buffer:
             yield f"behind the refusal came {short(bytes(recorded.buffer))}"
