@@ -42,6 +42,18 @@ void admission_leave(struct sources *sources, const struct server_settings *set,
 	sources_leave(sources, key_of(set, peer));
 }
 
+bool admission_tells(struct limiter *handshakes, const struct server_settings *set, const struct listen_settings *listen,
+                     const struct peer *peer, enum reason refusal)
+{
+	if (refusal == REASON_SOURCE_PENALTY)
+		return false;
+	if (listen->tls != TLS_MODE_ON)
+		return true;
+	bool unnamed = listen->proxy_protocol && refusal == REASON_OVERLOAD; /* no proxy has said whose it is */
+	uint64_t key = unnamed ? 0 : key_of(set, peer);
+	return limiter_take(handshakes, key, key == 0 ? UINT8_MAX : 1, set->max_tls_refusals, clock_ms());
+}
+
 static uint64_t penalty_for(const struct server_settings *set, enum reason reason)
 {
 	unsigned flags = reason_row[reason].flags;

@@ -139,9 +139,12 @@ static void closing_advance(struct session *s)
 		session_enter(s, STATE_DEAD);
 }
 
-/* When a session's lifetime ends it even if something still moves; close_timeout is left to it in any case. */
+/* When it ends even if something still moves: a session with its lifetime, but close_timeout is left to it in any case; one that
+ * was refused when its time is up, as its place is for the next one. */
 static uint64_t closing_end_of_life(const struct session *s)
 {
+	if (s->refusal != REASON_NONE)
+		return s->deadline_ms;
 	if (s->opened_ms == 0 || s->route->set->lifetime == 0)
 		return UINT64_MAX;
 	uint64_t end = s->opened_ms + s->route->set->lifetime, least = s->closing_ms + s->route->set->close_timeout;

@@ -29,16 +29,22 @@ static bool session_is_secure(const struct session *s)
 
 /* --- TLS ------------------------------------------------------------------------------------------------------------ */
 
-static void opening_set_deadline(struct session *s)
+static void opening_set_deadline(struct session *s, uint64_t ms)
 {
-	s->deadline_ms = clock_ms() + s->listen->handshake_timeout;
-	session_arm(s, s->listen->handshake_timeout);
+	s->deadline_ms = clock_ms() + ms;
+	session_arm(s, ms);
 }
 
 static uint64_t opening_time_left(const struct session *s)
 {
 	uint64_t now = clock_ms();
 	return s->deadline_ms > now ? s->deadline_ms - now : 1;
+}
+
+void opening_hurry(struct session *s)
+{
+	uint64_t left = opening_time_left(s), most = s->generation->settings->server->refusal_timeout;
+	opening_set_deadline(s, left < most ? left : most);
 }
 
 static enum reason opening_enter_request(struct session *s)
@@ -62,6 +68,19 @@ static bool opening_may_be_plain(const struct session *s, uint8_t first)
 	return s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : first >= 'A' && first <= 'Z';
 }
 
+/* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
+ * to let the time run out is an offence. Who is refused gets no handshake here, as in reception where TLS is a choice. */
+static enum reason opening_by_first_byte(struct session *s, uint8_t first)
+{
+	if (opening_may_be_plain(s, first))
+		return opening_enter_request(s);
+	if (first != TLS_HANDSHAKE_BYTE) {
+		s->detail = strdup("peer does not speak TLS");
+		return REASON_TLS_FAILED;
+	}
+	return s->refusal == REASON_NONE || s->listen->tls == TLS_MODE_ON ? opening_start_tls(s) : s->refusal;
+}
+
 /* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
 static enum reason opening_sniff(struct session *s)
 {
@@ -74,12 +93,14 @@ static enum reason opening_sniff(struct session *s)
 		return REASON_NONE;
 	}
 	stream_hold(&s->client, HOLD_STATE);
-	return opening_may_be_plain(s, first) ? opening_enter_request(s) : opening_start_tls(s);
+	return opening_by_first_byte(s, first);
 }
 
 static enum reason opening_tls_failed(const struct session *s)
 {
-	return stream_was_left(&s->client) ? REASON_TLS_ABANDONED : REASON_TLS_FAILED;
+	if (stream_was_left(&s->client))
+		return REASON_TLS_ABANDONED;
+	return tls_was_violated(s->client.ssl) ? REASON_TLS_VIOLATION : REASON_TLS_FAILED;
 }
 
 static enum reason opening_on_tls(struct session *s, enum stream_event event)
@@ -396,7 +417,7 @@ enum reason opening_next_request(struct session *s)
 		free(s->input.buf);
 		s->input.buf = NULL;
 	}
-	opening_set_deadline(s);
+	opening_set_deadline(s, s->listen->handshake_timeout);
 	opening_enter_request(s);
 	if (s->input.unseen)
 		stream_wake(&s->client);
@@ -429,7 +450,9 @@ enum reason opening_start(struct session *s, int fd)
 {
 	if (stream_open(&s->client, s->worker->base, fd, NULL, STREAM_SERVER, session_on_stream, s) != 0)
 		return REASON_OUT_OF_MEMORY;
-	opening_set_deadline(s);
+	opening_set_deadline(s, s->listen->handshake_timeout);
+	if (s->refusal != REASON_NONE)
+		opening_hurry(s);
 	return s->state == STATE_PROXY ? proxied_start(s) : opening_begin(s);
 }
 
@@ -465,6 +488,8 @@ enum reason opening_on_timer(struct session *s)
 		return REASON_DRAIN;
 	if (s->state == STATE_REQUEST && !s->asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
+	if (s->refusal != REASON_NONE)
+		return s->refusal; /* it was hurried, so to be late is no offence */
 	if (s->state == STATE_REQUEST)
 		return REASON_REQUEST_TIMEOUT;
 	if (!stream_heard(&s->client))

@@ -13,6 +13,9 @@ enum reason opening_start(struct session *session, int fd);
 /* The session's peer is final: TLS, or the first request, begins. The one way there, with a proxy and without. */
 enum reason opening_begin(struct session *session);
 
+/* It is only to be told why it is refused: it has refusal_timeout for it, from now on until it is gone. */
+void opening_hurry(struct session *session);
+
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
 

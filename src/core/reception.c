@@ -15,6 +15,7 @@ struct reception {
 	struct sources *sources;
 	struct refusals *refusals;
 	struct refusal_log *news;
+	struct limiter handshakes; /* for refusals */
 	struct reception_limits limits;
 	struct worker **worker;
 	size_t workers;
@@ -67,7 +68,8 @@ static void refuse(struct reception *r, struct worker *least, struct generation 
 		reset(arrival->fd);
 	else if (may_be_plain(arrival->listen))
 		refusals_take(r->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (arrival->refusal != REASON_SOURCE_PENALTY && worker_may_refuse(least))
+	else if (worker_may_refuse(least) && admission_tells(&r->handshakes, current->settings->server, arrival->listen,
+	                                                     &arrival->peer, arrival->refusal))
 		post(r, least, current, arrival);
 	else
 		reset(arrival->fd);

@@ -180,8 +180,10 @@ enum reason session_admit(struct session *s)
 	s->refusal = admission_enter(s->worker->sources, s->generation->settings->server, &s->peer, &s->counted);
 	if (s->refusal == REASON_NONE)
 		return REASON_NONE;
-	bool told = worker_session_refused(s->worker, s) && s->refusal != REASON_SOURCE_PENALTY;
-	return told ? REASON_NONE : s->refusal;
+	if (!worker_session_refused(s->worker, s))
+		return s->refusal;
+	opening_hurry(s);
+	return REASON_NONE;
 }
 
 struct http_stamp session_stamp(const struct session *s)

@@ -3,6 +3,7 @@
 #include "core/worker.h"
 
 #include "base/clock.h"
+#include "core/admission.h"
 #include "base/signals.h"
 #include "core/closing.h"
 #include "core/opening.h"
@@ -55,10 +56,10 @@ static void worker_count_refusal(struct worker *w)
 
 bool worker_session_refused(struct worker *w, const struct session *s)
 {
-	bool room = worker_may_refuse(w);
+	bool told = worker_may_refuse(w) && admission_tells(&w->handshakes, s->generation->settings->server, s->listen, &s->peer, s->refusal);
 	worker_count_refusal(w);
 	refusal_log_note(w->news, s->refusal, &s->peer, s->listen);
-	return room;
+	return told;
 }
 
 int worker_post(struct worker *w, const struct arrival *arrival)

@@ -3,6 +3,7 @@
 #define CORE_WORKER_H
 
 #include "base/attr.h"
+#include "base/limiter.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "core/session.h"
@@ -37,6 +38,7 @@ struct worker {
 	atomic_uint load;                  /* sessions that were posted and are not gone */
 	atomic_uint refusals;              /* those of them that only are to be refused */
 	unsigned refusals_most;            /* so many of those at a time; 0 until the server says */
+	struct limiter handshakes;         /* of those */
 	struct refusal_log *news;          /* of those that were welcome until a proxy named their source */
 	pthread_t thread;
 	struct mailbox *home;              /* where farewell is posted when the thread is done */
@@ -69,7 +71,7 @@ void worker_free(struct worker *worker); /* after that; NULL is allowed */
 
 void worker_reap_soon(struct worker *worker);
 
-/* One that was welcome is not any more; false: and there is no room to tell it. */
+/* One that was welcome is not any more; false: and it is not to be told. */
 must_check bool worker_session_refused(struct worker *worker, const struct session *session);
 void worker_session_gone(struct worker *worker, bool was_refusal);
 

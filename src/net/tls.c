@@ -131,12 +131,38 @@ void tls_server_free(struct tls_server *server)
 	free(server);
 }
 
+/* Keeps the alert that the library found fit for what went wrong. It finds one for a connection that is lost, too. */
+static void on_alert(const SSL *ssl, int where, int alert)
+{
+	bool lost = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+	if (where == SSL_CB_WRITE_ALERT && !lost)
+		SSL_set_app_data((SSL *)ssl, (void *)(intptr_t)(alert & 0xff));
+}
+
 SSL *tls_server_ssl(const struct tls_server *server)
 {
 	SSL *ssl = SSL_new(server->identity[0].ctx);
-	if (ssl != NULL)
-		SSL_set_accept_state(ssl);
+	if (ssl == NULL)
+		return NULL;
+	SSL_set_accept_state(ssl);
+	SSL_set_info_callback(ssl, on_alert);
 	return ssl;
+}
+
+bool tls_was_violated(const SSL *ssl)
+{
+	switch ((int)(intptr_t)SSL_get_app_data(ssl)) {
+	case SSL_AD_UNEXPECTED_MESSAGE:
+	case SSL_AD_BAD_RECORD_MAC:
+	case SSL_AD_RECORD_OVERFLOW:
+	case SSL_AD_ILLEGAL_PARAMETER:
+	case SSL_AD_DECODE_ERROR:
+	case SSL_AD_DECRYPT_ERROR:
+	case SSL_AD_MISSING_EXTENSION:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static const struct identity *identity_of(const struct tls_server *server, const SSL *ssl)

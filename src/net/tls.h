@@ -53,6 +53,11 @@ void tls_server_free(struct tls_server *server); /* every SSL made from it must 
 /* A new connection's SSL, accept state set; NULL: out of memory. */
 SSL *tls_server_ssl(const struct tls_server *server) must_check;
 
+/* Whether its peer sent what no implementation of TLS sends, as the alert says that it got for it. Having nothing in common,
+ * a certificate that either side refuses, a connection that is lost and bytes that are no TLS at all are no violations: they
+ * happen to browsers, or a page makes them happen. */
+bool tls_was_violated(const SSL *ssl);
+
 /* Whether who has shaken hands on this SSL of the server's has shown what the identity for host asks of clients: that identity
  * was the one, or it asks the same. SNI and the request's Host are two names, and a client may say what it likes in each.
  * host: without port; none is for the default identity, as no SNI is. */

@@ -73,6 +73,76 @@ def test_source_sessions_over_tls(start_gateway, certificate):
         first.expect_echo()
 
 
+def handshakes(gateway, sources, tls, before=b""):
+    """How many of those get as far as a handshake. The others see no byte, be it before they know that they were connected."""
+    done = 0
+    for source in sources:
+        with contextlib.suppress(OSError, EndOfStream, Truncated), connect(gateway, "tls", source=source) as client:
+            client.send(before)
+            client._handshake(tls, "gateway.test")
+            done += 1
+    return done
+
+
+FLOOD = 100
+
+
+@pytest.mark.parametrize("limit", ["source_max_sessions = 1", "max_sessions = 1", "source_max_rate = 1"])
+def test_refused_over_tls_are_reset(start_gateway, certificate, limit):
+    """Before the handshake; one a second gets it, to be told why, and others are told as well."""
+    gateway = start_gateway(limited(limit, certificate))
+    tls = {"tls": certificate.client_context()}
+    with opened(gateway, source=ONE) as first, opened(gateway, source=OTHER) if limit[:3] == "sou" else contextlib.nullcontext():
+        began = time.monotonic()
+        room = 20 if "rate" in limit else 0 # of windows of ten seconds, two at most
+        assert 1 <= handshakes(gateway, [ONE] * FLOOD, tls["tls"]) <= room + 2 + time.monotonic() - began
+        if "rate" not in limit:
+            assert status(gateway, OTHER, listener="tls", **tls).status == (503 if limit[0] == "m" else 429)
+        first.expect_echo()
+
+
+def test_refused_over_tls_are_few_of_all(start_gateway, certificate):
+    gateway = start_gateway(limited("max_sessions = 1\nmax_tls_refusals = 3", certificate))
+    with opened(gateway, source=ONE):
+        began = time.monotonic()
+        done = handshakes(gateway, [f"127.0.1.{n}" for n in range(1, FLOOD)], certificate.client_context())
+        assert 3 <= done <= 3 * (2 + time.monotonic() - began)
+
+
+def test_refused_over_tls_behind_a_proxy(start_gateway, certificate):
+    """There it is the header that names the source, and behind it nothing is done for who is refused."""
+    config = limited("source_max_sessions = 1", certificate).replace("tls = on", f"tls = on\nproxy_protocol = on\ntrusted_proxy = {ONE}")
+    gateway = start_gateway(config.replace("workers = 2", "workers = 1"))
+    tls, header = certificate.client_context(), b"PROXY TCP4 192.0.2.1 192.0.2.99 4711 80\r\n"
+    with connect(gateway, "tls", source=ONE) as first:
+        first.send(header)
+        first._handshake(tls, "gateway.test")
+        first.upgrade("/echo", origin="https://gateway.test")
+        began = time.monotonic()
+        assert 1 <= handshakes(gateway, [ONE] * FLOOD, tls, header) <= 2 + time.monotonic() - began
+        assert handshakes(gateway, [ONE], tls, header.replace(b"2.1 ", b"2.2 ")) == 1
+        first.expect_echo()
+
+
+@pytest.mark.parametrize("behind", ["", "a proxy"])
+@pytest.mark.parametrize("said", ["nothing", "TLS", "a part", "all"])
+def test_refused_over_tls_keep_their_place_for_refusal_timeout(start_gateway, certificate, said, behind):
+    """However long others may take for a handshake, or to end."""
+    proxy = f"proxy_protocol = on\ntrusted_proxy = {ONE}\n" if behind else ""
+    config = limited("source_max_sessions = 1\nrefusal_timeout = 300ms", certificate)
+    config = config.replace("tls = on", f"tls = on\nhandshake_timeout = 1h\nlinger_timeout = 1h\n{proxy}")
+    gateway = start_gateway(config)
+    header = f"PROXY TCP4 {ONE} 192.0.2.99 4711 80\r\n".encode() if behind else b""
+    with opened(gateway, source=ONE), connect(gateway, "tls", source=ONE) as client:
+        client.send(header)
+        if said != "nothing":
+            client._handshake(certificate.client_context(), "gateway.test")
+            client.send({"TLS": b"", "a part": b"GET", "all": get("/echo")}[said])
+        ended = gateway.wait_for("session end", listen="tls")
+        assert ended["reason"] in ("source_sessions", "http_done") and float(ended["duration"].rstrip("s")) < 60
+        assert not gateway.find("source is refused")
+
+
 def test_source_sessions_include_files_and_reload(start_gateway, tmp_path):
     """A connection counts from accept on, whatever it asks for, and over a reload."""
     web = tmp_path / "web"
@@ -488,7 +558,8 @@ STRANGERS = { # reason: options of the listener, what is sent
     "no_route": ("", request("/none")),
     "forbidden_origin": ("", request("/echo", origin="https://elsewhere.test")),
     "backend_refused": ("", request("/gone", origin="http://gateway.test") + close_frame(1000)),
-    "tls_failed": ("tls = on\n", b"\x16\x03\x01\0\x05\x01\0\0\x01\0"),
+    "tls_failed": ("tls = on\n", b"who?"),
+    "tls_violation": ("tls = on\n", b"\x16\x03\x01\0\x05\x01\0\0\x01\0"),
 }
 
 

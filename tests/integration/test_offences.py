@@ -3,6 +3,7 @@
 One offence is enough here to be refused for an hour, and each row comes from an address of its own.
 """
 
+import socket
 import ssl
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sections import listen, section
 from test_lifecycle import connect
 from test_limits import status
-from wsclient import BINARY, KEY, TEXT, close_frame, frame, get, request
+from wsclient import BINARY, KEY, TEXT, TIMEOUT, close_frame, frame, get, request
 
 FOREIGN, OWN = "http://evil.test", "http://gateway.test"
 GUESS = "/token?token=guess"
@@ -152,3 +153,68 @@ def test_offence_none_while_a_browser_asks_for_a_certificate(start_gateway, tmp_
     """A browser may stop there until its user chose one, and any page can make it begin."""
     gateway = start_gateway(configuration(tmp_path, certificate, client_certificate="required", client_ca=certificate.cert))
     assert half_a_handshake(gateway, "127.9.1.2") == 101
+
+
+# --- handshakes that fail ------------------------------------------------------------------------------------------------
+
+def hello(**options):
+    """The first bytes of a handshake."""
+    outgoing, context = ssl.MemoryBIO(), ssl.create_default_context()
+    for name, value in options.items():
+        setattr(context, name, value)
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="gateway.test").do_handshake()
+    return outgoing.read()
+
+
+def alert(kind):
+    return bytes([21, 3, 3, 0, 2, 2, kind])
+
+
+TLS_BY_A_PAGE = {
+    "plain-http": get("/"),
+    "webrtc": STUN,
+    "webrtc-ice": len(STUN).to_bytes(2, "big") + STUN,
+    "webrtc-long": b"\x01\x10" + STUN,
+    "gone": hello(),
+    "gone-early": hello()[:100],
+    "bad-certificate": hello() + alert(42),
+    "certificate-unknown": hello() + alert(46),
+    "unknown-ca": hello() + alert(48),
+    "user-canceled": hello() + alert(90),
+    "old": hello(minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1, options=ssl.OP_ALL),
+}
+TLS_OFFENCES = {
+    "no-hello": b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
+    "other-message": b"\x16\x03\x01\0\x04\x02\0\0\0",
+    "bad-lengths": hello()[:43] + b"\xff" + hello()[44:],
+    "noise-behind": hello() + b"\x17\x03\x03\0\x40" + bytes(64),
+}
+
+
+def tried_by_tls(gateway, source, sent):
+    with connect(gateway, "tls", source=source) as client:
+        client.send(sent)
+        client.end_sending()
+        client.read_to_end()
+    gateway.wait_session_end(client)
+    return status(gateway, source).status
+
+
+@pytest.mark.parametrize("name", TLS_BY_A_PAGE)
+def test_offence_never_by_a_failed_handshake_of_a_browser(gw, name):
+    assert tried_by_tls(gw, source_of(TLS_BY_A_PAGE, name).replace("127.9", "127.8"), TLS_BY_A_PAGE[name]) == 101
+
+
+@pytest.mark.parametrize("name", TLS_OFFENCES)
+def test_offence_by_a_handshake_of_no_browser(gw, name):
+    assert tried_by_tls(gw, source_of(TLS_OFFENCES, name).replace("127.9", "127.8"), TLS_OFFENCES[name]) == 429
+
+
+def test_offence_never_by_who_distrusts_our_certificate(gw):
+    """For real: the alert comes after our half of the handshake."""
+    with socket.create_connection(gw.address("tls"), TIMEOUT, ("127.8.9.1", 0)) as sock:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(sock, server_hostname="gateway.test")
+    gw.wait_session_end(reason="tls_failed")
+    assert status(gw, "127.8.9.1").status == 101
