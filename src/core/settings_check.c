@@ -300,7 +300,7 @@ static void check_words(const struct route_settings *r, struct err *err)
 	for (size_t i = 0; i < r->origin.count; i++) {
 		if (!origin_entry_valid(r->origin.item[i]))
 			conf_complain_option(r, "origin", err,
-			                     "\"%s\" is no origin; write scheme://host[:port], null or *",
+			                     "\"%s\" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *",
 			                     r->origin.item[i]);
 	}
 	for (size_t i = 0; i < r->subprotocol.count; i++) {

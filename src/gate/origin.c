@@ -1,5 +1,5 @@
 /* origin.c owns the question whether a web page of that origin may use the gateway.
- * It must never be lenient: what it can't read it refuses, and no part of a name is ever matched. */
+ * It must never be lenient: what it can't read it refuses, and of a name it never matches a part of a label. */
 #include "gate/origin.h"
 
 #include "proto/http.h"
@@ -8,9 +8,12 @@
 #include <string.h>
 
 struct origin {
-	struct span scheme, host;
-	unsigned port; /* 0: the scheme has no default and none was given */
+	struct span scheme, host; /* host: empty for `file://` and its like */
+	unsigned port;            /* 0: the scheme has no default and none was given */
 };
+
+/* Which hosts an entry of the allow list is for. */
+enum reach { REACH_ONE, REACH_BELOW, REACH_ALL };
 
 static const struct {
 	struct span scheme;
@@ -60,19 +63,46 @@ static bool take_scheme(struct span *rest, struct span *scheme)
 	return true;
 }
 
-/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
-static bool origin_parse(struct span text, struct origin *origin)
+/* What follows the scheme. Pages that come from no server, those of an application's own files, have a scheme alone. */
+static bool read_authority(struct span text, struct origin *origin)
 {
 	struct span port;
 
-	if (text.p == NULL || !take_scheme(&text, &origin->scheme))
-		return false;
+	origin->host = text;
+	origin->port = default_port(origin->scheme);
+	if (text.n == 0)
+		return origin->port == 0;
 	if (!http_split_authority(text, &origin->host, &port) || origin->host.n == 0)
 		return false;
 	if (text.p[text.n - 1] == ':') /* an authority may end so, with a port that is absent */
 		return false;
-	origin->port = default_port(origin->scheme);
 	return port.p == NULL || read_port(port, &origin->port);
+}
+
+/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
+static bool origin_parse(struct span text, struct origin *origin)
+{
+	return text.p != NULL && take_scheme(&text, &origin->scheme) && read_authority(text, origin);
+}
+
+/* An entry of the allow list is an origin, or has the host `*.domain`, or `*`: of applications, whose hosts are often random
+ * numbers. Of web servers that would be the whole world, for which there is a word. */
+static bool entry_parse(struct span text, struct origin *listed, enum reach *reach)
+{
+	*reach = REACH_ONE;
+	if (!take_scheme(&text, &listed->scheme))
+		return false;
+	if (span_eq(text, SPAN("*"))) {
+		*reach = REACH_ALL;
+		return default_port(listed->scheme) == 0;
+	}
+	if (span_starts(text, SPAN("*."))) {
+		*reach = REACH_BELOW;
+		text = span_skip(text, 2);
+	}
+	if (!read_authority(text, listed) || (*reach == REACH_BELOW && listed->host.n == 0))
+		return false;
+	return listed->host.n == 0 || memchr(listed->host.p, '*', listed->host.n) == NULL;
 }
 
 static bool read_in6(struct span host, struct in6_addr *in6)
@@ -111,16 +141,39 @@ static bool is_own(const struct origin *origin, struct span authority, bool tls)
 	return origin->port == own_port && host_eq(origin->host, host);
 }
 
+/* By one whole label or more. */
+static bool is_below(struct span host, struct span domain)
+{
+	struct span labels, label;
+
+	if (host.n < domain.n + 2 || !span_eq_nocase(span_skip(host, host.n - domain.n), domain))
+		return false;
+	labels = (struct span){ host.p, host.n - domain.n - 1 };
+	if (labels.p[labels.n] != '.')
+		return false;
+	while (span_next(&labels, '.', &label)) {
+		if (label.n == 0)
+			return false;
+	}
+	return true;
+}
+
 static bool is_listed(struct span text, const struct origin *origin, const char *entry)
 {
 	struct origin listed;
+	enum reach reach;
 
 	if (strcmp(entry, "*") == 0)
 		return true;
 	if (strcmp(entry, "null") == 0)
 		return span_eq(text, SPAN("null"));
-	return origin != NULL && origin_parse(span_of(entry), &listed) && origin->port == listed.port &&
-	       span_eq_nocase(origin->scheme, listed.scheme) && host_eq(origin->host, listed.host);
+	if (origin == NULL || !entry_parse(span_of(entry), &listed, &reach) ||
+	    !span_eq_nocase(origin->scheme, listed.scheme))
+		return false;
+	if (reach == REACH_ALL)
+		return true;
+	return origin->port == listed.port && (reach == REACH_BELOW ? is_below(origin->host, listed.host)
+	                                                            : host_eq(origin->host, listed.host));
 }
 
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow)
@@ -139,6 +192,7 @@ bool origin_allowed(struct span origin, struct span authority, bool tls, const s
 bool origin_entry_valid(const char *entry)
 {
 	struct origin parsed;
+	enum reach reach;
 
-	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || origin_parse(span_of(entry), &parsed);
+	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || entry_parse(span_of(entry), &parsed, &reach);
 }

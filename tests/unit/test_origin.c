@@ -214,11 +214,97 @@ static void a_star_is_any(void **state)
 		check(&(struct row){ origins[i], "a.test", TLS, ALLOWED }, any, 2);
 }
 
+/* Origins as shells of applications send them: Electron, Capacitor, Ionic, Tauri, Cordova, extensions, VS Code, Qt. */
+static const char *const shells[] = {
+	"file://", "app://", "app://-", "app://.", "app://obsidian.md", "capacitor://localhost", "ionic://localhost",
+	"tauri://localhost", "https://tauri.localhost", "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+	"vscode-webview://*", "moz-extension://*", "qrc://", "wails://wails.localhost:34115",
+};
+
+static const struct row from_shells[] = {
+	{ "file://", "a.test", PLAIN, ALLOWED },
+	{ "FILE://", "a.test", TLS, ALLOWED },
+	{ "app://", "a.test", PLAIN, ALLOWED },
+	{ "app://-", "a.test", PLAIN, ALLOWED },
+	{ "app://.", "a.test", PLAIN, ALLOWED },
+	{ "app://obsidian.md", "a.test", PLAIN, ALLOWED },
+	{ "capacitor://localhost", "a.test", PLAIN, ALLOWED },
+	{ "ionic://localhost", "a.test", PLAIN, ALLOWED },
+	{ "tauri://localhost", "a.test", PLAIN, ALLOWED },
+	{ "https://tauri.localhost", "a.test", PLAIN, ALLOWED },
+	{ "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb", "a.test", PLAIN, ALLOWED },
+	{ "vscode-webview://1vfd6ggsoa6q0ohqh3vn9iv4qm3t2ib7d4fmmc2l5k3rdgg5ecuq", "a.test", PLAIN, ALLOWED },
+	{ "moz-extension://0b3b5f1e-7f4f-4a6a-8f2c-0d6a3c1a9e55", "a.test", PLAIN, ALLOWED },
+	{ "qrc://", "a.test", PLAIN, ALLOWED },
+	{ "wails://wails.localhost:34115", "a.test", PLAIN, ALLOWED },
+	{ "null", "a.test", PLAIN, REFUSED },
+	{ "file:", "a.test", PLAIN, REFUSED },
+	{ "file:///", "a.test", PLAIN, REFUSED },
+	{ "file:///etc/page.html", "a.test", PLAIN, REFUSED },
+	{ "file://server", "a.test", PLAIN, REFUSED },
+	{ "files://", "a.test", PLAIN, REFUSED },
+	{ "app://other", "a.test", PLAIN, REFUSED },
+	{ "capacitor://", "a.test", PLAIN, REFUSED },
+	{ "capacitor://localhost:80", "a.test", PLAIN, REFUSED },
+	{ "tauri://localhost.evil.test", "a.test", PLAIN, REFUSED },
+	{ "http://tauri.localhost", "a.test", PLAIN, REFUSED },
+	{ "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllclec", "a.test", PLAIN, REFUSED },
+	{ "vscode-webview-x://1vfd6ggsoa", "a.test", PLAIN, REFUSED },
+	{ "vscode-webview://1vfd6ggsoa/x", "a.test", PLAIN, REFUSED },
+	{ "https://vscode-webview", "a.test", PLAIN, REFUSED },
+	{ "https://", "a.test", PLAIN, REFUSED },
+};
+
+static void shells_of_applications(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+		assert_true(origin_entry_valid(shells[i]));
+	for (size_t i = 0; i < ARRAY_LEN(from_shells); i++)
+		check(&from_shells[i], shells, ARRAY_LEN(shells));
+	check(&(struct row){ "file://", "", PLAIN, REFUSED }, NULL, 0);
+	check(&(struct row){ "file://", NULL, PLAIN, REFUSED }, NULL, 0);
+}
+
+static const char *const domains[] = { "https://*.good.test", "HTTP://*.Dev.test:3000", "app://*.local" };
+
+static const struct row below[] = {
+	{ "https://a.good.test", "a.test", PLAIN, ALLOWED },
+	{ "https://A.B.Good.test:443", "a.test", TLS, ALLOWED },
+	{ "https://a-b.c_d.good.test", "a.test", TLS, ALLOWED },
+	{ "http://x.dev.test:3000", "a.test", PLAIN, ALLOWED },
+	{ "app://x.local", "a.test", PLAIN, ALLOWED },
+	{ "https://good.test", "a.test", TLS, REFUSED },
+	{ "https://.good.test", "a.test", TLS, REFUSED },
+	{ "https://a..good.test", "a.test", TLS, REFUSED },
+	{ "https://.a.good.test", "a.test", TLS, REFUSED },
+	{ "https://evilgood.test", "a.test", TLS, REFUSED },
+	{ "https://a.evilgood.test", "a.test", TLS, REFUSED },
+	{ "https://a.good.test.evil.test", "a.test", TLS, REFUSED },
+	{ "https://a.good.test.", "a.test", TLS, REFUSED },
+	{ "https://a.good.test:444", "a.test", TLS, REFUSED },
+	{ "https://evil.test/.good.test", "a.test", TLS, REFUSED },
+	{ "https://evil.test#.good.test", "a.test", TLS, REFUSED },
+	{ "https://evil.test:443.good.test", "a.test", TLS, REFUSED },
+	{ "https://user@a.good.test", "a.test", TLS, REFUSED },
+	{ "http://a.good.test", "a.test", TLS, REFUSED },
+	{ "http://x.dev.test", "a.test", PLAIN, REFUSED },
+	{ "app://local", "a.test", PLAIN, REFUSED },
+};
+
+static void names_below_a_domain(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(below); i++)
+		check(&below[i], domains, ARRAY_LEN(domains));
+}
+
 /* No entry may do more than it says, even one that configuration should have refused. */
 static void bad_entries_allow_nothing(void **state)
 {
 	static const char *const bad[] = {
-		"", "*.good.test", "good.test", "https://*.good.test", "https://good.test/", "https://",
+		"", "*.good.test", "good.test", "https://*", "https://x.*.test", "https://*good.test", "https://*x.good.test",
+		"https://*.*.test", "*://good.test", "*://*", "https://good.test/", "https://",
 	};
 	static const char *const origins[] = {
 		"https://good.test", "https://x.good.test", "", "https://good.test/", "https://",
@@ -240,6 +326,22 @@ static void entries(void **state)
 		{ "https://good.test:8443", true },
 		{ "http://[::1]:6080", true },
 		{ "chrome-extension://abcdef", true },
+		{ "https://*.good.test", true },
+		{ "https://*.good.test:8443", true },
+		{ "file://", true },
+		{ "app://*", true },
+		{ "app://*.local", true },
+		{ "https://*", false },
+		{ "https://*:443", false },
+		{ "app://*:443", false },
+		{ "wss://*", false },
+		{ "https://*.", false },
+		{ "https://*.*.test", false },
+		{ "https://a.*.test", false },
+		{ "https://*a.test", false },
+		{ "https://a*", false },
+		{ "*://a.test", false },
+		{ "file:///", false },
 		{ "", false },
 		{ "good.test", false },
 		{ "https://good.test/", false },
@@ -263,6 +365,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hs_origin),
 		cmocka_unit_test(listed_origins),
+		cmocka_unit_test(shells_of_applications),
+		cmocka_unit_test(names_below_a_domain),
 		cmocka_unit_test(null_is_only_itself),
 		cmocka_unit_test(a_star_is_any),
 		cmocka_unit_test(bad_entries_allow_nothing),

@@ -358,7 +358,7 @@ static void words_have_their_form(void **state)
 	       "~6: [route r] host: \"https://x\" is no host name; write a whole one without scheme and port, own or *\n"
 	       "~6: [route r] host: \"a:80\" is no host name; write a whole one without scheme and port, own or *\n"
 	       "~6: [route r] host: \"*.example.com\" is no host name; write a whole one without scheme and port, own or *\n"
-	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], null or *\n"
+	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *\n"
 	       "~8: [route r] subprotocol: \"a b\" is no name that HTTP allows");
 	expect(*state,
 	       LISTEN

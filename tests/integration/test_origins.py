@@ -1,4 +1,5 @@
-"""DNS rebinding: the owner of a name makes it point at the gateway, and a page of his is, to the browser, of the same origin."""
+"""Which pages may connect: their origin, and the host they call us by (DNS rebinding: the owner of a name makes it point at the
+gateway, and a page of his is, to the browser, of the same origin)."""
 
 import os
 import socket
@@ -86,6 +87,18 @@ def test_a_request_without_host_is_no_browsers(quick):
     with Connection(quick().address()) as conn:
         conn.send(get("/", host=None, version="HTTP/1.0"))
         assert conn.read_response().status == 200
+
+
+@pytest.mark.parametrize("origin, status", [
+    ("https://a.example.com", 101), ("https://a.b.example.com", 101), ("file://", 101), ("vscode-webview://0a1b2c", 101),
+    ("http://127.0.0.1", 101), ("https://example.com", 403), ("https://evilexample.com", 403), ("http://a.example.com", 403),
+    ("null", 403), ("app://localhost", 403),
+])
+def test_other_origins_are_allowed_by_domain_or_scheme(start_gateway, origin, status):
+    gateway = start_gateway.quick("--origin", "https://*.example.com, file://", "--origin", "vscode-webview://*", "127.0.0.1:0", "echo:")
+    with Connection(gateway.address()) as conn:
+        conn.send(request(host="127.0.0.1", origin=origin))
+        assert conn.read_response().status == status
 
 
 def test_own_is_for_a_configuration_too(start_gateway):
