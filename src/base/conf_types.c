@@ -80,6 +80,7 @@ static int duration_parse(const char *text, void *field, struct err *err)
 const struct conf_type conf_text = { "text", false, text_parse, text_clear };
 const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear };
 const struct conf_type conf_path = { "path", false, text_parse, text_clear };
+const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear };
 const struct conf_type conf_flag = { "flag", false, flag_parse, NULL };
 const struct conf_type conf_number = { "number", false, number_parse, NULL };
 const struct conf_type conf_size = { "size", false, size_parse, NULL };

@@ -22,7 +22,7 @@ struct confine {
 
 /* --- what is needed ------------------------------------------------------------------------------------------------- */
 
-enum kind { WEB_ROOT, TOKENS, CERTIFICATE, KEY, CONFIGURATION, SYSTEM_FILE, LOG_FILE, SOCKETS, TARGET_SOCKET };
+enum kind { WEB_ROOT, TOKENS, AUTHORITIES, IDENTITY, CONFIGURATION, SYSTEM_FILE, LOG_FILE, SOCKETS, TARGET_SOCKET };
 
 /* siblings: it may be replaced by a file of the same name, which is another file to the kernel, so that the directory is
  * what has to be covered. vital: no session could do without. */
@@ -36,9 +36,9 @@ static const struct kind_row {
 #define RESTART "a reload will be refused, so restart to change anything, or give it the permission"
 	[WEB_ROOT] = { SANDBOX_READ, X_OK, false, true, "enter", GIVE },
 	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
-	[CERTIFICATE] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
-	[KEY] = { SANDBOX_READ, R_OK, true, false, "read",
-	          "a reload keeps the key that is loaded, and another one takes a restart" },
+	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
+	[IDENTITY] = { SANDBOX_READ, R_OK, true, false, "read",
+	               "a reload keeps the one that is loaded, and another one takes a restart" },
 	[CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[SYSTEM_FILE] = { SANDBOX_READ, 0, true, false, NULL, NULL },
 	[LOG_FILE] = { SANDBOX_WRITE, W_OK, true, false, "write",
@@ -99,9 +99,11 @@ static void need_listener(struct needs *needs, const struct listen_settings *set
 
 static void need_identity(struct needs *needs, const struct tls_settings *set)
 {
-	need(needs, CERTIFICATE, set, "certificate", set->certificate);
-	need(needs, KEY, set, "key", set->key);
-	need(needs, CERTIFICATE, set, "client_ca", set->client_ca);
+	for (size_t i = 0; i < set->certificate.count; i++)
+		need(needs, IDENTITY, set, "certificate", set->certificate.item[i]);
+	for (size_t i = 0; i < set->key.count; i++)
+		need(needs, IDENTITY, set, "key", set->key.item[i]);
+	need(needs, AUTHORITIES, set, "client_ca", set->client_ca);
 }
 
 /* The system's authorities are read as they are met, and are links into the directories that follow. */
@@ -122,7 +124,7 @@ static void need_route(struct needs *needs, const struct route_settings *set)
 {
 	need(needs, WEB_ROOT, set, "root", set->root);
 	need(needs, TOKENS, set, "token_file", set->token_file);
-	need(needs, CERTIFICATE, set, "target_ca", set->target_ca);
+	need(needs, AUTHORITIES, set, "target_ca", set->target_ca);
 	need_authorities(needs, set);
 	if (set->target.text != NULL && set->target.kind == ADDRESS_UNIX && set->target.name[0] == '/')
 		need(needs, TARGET_SOCKET, set, "target", set->target.name);
@@ -411,7 +413,7 @@ static void admit(const struct confine *confine, const struct need *need, struct
 			conf_complain_option(need->section, need->option, err, "%s %s", need->path, outside);
 		else /* one of the system's, and nobody asked for it now */
 			err_add(warnings, "%s was replaced and %s", need->path, outside);
-	} else if ((need->kind == TOKENS || need->kind == CERTIFICATE) && is_denied(need->path)) {
+	} else if ((need->kind == TOKENS || need->kind == AUTHORITIES) && is_denied(need->path)) {
 		complain(need, confine->user, "read", instead, err);
 	}
 }

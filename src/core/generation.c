@@ -13,8 +13,8 @@ static void identity_fill(struct tls_identity *identity, const struct tls_settin
 	char place[256];
 	conf_place(set, "certificate", place, sizeof(place));
 	identity->where = mem_strdup(place);
-	identity->certificate = set->certificate;
-	identity->key = set->key != NULL && set->key[0] != '\0' ? set->key : NULL;
+	identity->certificates = set->certificate;
+	identity->keys = set->key;
 	identity->client_ca = set->client_ca;
 	identity->client_certificate = (enum tls_client_certificate)set->client_certificate;
 	identity->tls13_only = set->min_version == 1;

@@ -110,12 +110,26 @@ static void check_required(const struct settings *s, const struct tls_settings *
 			                     s->listens[i]->section.name);
 }
 
+static void check_pairs(const struct tls_settings *t, struct err *err)
+{
+	size_t certificates = t->certificate.count, keys = t->key.count;
+
+	if (keys > certificates)
+		conf_complain_option(t, "key", err, "%s has no certificate: the first key belongs to the first certificate, and so on",
+		                     t->key.item[certificates]);
+	else if (keys > 0 && keys < certificates)
+		conf_complain_option(t, "key", err, "%s has no key: the first key belongs to the first certificate, and so on",
+		                     t->certificate.item[keys]);
+}
+
 static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 {
 	if (!used)
 		conf_complain(t, err, "would never be used: no listener has tls = on or tls = auto");
 	if (!conf_given(t, "certificate"))
 		conf_complain(t, err, "has no certificate; write certificate = FILE");
+	else
+		check_pairs(t, err);
 	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, "client_ca"))
 		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
 	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))

@@ -95,6 +95,24 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 	return adopted ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
+/* The first section would be chosen always. */
+static int check_names(const struct tls_server *server, const struct tls_identity *identities, struct err *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < server->count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			char *name = identity_common_name(&server->identity[i], &server->identity[k]);
+			if (name != NULL)
+				result = err_add(err, "%s certificate %s: is for %s, as is that of %s, which always comes first; name both "
+				                 "certificates in one section, or leave one out", identities[i].where,
+				                 identities[i].certificates.item[0], name, identities[k].where);
+			free(name);
+		}
+	}
+	return result;
+}
+
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
                                   struct err *warnings)
 {
@@ -112,7 +130,7 @@ struct tls_server *tls_server_new(const struct tls_identity *identities, size_t 
 		else
 			failed = true;
 	}
-	if (failed) {
+	if (failed || check_names(server, identities, err) != 0) {
 		tls_server_free(server);
 		return NULL;
 	}

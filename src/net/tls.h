@@ -23,11 +23,11 @@ void tls_prepare(void);
 
 struct tls_server; /* immutable; shared by all threads */
 
-/* One certificate and the policy for the names it is for. */
+/* The certificates for some names, and the policy for these names. */
 struct tls_identity {
-	const char *where;       /* for complaints: `[tls example]` */
-	const char *certificate; /* PEM, leaf first, then the chain */
-	const char *key;         /* PEM; NULL: in the certificate's file */
+	const char *where;            /* for complaints: `[tls example]` */
+	struct str_list certificates; /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
+	struct str_list keys;         /* PEM, in the order of the certificates; none: each is in its certificate's file */
 	const char *client_ca;   /* PEM; needed unless client_certificate is off */
 	enum tls_client_certificate client_certificate;
 	bool tls13_only;
@@ -36,15 +36,17 @@ struct tls_identity {
 	const char *groups;       /* of the key exchange, NULL or "": X25519 and P-256 */
 	bool tickets;             /* stateless session resumption */
 
-	/* Its keys stay good where a file may no longer be read, as far as they fit the certificates. NULL: none. */
+	/* Its keys stay good where a key's file may no longer be read, as far as they fit the certificates; and where a certificate's
+	 * may not, what was loaded from it goes on, with its key and a warning. NULL: none. */
 	const struct tls_server *before;
 };
 
 /* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
  * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final
  * dot of the name is no part of it.
- * A TLS 1.2 suite that is not AEAD is left out of a configured list with a warning. Every complaint names
- * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate",
+ * A name for which two identities have a certificate is an error, as the second would never be
+ * used. A TLS 1.2 suite that is not AEAD is left out of a configured list with a warning. Every complaint names
+ * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate FILE",
  * "certificate has expired" is a warning only and goes to warnings). NULL on failure. */
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
                                   struct err *warnings) must_check;

@@ -1,4 +1,4 @@
-/* tls_identity.c owns what one identity loads: certificate, key, and the policy for its names.
+/* tls_identity.c owns what one identity loads: its certificates, and the policy for their names.
  * It must never choose between identities, nor build a context around tls_context_new(). */
 #include "net/tls_identity.h"
 
@@ -6,14 +6,10 @@
 #include "net/tls_context.h"
 #include "net/tls_reason.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* What every client has. P-384 and the larger cost us ten times as much, and a client asks for them for nothing. */
 #if OPENSSL_VERSION_NUMBER >= 0x30500000L
@@ -22,91 +18,48 @@
 #define GROUPS "X25519:P-256"
 #endif
 
-static void warn_dates(const X509 *leaf, const struct tls_identity *id, struct err *warnings)
+/* A context has one certificate for each kind of key. */
+static int check_kind(const struct identity *identity, const struct pair *pair, const char *where, struct err *err)
 {
-	const ASN1_TIME *begin = X509_get0_notBefore(leaf), *end = X509_get0_notAfter(leaf);
-	bool expired = X509_cmp_current_time(end) < 0;
-	bool early = X509_cmp_current_time(begin) > 0;
-	struct tm day;
-	char date[32] = "?";
-
-	if (!expired && !early)
-		return;
-	if (ASN1_TIME_to_tm(expired ? end : begin, &day) == 1)
-		(void)strftime(date, sizeof(date), "%Y-%m-%d", &day);
-	err_add(warnings, "%s certificate %s: certificate %s %s", id->where, id->certificate,
-	        expired ? "has expired on" : "is not valid before", date);
-}
-
-static int load_certificate(SSL_CTX *ctx, const struct tls_identity *id, struct err *err, struct err *warnings)
-{
-	if (tls_pem_check(id->where, "certificate", id->certificate, err) != 0)
-		return -1;
-	if (SSL_CTX_use_certificate_chain_file(ctx, id->certificate) != 1)
-		return tls_complain(id->where, "certificate", id->certificate,
-		                    tls_queued_cause("not a PEM certificate"), err);
-	warn_dates(SSL_CTX_get0_certificate(ctx), id, warnings);
+	for (const struct pair *other = identity->pair; other != pair; other++) {
+		if (EVP_PKEY_get_base_id(other->key) != EVP_PKEY_get_base_id(pair->key))
+			continue;
+		return err_add(err, "%s certificate %s: has a key of the kind that %s has (%s); name one certificate for each kind",
+		               where, pair->file, other->file, EVP_PKEY_get0_type_name(pair->key));
+	}
 	return 0;
 }
 
-static EVP_PKEY *read_key(const struct tls_identity *id, const char *path, struct err *err)
+/* Which of them a client gets depends on what it can use, and not on the name it asks for. */
+static void warn_names(const struct pair *a, const struct pair *b, const char *where, struct err *warnings)
 {
-	bool asked = false;
-	FILE *file = tls_pem_open(id->where, "key", path, err);
+	char *name = pair_lacking_name(a, b);
 
-	if (file == NULL)
-		return NULL;
-	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, tls_refuse_passphrase, &asked);
-	fclose(file);
-	if (key == NULL && asked)
-		tls_complain(id->where, "key", path,
-		             "is protected by a passphrase, and there is nobody to ask; store it without", err);
-	else if (key == NULL)
-		tls_complain(id->where, "key", path,
-		             tls_given(id->key) ? "no private key in PEM form in it"
-		                            : "no private key in PEM form in it; is it in a file of its own?",
-		             err);
-	ERR_clear_error();
-	return key;
+	if (name != NULL)
+		err_add(warnings, "%s certificate %s: is not for %s, as %s is: some clients that ask for it will refuse this one",
+		        where, b->file, name, a->file);
+	free(name);
 }
 
-static bool is_closed_to_us(const char *path)
+static int load_pairs(struct identity *identity, const struct tls_identity *id, struct err *err, struct err *warnings)
 {
-	FILE *file = fopen(path, "re");
-
-	if (file != NULL)
-		fclose(file);
-	return file == NULL && errno == EACCES;
-}
-
-/* A key that was read while there were rights to; the caller's, NULL if none fits. */
-static EVP_PKEY *kept_key(const SSL_CTX *ctx, const struct tls_server *before)
-{
-	for (size_t i = 0; before != NULL && i < before->count; i++) {
-		EVP_PKEY *key = SSL_CTX_get0_privatekey(before->identity[i].ctx);
-		if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) == 1 && EVP_PKEY_up_ref(key) == 1)
-			return key;
-	}
-	ERR_clear_error();
-	return NULL;
-}
-
-static int load_key(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
-{
-	const char *path = tls_given(id->key) ? id->key : id->certificate;
-	EVP_PKEY *key = is_closed_to_us(path) ? kept_key(ctx, id->before) : NULL;
 	int result = 0;
 
-	if (key == NULL)
-		key = read_key(id, path, err);
-	if (key == NULL)
-		return -1;
-	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
-		result = tls_complain(id->where, "key", path, "key does not belong to the certificate", err);
-	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
-		result = tls_complain(id->where, "key", path, tls_queued_cause("unusable"), err);
-	EVP_PKEY_free(key);
-	ERR_clear_error();
+	assert(id->keys.count == 0 || id->keys.count == id->certificates.count);
+	identity->pair = mem_zalloc(id->certificates.count * sizeof(*identity->pair));
+	for (size_t i = 0; i < id->certificates.count; i++) {
+		struct pair *pair = &identity->pair[identity->pairs];
+		const struct pair_files files = { id->where, id->certificates.item[i], id->keys.count > 0 ? id->keys.item[i] : NULL };
+		if (pair_load(pair, identity->ctx, &files, id->before, err, warnings) != 0) {
+			result = -1;
+			continue;
+		}
+		identity->pairs++;
+		if (check_kind(identity, pair, id->where, err) != 0)
+			result = -1;
+		warn_names(&identity->pair[0], pair, id->where, warnings);
+		warn_names(pair, &identity->pair[0], id->where, warnings);
+	}
 	return result;
 }
 
@@ -223,26 +176,26 @@ static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct 
 int identity_load(struct identity *identity, const struct tls_identity *id, size_t index, struct err *err,
                   struct err *warnings)
 {
-	SSL_CTX *ctx = context_new(id, index, err);
-	if (ctx == NULL)
+	*identity = (struct identity){ .ctx = context_new(id, index, err), .client_certificate = id->client_certificate };
+	if (identity->ctx == NULL)
 		return -1;
-	bool failed = load_certificate(ctx, id, err, warnings) != 0 || load_key(ctx, id, err) != 0;
-	failed |= load_client_policy(ctx, id, err) != 0;
-	failed |= load_ciphers(ctx, id, err, warnings) != 0;
-	failed |= load_groups(ctx, id, err) != 0;
-	if (failed) {
-		SSL_CTX_free(ctx);
-		return -1;
-	}
-	identity->ctx = ctx;
-	identity->client_certificate = id->client_certificate;
 	identity->client_ca = mem_strdup(tls_given(id->client_ca) ? id->client_ca : "");
 	identity->groups = mem_strdup(tls_given(id->groups) ? id->groups : GROUPS);
-	return 0;
+	bool failed = load_pairs(identity, id, err, warnings) != 0;
+	failed |= load_client_policy(identity->ctx, id, err) != 0;
+	failed |= load_ciphers(identity->ctx, id, err, warnings) != 0;
+	failed |= load_groups(identity->ctx, id, err) != 0;
+	if (!failed)
+		return 0;
+	identity_clear(identity);
+	return -1;
 }
 
 void identity_clear(struct identity *identity)
 {
+	for (size_t i = 0; i < identity->pairs; i++)
+		pair_clear(&identity->pair[i]);
+	free(identity->pair);
 	SSL_CTX_free(identity->ctx);
 	free(identity->client_ca);
 	free(identity->groups);
@@ -252,7 +205,19 @@ void identity_clear(struct identity *identity)
 
 bool identity_is_for(const struct identity *identity, struct span name, unsigned flags)
 {
-	return X509_check_host(SSL_CTX_get0_certificate(identity->ctx), name.p, name.n, flags, NULL) == 1;
+	for (size_t i = 0; i < identity->pairs; i++)
+		if (pair_is_for(&identity->pair[i], name, flags))
+			return true;
+	return false;
+}
+
+char *identity_common_name(const struct identity *a, const struct identity *b)
+{
+	char *name = NULL;
+
+	for (size_t i = 0; i < a->pairs * b->pairs && name == NULL; i++)
+		name = pair_common_name(&a->pair[i / b->pairs], &b->pair[i % b->pairs]);
+	return name;
 }
 
 bool identity_asks_the_same(const struct identity *a, const struct identity *b)

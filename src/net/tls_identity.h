@@ -7,12 +7,15 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "net/tls.h"
+#include "net/tls_pair.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
 struct identity {
 	SSL_CTX *ctx;
+	struct pair *pair;
+	size_t pairs;
 	enum tls_client_certificate client_certificate;
 	char *client_ca; /* as it was configured; "" without */
 	char *groups;    /* of its context, which does not tell them */
@@ -28,8 +31,11 @@ must_check int identity_load(struct identity *identity, const struct tls_identit
                              struct err *warnings);
 void identity_clear(struct identity *identity);
 
-/* Whether its certificate is for that name (n > 0): flags as in X509_check_host(3). */
+/* Whether one of its certificates is for that name (n > 0): flags as in X509_check_host(3). */
 bool identity_is_for(const struct identity *identity, struct span name, unsigned flags);
+
+/* A name for which both have a certificate; the caller's, NULL: there is none. */
+char *identity_common_name(const struct identity *a, const struct identity *b);
 
 /* Whether who may pass here may pass there. */
 bool identity_asks_the_same(const struct identity *a, const struct identity *b);

@@ -192,11 +192,11 @@ def whole(request, certificate):
 class Certificate:
     """A certificate and key made by the openssl command; self-signed unless there is an issuer."""
 
-    def __init__(self, directory, name, sans, issuer=None, authority=False):
+    def __init__(self, directory, name, sans, issuer=None, authority=False, rsa=False):
         self.cert, self.key = str(directory / f"{name}.pem"), str(directory / f"{name}.key")
         self.context = None
-        request = ["req", "-x509" if issuer is None else "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                   "-nodes", "-keyout", self.key, "-subj", f"/CN={name}"]
+        key = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        request = ["req", "-x509" if issuer is None else "-new", "-newkey", *key, "-nodes", "-keyout", self.key, "-subj", f"/CN={name}"]
         alternative = "subjectAltName=" + ",".join(sans)
         if issuer is None:
             openssl(*request, "-days", "30", "-out", self.cert, "-addext", alternative)

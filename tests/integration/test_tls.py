@@ -34,6 +34,43 @@ def connect(gateway, listener="tls", context=None, **options):
     return Connection(gateway.address(listener), tls=context or stranger(), **options)
 
 
+# --- certificates -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["ecdsa-rsa", "rsa-ecdsa"])
+def test_tls_two_kinds_of_key(start_gateway, make_certificate, order):
+    """Each client gets the certificate that it can use, from one section."""
+    kinds = make_certificate("ecdsa", "DNS:gateway.test"), make_certificate("rsa", "DNS:gateway.test", rsa=True)
+    certificates = [kinds[i] for i in order]
+    gateway = start_gateway(listen("tls", tls="on") + section(
+        "tls one", certificate=", ".join(c.cert for c in certificates), key=", ".join(c.key for c in certificates))
+        + section("route echo", target="echo:"))
+    for kind, suite in zip(kinds, ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256")):
+        context = ssl.create_default_context(cafile=kind.cert)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(suite)
+        with connect(gateway, context=context) as client:
+            client.upgrade()
+            client.expect_echo()
+
+
+def test_tls_pairs_are_checked(make_certificate, tmp_path):
+    """What belongs together is said by the order; what could never be used is refused, with what to do instead."""
+    ecdsa, rsa = make_certificate("ecdsa", "DNS:gateway.test"), make_certificate("rsa", "DNS:gateway.test", rsa=True)
+    config, head = tmp_path / "s.conf", listen("tls", tls="on") + section("route echo", target="echo:")
+
+    def refused(*sections):
+        done = check(config, head + "".join(section(f"tls {name}", certificate=certificate, key=key)
+                                            for name, certificate, key in sections))
+        assert done.returncode == 1
+        return done.stderr
+    said = refused(("one", f"{ecdsa.cert}, {rsa.cert}", f"{rsa.key}, {ecdsa.key}"))
+    assert f"key {rsa.key}: key does not belong to the certificate {ecdsa.cert}" in said
+    assert f"key {ecdsa.key}: key does not belong to the certificate {rsa.cert}" in said
+    assert f"key: {rsa.cert} has no key" in refused(("one", f"{ecdsa.cert}, {rsa.cert}", ecdsa.key))
+    said = refused(("one", ecdsa.cert, ecdsa.key), ("two", rsa.cert, rsa.key))
+    assert "is for gateway.test, as is that of" in said and "name both certificates in one section" in said
+
+
 # --- what is agreed on --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("offer", [["h2"], ["http/1.0"], ["h2", "http/1.1"], None])
@@ -156,7 +193,8 @@ def shared(share_gateway, make_certificate, visitor, tmp_path_factory):
     (web / "page.html").write_text("a page")
     one, other = make_certificate("open", f"DNS:{OPEN}", "DNS:*.wild.test"), make_certificate("closed", f"DNS:{CLOSED}")
     return share_gateway(
-        section("server", workers=1, log_level="debug") + listen("plain") + listen("tls", tls="on") + listen("proxied", tls="on", proxy_protocol="on", trusted_proxy="127.0.0.1")
+        section("server", workers=1, log_level="debug") + listen("plain") + listen("tls", tls="on")
+        + listen("proxied", tls="on", proxy_protocol="on", trusted_proxy="127.0.0.1")
         + section("tls open", certificate=one.cert, key=one.key)
         + section("tls closed", certificate=other.cert, key=other.key, client_certificate="required", client_ca=visitor.cert)
         + ROUTES + section("route any", path="/echo", target="echo:") + section("route page", path="/*", root=web))

@@ -332,6 +332,10 @@ static void tls_needs_both_ends(void **state)
 	expect(*state, LISTEN "tls = on\n[tls t]\nclient_certificate = optional\n" ROUTE,
 	       "~4: [tls t] has no certificate; write certificate = FILE\n"
 	       "~5: [tls t] client_certificate: needs client_ca = FILE to check them against");
+	expect(*state, LISTEN "tls = on\n[tls t]\ncertificate = a.pem, b.pem\nkey = a.key\n" ROUTE,
+	       "~6: [tls t] key: b.pem has no key: the first key belongs to the first certificate, and so on");
+	expect(*state, LISTEN "tls = on\n[tls t]\ncertificate = a.pem\nkey = a.key\nkey = b.key\n" ROUTE,
+	       "~6: [tls t] key: b.key has no certificate: the first key belongs to the first certificate, and so on");
 	expect(*state,
 	       LISTEN "tls = auto\n[listen m]\naddress = 2\ntls = on\n"
 	              "[tls t]\ncertificate = c\nclient_certificate = required\nclient_ca = ca\n" ROUTE,
@@ -550,7 +554,7 @@ static void quick_form_makes_sections(void **state)
 	assert_int_equal(s->server->log_level, LEVEL_WARN);
 	assert_string_equal(s->listens[0]->address.item[0].text, "*:6080");
 	assert_int_equal(s->listens[0]->tls, TLS_MODE_ON);
-	assert_string_equal(s->tls[0]->key, "k.pem");
+	assert_string_equal(s->tls[0]->key.item[0], "k.pem");
 	assert_int_equal(s->routes_count, 2);
 	assert_string_equal(s->routes[0]->section.name, "quick");
 	assert_string_equal(s->routes[0]->target.text, "localhost:5900");

@@ -310,15 +310,24 @@ static struct tls_server *serve(const struct tls_identity *ids, size_t count)
 	return server;
 }
 
+/* A list of one. */
+static struct str_list list(char **item)
+{
+	return (struct str_list){ item, *item != NULL && (*item)[0] != '\0' ? 1 : 0 };
+}
+
 /* Paths that live as long as the program, unlike those of at(). */
 static struct tls_identity identity(const char *name)
 {
 	static char files[MADE][2][128];
+	static char *item[MADE][2];
 	size_t i = made(name);
 
 	snprintf(files[i][0], sizeof(files[i][0]), "%s/%s.pem", dir, name);
 	snprintf(files[i][1], sizeof(files[i][1]), "%s/%s.key", dir, name);
-	return (struct tls_identity){ .where = "[tls x]", .certificate = files[i][0], .key = files[i][1] };
+	item[i][0] = files[i][0];
+	item[i][1] = files[i][1];
+	return (struct tls_identity){ .where = "[tls x]", .certificates = list(&item[i][0]), .keys = list(&item[i][1]) };
 }
 
 static struct tls_server *serve_one(const char *name)
@@ -583,6 +592,81 @@ static void names_choose_versions_and_suites(void **state)
 	tls_server_free(server);
 }
 
+/* --- several certificates, and one name ---------------------------------------------------------------------------- */
+
+static struct tls_identity both_kinds(const char *first, const char *second)
+{
+	static char *pem[2][2];
+	struct tls_identity id = identity(first), other = identity(second);
+
+	pem[0][0] = id.certificates.item[0];
+	pem[0][1] = other.certificates.item[0];
+	pem[1][0] = id.keys.item[0];
+	pem[1][1] = other.keys.item[0];
+	id.certificates = (struct str_list){ pem[0], 2 };
+	id.keys = (struct str_list){ pem[1], 2 };
+	return id;
+}
+
+static void each_client_gets_what_it_can_use(void **state)
+{
+	static const struct {
+		int version;
+		const char *ciphers, *want;
+	} cases[] = {
+		{ TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", "rsa" },
+		{ TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", "a" },
+		{ TLS1_2_VERSION, NULL, "a" }, /* the cheaper one for us */
+		{ TLS1_3_VERSION, NULL, "a" },
+	};
+	(void)state;
+
+	for (size_t order = 0; order < 4; order++) {
+		struct tls_identity ids[] = { identity("b"), order % 2 == 0 ? both_kinds("a", "rsa") : both_kinds("rsa", "a") };
+		struct tls_server *server = order < 2 ? serve(&ids[1], 1) : serve(ids, 2);
+		assert_int_equal(warnings.count, 0);
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			const struct client c = { .version = cases[i].version, .ciphers = cases[i].ciphers, .sni = "a.test" };
+			struct meeting m = meet(server, &c);
+			assert_true(m.ok);
+			assert_string_equal(certificate_seen(&m), cases[i].want);
+			part(&m);
+		}
+		tls_server_free(server);
+	}
+}
+
+static void complains(const struct tls_identity *ids, size_t count, const char *words)
+{
+	err_init(&err);
+	err_init(&warnings);
+	assert_null(tls_server_new(ids, count, &err, &warnings));
+	assert_int_equal(err.count, 1);
+	if (strstr(err.text, words) == NULL)
+		assert_string_equal(err.text, words);
+}
+
+static void a_name_belongs_to_one_identity(void **state)
+{
+	struct tls_identity ids[] = { identity("a"), identity("rsa") };
+	(void)state;
+
+	ids[1].where = "[tls y]";
+	complains(ids, 2, "/rsa.pem: is for a.test, as is that of [tls x], which always comes first; name both certificates in one section");
+	ids[0] = identity("wild"); /* one wildcard twice is too much, but a name that it covers is not */
+	ids[1] = identity("wild");
+	complains(ids, 2, "/wild.pem: is for *.w.test, as is that of [tls x]");
+	ids[1] = identity("exact");
+	tls_server_free(serve(ids, 2));
+	ids[0] = both_kinds("a", "b");
+	complains(ids, 1, "/b.pem: has a key of the kind that ");
+	ids[0] = both_kinds("b", "rsa");
+	struct tls_server *server = serve(ids, 1); /* it may be what the operator wants, so it is a warning */
+	assert_int_equal(warnings.count, 2);
+	assert_non_null(strstr(warnings.text, "/rsa.pem: is not for b.test, as "));
+	tls_server_free(server);
+}
+
 /* --- one name in SNI, another in the request ----------------------------------------------------------------------- */
 
 static struct tls_identity asking(const char *name, enum tls_client_certificate policy);
@@ -837,9 +921,9 @@ static const struct {
 	{ .certificate = "a.pem", .key = "nofile.key", .complaint = "[tls x] key DIR/nofile.key: no such file" },
 	{ .certificate = "folder", .key = "a.key", .complaint = "[tls x] certificate DIR/folder: is a directory" },
 	{ .certificate = "a.pem", .key = "b.key",
-	  .complaint = "[tls x] key DIR/b.key: key does not belong to the certificate" },
+	  .complaint = "[tls x] key DIR/b.key: key does not belong to the certificate DIR/a.pem" },
 	{ .certificate = "a.pem", .key = "rsa.key",
-	  .complaint = "[tls x] key DIR/rsa.key: key does not belong to the certificate" },
+	  .complaint = "[tls x] key DIR/rsa.key: key does not belong to the certificate DIR/a.pem" },
 	{ .certificate = "a.pem", .key = "locked.key",
 	  .complaint = "[tls x] key DIR/locked.key: is protected by a passphrase" },
 	{ .certificate = "a.pem", .complaint = "[tls x] key DIR/a.pem: no private key in PEM form in it; is it in a file" },
@@ -876,16 +960,17 @@ static void faults_are_told_in_words(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		char want[256];
 		const char *text = faults[i].complaint, *place = strstr(text, "DIR");
+		char *files[] = { (char *)(uintptr_t)at(faults[i].certificate), faults[i].key ? (char *)(uintptr_t)at(faults[i].key) : NULL };
 		struct tls_identity id = {
-			.where = "[tls x]", .certificate = at(faults[i].certificate), .key = faults[i].key ? at(faults[i].key) : NULL,
+			.where = "[tls x]", .certificates = list(&files[0]), .keys = list(&files[1]),
 			.client_ca = faults[i].client_ca ? at(faults[i].client_ca) : NULL, .client_certificate = faults[i].policy,
 			.ciphers = faults[i].ciphers, .ciphersuites = faults[i].ciphersuites,
 			.groups = faults[i].groups,
 		};
-		if (place != NULL)
-			snprintf(want, sizeof(want), "%.*s%s%s", (int)(place - text), text, dir, place + 3);
-		else
-			snprintf(want, sizeof(want), "%s", text);
+		want[0] = '\0';
+		for (; place != NULL; place = strstr(text = place + 3, "DIR"))
+			snprintf(want + strlen(want), sizeof(want) - strlen(want), "%.*s%s", (int)(place - text), text, dir);
+		snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s", text);
 		err_init(&err);
 		err_init(&warnings);
 		assert_null(tls_server_new(&id, 1, &err, &warnings));
@@ -901,9 +986,10 @@ static void all_faults_are_told_at_once(void **state)
 	struct tls_identity ids[] = { identity("a"), identity("b"), identity("exact") };
 	(void)state;
 
-	ids[0].key = ids[1].key; /* the fault of one hides neither that of another nor its own second */
+	char *empty = (char *)(uintptr_t)at("empty.pem");
+	ids[0].keys = ids[1].keys; /* the fault of one hides neither that of another nor its own second */
 	ids[0].ciphers = "nonsense";
-	ids[2].certificate = at("empty.pem");
+	ids[2].certificates = list(&empty);
 	err_init(&err);
 	assert_null(tls_server_new(ids, ARRAY_LEN(ids), &err, &warnings));
 	assert_int_equal(err.count, 3);
@@ -920,16 +1006,17 @@ static void files_that_may_not_be_read(void **state)
 
 	if (geteuid() == 0)
 		skip(); /* root may read everything */
-	assert_int_equal(chmod(id.key, 0), 0);
+	assert_int_equal(chmod(id.keys.item[0], 0), 0);
 	err_init(&err);
 	assert_null(tls_server_new(&id, 1, &err, &warnings));
 	assert_non_null(strstr(err.text, "permission denied"));
-	assert_int_equal(chmod(id.key, 0600), 0);
+	assert_int_equal(chmod(id.keys.item[0], 0600), 0);
 }
 
 static void key_in_the_certificates_file(void **state)
 {
-	struct tls_identity id = { .where = "[tls x]", .certificate = at("both.pem"), .key = "" };
+	char *both = (char *)(uintptr_t)at("both.pem");
+	struct tls_identity id = { .where = "[tls x]", .certificates = list(&both) };
 	(void)state;
 
 	struct tls_server *server = serve(&id, 1);
@@ -1076,6 +1163,8 @@ int main(void)
 		cmocka_unit_test(modes),
 		cmocka_unit_test(names_choose_certificates),
 		cmocka_unit_test(names_choose_versions_and_suites),
+		cmocka_unit_test(each_client_gets_what_it_can_use),
+		cmocka_unit_test(a_name_belongs_to_one_identity),
 		cmocka_unit_test(a_host_is_judged_by_what_it_asks),
 		cmocka_unit_test(identities_that_ask_the_same),
 		cmocka_unit_test(client_certificates),
