@@ -55,6 +55,49 @@ static int check_subprotocols(const struct http_head *head)
 	return count > 0 || http_field(head, "Sec-WebSocket-Protocol") == NULL ? 0 : BAD_REQUEST;
 }
 
+/* extension-param's value (RFC 6455 section 9.1): a token, as it is or quoted. */
+static bool extension_value_valid(struct span value)
+{
+	bool quoted = value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"';
+	if (!quoted)
+		return http_is_token(value);
+	for (size_t i = 1; i < value.n - 1; i++) {
+		if (value.p[i] == '\\')
+			i++; /* the next one stands for itself; if that is the closing quote, it is no token either */
+		if (!http_is_token((struct span){ value.p + i, 1 }))
+			return false;
+	}
+	return value.n > 2;
+}
+
+static bool extension_param_valid(struct span param)
+{
+	struct span name = { param.p, 0 };
+
+	while (name.n < param.n && param.p[name.n] != '=')
+		name.n++;
+	bool has_value = name.n < param.n;
+	return http_is_token(span_trim(name)) && (!has_value || extension_value_valid(span_trim(span_skip(param, name.n + 1))));
+}
+
+/* None is ever agreed to, but what breaks the grammar is an error all the same. A quoted value is a token, so that no comma or
+ * semicolon of a well-formed list stands within quotes. */
+static bool extensions_valid(const struct http_head *head)
+{
+	struct http_list cursor = { 0 };
+	struct span extension, param;
+	size_t count = 0;
+
+	for (; http_list_next(head, "Sec-WebSocket-Extensions", &cursor, &extension); count++) {
+		if (!span_next(&extension, ';', &param) || !http_is_token(param))
+			return false;
+		while (span_next(&extension, ';', &param))
+			if (!extension_param_valid(param))
+				return false;
+	}
+	return count > 0 || http_field(head, "Sec-WebSocket-Extensions") == NULL;
+}
+
 /* The only field of that name, NULL when there are none or several. */
 static const struct http_field *sole_field(const struct http_head *head, const char *name)
 {
@@ -74,7 +117,7 @@ int upgrade_check(const struct http_head *head, struct span *key)
 		return BAD_REQUEST;
 	if (version_field == NULL || !span_eq(version_field->value, SPAN("13")))
 		return UPGRADE_REQUIRED; /* before the key: what a key looks like depends on the version */
-	if (key_field == NULL || !key_valid(key_field->value))
+	if (key_field == NULL || !key_valid(key_field->value) || !extensions_valid(head))
 		return BAD_REQUEST;
 	*key = key_field->value;
 	return check_subprotocols(head);

@@ -253,6 +253,29 @@ static void hs_no_extension(void **state)
 	assert_memory_equal(out, want, sizeof(want) - 1);
 }
 
+static void hs_extensions_syntax(void **state)
+{
+	static const char *const good[] = {
+		"permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=99", "a,b;c", "a;b=c;d",
+		"a ; b = c ,, d", "a;b=\"c\"", "a;b=\"\\c\\d\"",
+	};
+	static const char *const bad[] = {
+		"", ",,", ";", "a;", "a;;b", "a;b=", "a;=b", "=b", "a b", "a;b c", "a=b", "\"a\"", "a;b=\"", "a;b=\"\"", "a;b=\"c",
+		"a;b=c\"", "a;b=\"c d\"", "a;b=\"c,d\"", "a;b=\"c;d\"", "a;b=\"c\\\"", "a;b=\"c\"d\"", "a;b=c=d", "a,b;", "bad;;syntax=",
+	};
+	char fields[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good) + ARRAY_LEN(bad); i++) {
+		bool ok = i < ARRAY_LEN(good);
+		snprintf(fields, sizeof(fields), UPGRADE CONNECT KEY VERSION "Sec-WebSocket-Extensions: %s\r\n", ok ? good[i] : bad[i - ARRAY_LEN(good)]);
+		struct span key;
+		parse("GET / HTTP/1.1", fields);
+		if (upgrade_check(&head, &key) != (ok ? 0 : 400))
+			fail_msg("%s", fields);
+	}
+}
+
 static void response_with_subprotocol(void **state)
 {
 	static const char want[] = SWITCHING "Sec-WebSocket-Protocol: binary\r\nConnection: Upgrade\r\n\r\n";
@@ -295,6 +318,7 @@ int main(void)
 		cmocka_unit_test(hs_subprotocol_limit),
 		cmocka_unit_test(upgrade_is_noticed),
 		cmocka_unit_test(hs_no_extension),
+		cmocka_unit_test(hs_extensions_syntax),
 		cmocka_unit_test(response_with_subprotocol),
 	};
 

@@ -368,10 +368,15 @@ FIELDS = [
          OPEN),
         ("old-deflate", lines("Sec-WebSocket-Extensions: x-webkit-deflate-frame"), OPEN),
         ("list", lines("Sec-WebSocket-Extensions: foo; bar=1, permessage-deflate"), OPEN),
-        ("quoted-parameter", lines('Sec-WebSocket-Extensions: foo; bar="1, 2"'), OPEN),
+        ("quoted-parameter", lines('Sec-WebSocket-Extensions: foo; bar="12"'), OPEN),
+        ("quoted-list", lines('Sec-WebSocket-Extensions: foo; bar="1, 2"'), 400), # what is quoted is a token as well
         ("two-lines", lines("Sec-WebSocket-Extensions: mux", "Sec-WebSocket-Extensions: permessage-deflate"), OPEN),
-        ("only-commas", lines("Sec-WebSocket-Extensions: ,,"), OPEN),
-        ("no-syntax", lines("Sec-WebSocket-Extensions: bad;;syntax="), OPEN)),
+        ("empty", lines("Sec-WebSocket-Extensions:"), 400),
+        ("only-commas", lines("Sec-WebSocket-Extensions: ,,"), 400),
+        ("two-words", lines("Sec-WebSocket-Extensions: foo bar"), 400),
+        ("no-name", lines("Sec-WebSocket-Extensions: ;foo"), 400),
+        ("parameter-without-value", lines("Sec-WebSocket-Extensions: foo; bar="), 400),
+        ("no-syntax", lines("Sec-WebSocket-Extensions: bad;;syntax="), 400)),
 ]
 
 OWN = "gateway.test"
