@@ -7,9 +7,12 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 import socket
 
 import pytest
+
+from wsclient import TIMEOUT
 
 PIDFD_GETFD = 438
 TICK = os.sysconf("SC_CLK_TCK")
@@ -19,6 +22,31 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
         fields = stat.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def is_asleep(pid):
+    """None of its threads runs, or would if there were a processor for it: it has done all it could."""
+    states = set()
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii", errors="replace") as stat:
+            states.add(stat.read().rpartition(")")[2].split()[0])
+    return states == {"S"}
+
+
+def send_until_held(pid, sock, data, most=32 << 20):
+    """Sends data over and over until the gateway takes no more of it, however slow the machine is, or most bytes are sent;
+    returns how many were."""
+    sock.setblocking(False)
+    sent, quiet = 0, 0
+    while quiet < 2 and sent < most:
+        if not select.select([], [sock], [], 0.15)[1]:
+            quiet = quiet + 1 if is_asleep(pid) else 0
+            continue
+        quiet = 0
+        with contextlib.suppress(BlockingIOError):
+            sent += sock.send(data[sent % len(data):][:1 << 18])
+    sock.settimeout(TIMEOUT)
+    return sent
 
 
 def descriptors(pid):

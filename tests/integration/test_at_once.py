@@ -5,7 +5,6 @@ Where time is measured, the bound is far from what is right, and what is wrong i
 """
 
 import random
-import select
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ import time
 import pytest
 
 import backends
-from inside import cpu_seconds
+from inside import cpu_seconds, send_until_held
 from sections import listeners
 from wsclient import BINARY, TIMEOUT, Connection, close_frame, frame, get, request
 
@@ -258,17 +257,6 @@ def test_all_die_at_once(gateway_to, certificate, backend, how):
         client.expect_echo()
 
 
-def fill(sock):
-    """Sends until nothing more is taken for a while."""
-    sock.setblocking(False)
-    while select.select([], [sock], [], 0.3)[1]:
-        try:
-            sock.send(BLOB)
-        except BlockingIOError:
-            pass
-    sock.settimeout(TIMEOUT)
-
-
 @pytest.mark.parametrize("who", ["backend", "client", "both"])
 def test_all_die_full_at_once(gateway_to, certificate, backend, who):
     """The same with all that can wait waiting, in both directions."""
@@ -283,7 +271,7 @@ def test_all_die_full_at_once(gateway_to, certificate, backend, who):
         if number % 2 == 0:
             client.send(frame(BINARY, length=1 << 40))
     ends = [p.sock for p in peers] + [c.sock for c in clients[::2]]
-    for thread in on_threads([], fill, [(end,) for end in ends]):
+    for thread in on_threads([], send_until_held, [(gateway.pid, end, BLOB) for end in ends]):
         thread.join()
     with Stopped(gateway):
         if who != "client":

@@ -18,7 +18,7 @@ import pytest
 
 import backends
 from gateway import DISASTER, Record
-from inside import socket_of
+from inside import send_until_held, socket_of
 from wsclient import BINARY, MASK, TIMEOUT, Connection, EndOfStream, close_frame, frame, get, request, xor
 
 MIB = 1 << 20
@@ -42,27 +42,14 @@ def opened(gateway, **options):
     return client
 
 
-def fill(sock, data):
-    """Sends the data over and over until nothing more is taken for a while; returns how much was."""
-    sock.setblocking(False)
-    sent = 0
-    while sent < 32 * MIB and select.select([], [sock], [], 0.3)[1]:
-        try:
-            sent += sock.send(data[sent % len(data):][:1 << 18])
-        except BlockingIOError:
-            pass
-    sock.settimeout(TIMEOUT)
-    return sent
-
-
 def repeated(n):
     return (BLOB * (n // MIB + 1))[:n]
 
 
-def start_upload(client):
+def start_upload(gateway, client):
     """A frame without an end, sent until the gateway takes no more; returns how much of its payload was."""
     client.send(frame(BINARY, length=1 << 40))
-    return fill(client.sock, MASKED)
+    return send_until_held(gateway.pid, client.sock, MASKED)
 
 
 def wait_discarded(sock):
@@ -101,8 +88,8 @@ def test_reset_while_both_are_full(start_gateway, backend):
     gateway = start_gateway(LISTEN + section("all", target=one.target))
     client = opened(gateway, rcvbuf=4096)
     peer = one.accept()
-    fill(peer.sock, BLOB)
-    sent = start_upload(client)
+    send_until_held(gateway.pid, peer.sock, BLOB)
+    sent = start_upload(gateway, client)
     client.reset()
     for _ in range(16): # more than buffers hold: it is thrown away while the other backlog is still full
         peer.send(BLOB)
@@ -120,7 +107,7 @@ def test_echo_is_full(start_gateway, how):
     options = {"lifetime": "1s"} if how == "lifetime" else {}
     gateway = start_gateway(LISTEN + section("all", target="echo:", **options))
     client = opened(gateway, rcvbuf=4096)
-    sent = start_upload(client)
+    sent = start_upload(gateway, client)
     if how == "drain":
         gateway.terminate()
     wait_discarded(client.sock)
@@ -162,7 +149,7 @@ def test_dead_client_was_heard(start_gateway, backend):
     """A client that answers no ping is reset, but what it had sent waits for a slow backend and arrives."""
     one = backend()
     one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    gateway = start_gateway(LISTEN + section("all", target=one.target, ping_interval="100ms", pong_timeout="300ms"))
+    gateway = start_gateway(LISTEN + section("all", target=one.target, ping_interval="500ms", pong_timeout="1s"))
     client = opened(gateway)
     peer = one.accept()
     shrink(gateway, peer.sock)
@@ -403,10 +390,11 @@ def test_probe_of_tls_port(start_gateway, certificate, tls):
 def test_who_goes_on_sending_is_not_read_for_ever(start_gateway):
     """After a refusal a little is thrown away, so that the answer arrives; what is more has to wait."""
     config = LISTEN.replace("[listen", "drain_timeout = 100ms\n[listen") + "linger_timeout = 300s\n"
-    with connect(start_gateway(config + section("echo", path="/", target="echo:"))) as client:
+    gateway = start_gateway(config + section("echo", path="/", target="echo:"))
+    with connect(gateway) as client:
         client.send(request("/elsewhere"))
         assert client.read_response().status == 404
-        assert fill(client.sock, MASKED) < 24 * MIB # the kernel's buffers hold half of it
+        assert send_until_held(gateway.pid, client.sock, MASKED) < 24 * MIB # the kernel's buffers hold half of it
 
 
 def test_nobody_reads_stderr(start_gateway):

@@ -8,7 +8,6 @@ import fcntl
 import itertools
 import os
 import random
-import select
 import socket
 import struct
 import subprocess
@@ -18,7 +17,7 @@ import threading
 import pytest
 
 import backends
-from inside import socket_of
+from inside import send_until_held, socket_of
 from sections import listeners
 from wsclient import BINARY, MASK, TIMEOUT, Connection, close_frame, frame, request
 
@@ -77,16 +76,9 @@ def option_of(gateway, other_end, level, name):
         return copy.getsockopt(level, name)
 
 
-def taken_from(sock):
-    """Sends until nothing more is taken for a while; returns how much has left this end."""
-    sock.setblocking(False)
-    sent = 0
-    while sent < 32 * MIB and select.select([], [sock], [], 0.3)[1]:
-        try:
-            sent += sock.send(BLOB[:256 * KIB])
-        except BlockingIOError:
-            pass
-    sock.settimeout(TIMEOUT)
+def taken_from(gateway, sock):
+    """Sends until nothing more is taken; returns how much has left this end."""
+    sent = send_until_held(gateway.pid, sock, BLOB)
     return sent - struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
 
 
@@ -124,32 +116,32 @@ def test_profile_sockets(start_gateway, backend, profile, lowat, small):
 
 # --- what waits -------------------------------------------------------------------------------------------------------
 
-def test_profile_takes_little(opened):
+def test_profile_takes_little(gw, opened):
     """While the client reads nothing, a flooding backend gets rid of a fraction of what bulk takes."""
     taken = {}
     for profile in ("bulk", "interactive", "deep"):
         _, peer = opened("tcp", profile, rcvbuf=4096)
-        taken[profile] = taken_from(peer.sock)
+        taken[profile] = taken_from(gw, peer.sock)
     assert taken["interactive"] < 128 * KIB, taken
     assert taken["interactive"] * 4 < taken["bulk"], taken
     assert 128 * KIB < taken["deep"] < taken["interactive"] + 192 * KIB, taken
 
 
-def test_profile_unix_target(opened):
+def test_profile_unix_target(gw, opened):
     """A UNIX socket has no window, but what the gateway itself holds is as little."""
     taken = {}
     for profile in ("bulk", "interactive"):
         _, peer = opened("unix", profile, rcvbuf=4096)
-        taken[profile] = taken_from(peer.sock)
+        taken[profile] = taken_from(gw, peer.sock)
     assert taken["interactive"] + 128 * KIB < taken["bulk"], taken
 
 
-def test_profile_reads_little(opened):
+def test_profile_reads_little(gw, opened):
     """What is read from the backend at once becomes one frame, so a long one would stand in front of what comes next."""
     longest = {}
     for profile in ("bulk", "interactive"):
         client, peer = opened("tcp", profile)
-        taken_from(peer.sock)
+        taken_from(gw, peer.sock)
         peer.end_sending()
         frames = (client.read_frame() for _ in itertools.count())
         longest[profile] = max(len(one.payload) for one in itertools.takewhile(lambda one: one.opcode == BINARY, frames))
@@ -159,7 +151,7 @@ def test_profile_reads_little(opened):
 def test_profile_kernel_holds_little(gw, opened):
     """The kernel would fill a segment of 64 KiB; what it holds unsent is the limit and a read at most."""
     client, peer = opened("tcp", "interactive")
-    taken_from(peer.sock)
+    taken_from(gw, peer.sock)
     with socket_of(gw.pid, client.sock) as copy:
         unsent, = struct.unpack("i", fcntl.ioctl(copy, SIOCOUTQNSD, bytes(4)))
     assert 0 < unsent <= 25 * KIB

@@ -16,7 +16,7 @@ import time
 import pytest
 
 import backends
-from inside import cpu_seconds, socket_of
+from inside import cpu_seconds, send_until_held, socket_of
 from sections import listeners
 from wsclient import BINARY, CLOSE, MASK, PING, PONG, Connection, EndOfStream, close_frame, frame, request, xor
 
@@ -41,11 +41,13 @@ def unix_recorder(tmp_path_factory):
 
 ROUTES = {
     "": "",
-    "-hasty": "close_timeout = 300ms",
+    "-hasty": "close_timeout = 1s",
     "-stall": "stall_timeout = 400ms",
+    "-slow": "stall_timeout = 1s",
     "-ping": "ping_interval = 100ms\npong_timeout = 300ms",
-    "-idle": "idle_timeout = 400ms\nping_interval = 50ms",
-    "-life": "lifetime = 400ms",
+    "-pong": "ping_interval = 50ms\npong_timeout = 1h\nstall_timeout = 200ms", # half of which is when the timer looks
+    "-idle": "idle_timeout = 1s\nping_interval = 50ms",
+    "-life": "lifetime = 1s",
     "-timers": "idle_timeout = 1h\nlifetime = 1h\nping_interval = 1h",
 }
 
@@ -388,17 +390,10 @@ def test_rl_last_byte_after_refusal(open_session):
 
 # --- rl_backpressure --------------------------------------------------------------------------------------------------
 
-def fill(sock, data):
-    """Sends the data over and over until nothing more is taken for a while; returns how much was."""
-    sock.setblocking(False)
-    sent = 0
-    while select.select([], [sock], [], 0.3)[1]:
-        assert sent < 64 * MIB, "nobody holds the sender back"
-        try:
-            sent += sock.send(data[sent % len(data):][:1 << 18])
-        except BlockingIOError:
-            pass
-    sock.settimeout(15)
+def fill(gateway, sock):
+    """Sends until nothing more is taken; returns how much was."""
+    sent = send_until_held(gateway.pid, sock, BLOB, 64 * MIB)
+    assert sent < 64 * MIB, "nobody holds the sender back"
     return sent
 
 
@@ -410,7 +405,7 @@ def test_rl_backpressure_down(open_session):
     """A client that does not read holds the backend back; once it reads, all of it comes."""
     session = open_session(rcvbuf=65536)
     session.peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-    sent = fill(session.peer.sock, BLOB)
+    sent = fill(session.gateway, session.peer.sock)
     assert session.client.read_stream(sent) == repeated(sent)
     session.peer.send(b"and on")
     assert session.client.read_stream(6) == b"and on"
@@ -426,7 +421,7 @@ def test_rl_backpressure_up(opener, request, gw):
         session.client.send(frame(BINARY, b"", length=1 << 40)) # one endless frame, never reassembled
         sock = session.client.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        sent = fill(sock, BLOB)
+        sent = fill(session.gateway, sock)
         wanted = masked(repeated(sent))
         assert session.peer.read(sent) == wanted
         sock.sendall(masked(b"done", sent))
@@ -452,7 +447,7 @@ def masked(data, offset=0):
 def test_rl_backpressure_other_direction_flows(open_session):
     """A client that reads nothing can still send, and a backend that reads nothing is still heard."""
     session = open_session(rcvbuf=65536)
-    fill(session.peer.sock, BLOB)
+    fill(session.gateway, session.peer.sock)
     session.send(b"typed while the picture is stuck")
     assert session.peer.read(32) == b"typed while the picture is stuck"
 
@@ -490,12 +485,12 @@ def test_rl_write_stall_backend(opener, whole):
 
 def test_rl_write_stall_slow_is_not_stalled(opener):
     """Who takes a little now and then makes progress, however long it lasts."""
-    session = opener(Plain(), "tcp")("-stall", rcvbuf=65536)
+    session = opener(Plain(), "tcp")("-slow", rcvbuf=65536)
     data = BLOB[:3 * MIB]
     sender = threading.Thread(target=session.peer.send, args=(data,), daemon=True)
     sender.start()
     began = time.monotonic()
-    while time.monotonic() - began < 1.2: # three times stall_timeout
+    while time.monotonic() - began < 2.2: # twice stall_timeout
         session.client.buffer += session.client.sock.recv(4096)
         select.select([], [], [], 0.02)
     assert session.client.read_stream(len(data)) == data
@@ -594,9 +589,9 @@ def test_rl_dead_peer_no_pong(open_session):
 
 
 def test_rl_dead_peer_pong_lives(open_session):
-    """Who answers lives, through more time than one ping and its answer may take."""
-    session = open_session("-ping")
-    for _ in range(8):
+    """Who answers lives: there is no second ping before the first one was answered."""
+    session = open_session("-pong")
+    for _ in range(4):
         ping = session.client.read_frame()
         assert ping.opcode == PING
         session.client.send(frame(PONG, ping.payload))
@@ -608,9 +603,9 @@ def test_rl_dead_peer_pong_lives(open_session):
 
 
 def test_rl_dead_peer_any_byte_lives(open_session):
-    """Data is as good as a pong."""
-    session = open_session("-ping")
-    for turn in range(8):
+    """Data is as good as a pong: it brings the next ping."""
+    session = open_session("-pong")
+    for turn in range(4):
         assert session.client.read_frame().opcode == PING
         session.send(b"%d" % turn)
         assert session.peer.read(1) == b"%d" % turn
@@ -621,7 +616,7 @@ TCP_USER_TIMEOUT = 18
 
 def test_rl_dead_peer_keepalive(gw, open_tcp):
     """The kernel looks after both connections too, once a session lasts: the ping shows that its timer has run."""
-    session = open_tcp("-ping")
+    session = open_tcp("-pong")
     assert session.client.read_frame().opcode == PING
     for end in (session.client.sock, session.peer.sock):
         with socket_of(gw.pid, end) as copy:
