@@ -30,7 +30,7 @@ def shared(share_gateway, certificate, recorder, refusing, unanswering, tmp_path
 workers = 2
 log_level = debug
 """ + listeners(certificate)
-        + listen("hurry", handshake_timeout="500ms") + listen("hurrytls", tls="on", handshake_timeout="500ms")
+        + listen("hurry", handshake_timeout="1s") + listen("hurrytls", tls="on", handshake_timeout="1s")
         + route("echo", "echo:") + route("tree", "echo:", path="tree/*")
         + route("tokens", token_file=tokens)
         + route("files", root=root, path="files/*")
@@ -136,7 +136,7 @@ def test_hs_deadline_of_tls(gw, said):
 
 
 def test_hs_deadline_covers_dial(gw):
-    """The time to reach the target counts too: its own limit is a minute, the listener's half a second."""
+    """The time to reach the target counts too: its own limit is a minute, the listener's a second."""
     with Connection(gw.address("hurry")) as conn:
         conn.send(request("/timeout-long"))
         assert conn.read_response().status in (408, 504)

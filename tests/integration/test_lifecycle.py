@@ -377,8 +377,8 @@ def test_rl_emfile(start_gateway):
 
 def test_rl_handshake_timeout(start_gateway, certificate):
     """From accept to the answer, whatever drips in; with and without TLS, silent and half told."""
-    tls = "[listen tls]\naddress = 127.0.0.1:0\ntls = on\nhandshake_timeout = 300ms\n" + tls_section(certificate)
-    gateway = start_gateway(PLAIN + "handshake_timeout = 300ms\n" + tls + route("echo", "echo:"))
+    tls = "[listen tls]\naddress = 127.0.0.1:0\ntls = on\nhandshake_timeout = 1s\n" + tls_section(certificate)
+    gateway = start_gateway(PLAIN + "handshake_timeout = 1s\n" + tls + route("echo", "echo:"))
     silent, half, silent_tls = connect(gateway), connect(gateway), connect(gateway, "tls")
     half.send(b"GET /echo HTTP/1.1\r\n")
     assert half.read_response().status == 408
@@ -471,7 +471,7 @@ def test_rl_dns_hang(start_gateway, tmp_path, backend):
     resolv.write_text("nameserver 127.0.0.77\noptions timeout:10 attempts:1\n")
     echo = backend(serve=backends.serve_echo)
     prefix = in_namespaces(["-m"], f"mount --bind {resolv} /etc/resolv.conf")
-    gateway = start_gateway(PLAIN + route("hang", "tcp:slow.example:80", connect_timeout="1s") +
+    gateway = start_gateway(PLAIN + route("hang", "tcp:slow.example:80", connect_timeout="2s") +
                             route("fast", f"localhost:{echo.port}") + route("number", echo.target), prefix=prefix)
     with server, contextlib.ExitStack() as stack:
         stuck = [stack.enter_context(connect(gateway)) for _ in range(3)]

@@ -35,7 +35,7 @@ target = {target}
 [route hasty]
 path = /hasty
 target = {target}
-close_timeout = 300ms
+close_timeout = 1s
 """
 
 
