@@ -3,6 +3,7 @@
 #include "core/confine.h"
 
 #include "base/mem.h"
+#include "core/confine_ports.h"
 #include "sys/beneath.h"
 #include "sys/privs.h"
 
@@ -306,15 +307,20 @@ void confine_make_log(const struct settings *settings)
 static struct sandbox *sandbox_of(const struct settings *settings, const char *file, struct err *err)
 {
 	struct paths paths = paths_of(settings, file);
+	struct confine_ports ports = confine_ports_of(settings);
 	const struct sandbox_options options = {
 		.path = paths.item,
 		.paths = paths.count,
+		.port = ports.item,
+		.ports = ports.count,
+		.unbounded = ports.unbounded,
 		.write_flags = log_file(settings) != NULL ? LOG_FILE_FLAGS : 0,
 		.how = beneath_hows(),
 		.hows = BENEATH_HOWS,
 	};
 	struct sandbox *sandbox = sandbox_new(&options, err);
 
+	confine_ports_clear(&ports);
 	paths_clear(&paths);
 	return sandbox;
 }
@@ -427,5 +433,7 @@ int confine_admits(const struct confine *confine, const struct settings *setting
 	for (size_t i = 0; i < needs.count; i++)
 		admit(confine, &needs.item[i], err, warnings);
 	needs_clear(&needs);
+	if (confine->sandbox != NULL && confine_ports_admit(confine->sandbox, settings, err) != 0)
+		return -1;
 	return err->count == before ? 0 : -1;
 }

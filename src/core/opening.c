@@ -163,13 +163,22 @@ static enum reason opening_backend_tls(struct session *s, int fd)
 	return ssl == NULL ? opening_established(s) : REASON_NONE;
 }
 
+/* The sandbox says no to a port that was not named in advance, which only tokens can lead to. */
+static char *opening_dial_words(const struct session *s, const struct dial_outcome *outcome)
+{
+	if (outcome->result == DIAL_NOT_FOUND)
+		return strdup(gai_strerror(outcome->error));
+	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->token_target)
+		return strdup("Permission denied: a firewall forbids it, or the port is missing in [server] sandbox_ports");
+	return strdup(strerror(outcome->error));
+}
+
 static void opening_on_dialled(void *arg, const struct dial_outcome *outcome)
 {
 	struct session *s = arg;
 	s->dial = NULL;
 	if (outcome->result != DIAL_OK && outcome->error != 0)
-		s->detail = strdup(outcome->result == DIAL_NOT_FOUND ? gai_strerror(outcome->error)
-		                                                     : strerror(outcome->error));
+		s->detail = opening_dial_words(s, outcome);
 
 	enum reason reason = outcome->result == DIAL_OK ? opening_backend_tls(s, outcome->fd)
 	                                                : reason_from_dial(outcome->result);

@@ -23,14 +23,21 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 struct trial {
 	const struct settings *settings;
 	const char *file;
-	int epoll; /* made before, as the loops of a gateway are */
+	int epoll;                     /* made before, as the loops of a gateway are */
+	int listener, client;          /* made before, and connected */
+	struct sockaddr_un door;       /* abstract; listens since before */
+	socklen_t door_len;
+	const struct sandbox *sandbox; /* in force */
 };
+
+#define NOT_BOUNDED 254 /* no errno: this kernel, or this configuration, leaves it open */
 
 /* Each returns 0 when it was possible, -1 and errno when not; what is killed does not return. A row has one of these. */
 struct row {
@@ -115,6 +122,70 @@ static int do_attach_filter(void)
 	return fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0 ? -1 : close(fd);
 }
 
+/* Nothing is sent: there is no TCP to all hosts of a network, which the kernel says after it asked the sandbox. */
+static int connect_to(uint16_t port, int flags)
+{
+	const struct sockaddr_in all = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = INADDR_BROADCAST };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (flags != 0)
+		(void)!sendto(fd, "x", 1, flags, (const struct sockaddr *)&all, sizeof(all));
+	else
+		(void)!connect(fd, (const struct sockaddr *)&all, sizeof(all));
+	return errno == EACCES || errno == EPERM ? -1 : close(fd);
+}
+
+static int bind_to(uint16_t port)
+{
+	const struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || (bind(fd, (const struct sockaddr *)&here, sizeof(here)) != 0 && errno != EADDRINUSE))
+		return -1;
+	return close(fd);
+}
+
+/* A port that was not named, above those that only root may have. */
+static uint16_t other_port(const struct trial *trial, unsigned access)
+{
+	uint16_t port = 1024;
+
+	while (port < UINT16_MAX && sandbox_admits(trial->sandbox, access, port))
+		port++;
+	return port;
+}
+
+static int do_connect_elsewhere(const struct trial *trial)
+{
+	if ((sandbox_bounds(trial->sandbox) & SANDBOX_CONNECT) == 0)
+		_exit(NOT_BOUNDED);
+	return connect_to(other_port(trial, SANDBOX_CONNECT), 0);
+}
+
+static int do_bind_elsewhere(const struct trial *trial)
+{
+	if ((sandbox_bounds(trial->sandbox) & SANDBOX_BIND) == 0)
+		_exit(NOT_BOUNDED);
+	return bind_to(other_port(trial, SANDBOX_BIND));
+}
+
+static int do_connect_abstract(const struct trial *trial)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if ((sandbox_bounds(trial->sandbox) & SANDBOX_ABSTRACT) == 0)
+		_exit(NOT_BOUNDED);
+	return fd < 0 || connect(fd, (const struct sockaddr *)&trial->door, trial->door_len) != 0 ? -1 : close(fd);
+}
+
+/* Landlock does not see such a connect. */
+static int do_connect_by_sending(void)
+{
+	return connect_to(9, MSG_FASTOPEN);
+}
+
 static int do_kill(void)
 {
 	return kill(getppid(), 0);
@@ -136,6 +207,10 @@ static const struct row forbidden[] = {
 	{ "open a packet socket", .socket = { AF_PACKET, SOCK_DGRAM, 0 } },
 	{ "open a socket of another protocol", .socket = { AF_INET, SOCK_STREAM, IPPROTO_MPTCP } },
 	{ "attach a filter to a socket", .act = do_attach_filter },
+	{ "connect to a port that nobody named", .act_on = do_connect_elsewhere },
+	{ "connect by sending (TCP Fast Open)", .act = do_connect_by_sending },
+	{ "listen on a port that nobody named", .act_on = do_bind_elsewhere },
+	{ "connect to an abstract UNIX socket", .act_on = do_connect_abstract },
 	{ "become root", .call.number = SYS_setuid },
 	{ "signal another process", DEADLY, .act = do_kill },
 	{ "be traced", DEADLY, .call.number = SYS_ptrace },
@@ -201,47 +276,43 @@ static int do_remember(void)
 	return result;
 }
 
-/* A connection to ourselves, accepted when epoll says so. */
-static int serve(const struct trial *trial, int listener, int client)
+static int do_connect(const struct trial *trial)
+{
+	for (size_t i = 0; i < trial->settings->routes_count; i++) {
+		const struct address *target = &trial->settings->routes[i]->target;
+		if (target->text != NULL && target->kind == ADDRESS_TCP && connect_to(target->port, 0) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The connection from before is accepted when epoll says so. */
+static int do_serve(const struct trial *trial)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address;
 	socklen_t len = sizeof(address);
 
-	if (tcp_set_all(listener) != 0)
+	if (tcp_set_no_delay(trial->listener) != 0 || tcp_set_probes(trial->listener) != 0)
 		return -1;
-	if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
-	    getsockname(listener, (struct sockaddr *)&address, &len) != 0)
+	if (listen(trial->listener, 1) != 0 || getsockname(trial->listener, (struct sockaddr *)&address, &len) != 0)
 		return -1;
-	if (connect(client, (struct sockaddr *)&address, len) != 0 && errno != EINPROGRESS)
+	if (epoll_ctl(trial->epoll, EPOLL_CTL_ADD, trial->listener, &event) != 0 ||
+	    epoll_wait(trial->epoll, &event, 1, 5000) != 1)
 		return -1;
-	if (epoll_ctl(trial->epoll, EPOLL_CTL_ADD, listener, &event) != 0 || epoll_wait(trial->epoll, &event, 1, 5000) != 1)
-		return -1;
-	int accepted = accept4(listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int accepted = accept4(trial->listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (accepted < 0)
 		return -1;
 	bool said = send(accepted, "x", 1, MSG_NOSIGNAL) == 1 && shutdown(accepted, SHUT_WR) == 0;
 	return close(accepted) == 0 && said ? 0 : -1;
 }
 
-static int do_serve(const struct trial *trial)
-{
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int result = listener >= 0 && client >= 0 ? serve(trial, listener, client) : -1;
-
-	if (listener >= 0)
-		close(listener);
-	if (client >= 0)
-		close(client);
-	return result;
-}
-
 static const struct row allowed[] = {
 	{ "read the configuration", .act_on = do_read_configuration },
 	{ "read the web roots", .act_on = do_read_roots },
 	{ "read the token files", .act_on = do_read_tokens },
-	{ "listen, connect, accept, wait", .act_on = do_serve },
+	{ "listen, accept, wait, send", .act_on = do_serve },
+	{ "connect to the ports of the targets", .act_on = do_connect },
 	{ "make a UNIX socket", .socket = { AF_UNIX, SOCK_STREAM, 0 } },
 	{ "look a name up", .act = do_look_up },
 	{ "allocate memory, get random bytes", .act = do_remember },
@@ -264,6 +335,25 @@ static int act(const struct trial *trial, const struct row *row)
 
 #define NOT_ENTERED 255 /* no errno; otherwise the exit status of a child is the errno, or 0 */
 
+/* What is made before the sandbox is entered: a connection to ourselves, and an abstract UNIX socket. */
+static void prepare(struct trial *trial)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(address);
+	int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	trial->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	trial->client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (bind(trial->listener, (struct sockaddr *)&address, len) == 0 && listen(trial->listener, 1) == 0 &&
+	    getsockname(trial->listener, (struct sockaddr *)&address, &len) == 0)
+		(void)connect(trial->client, (struct sockaddr *)&address, len);
+	trial->door = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	trial->door_len = sizeof(trial->door);
+	(void)!bind(door, (struct sockaddr *)&trial->door, sizeof(sa_family_t)); /* the kernel chooses a name */
+	(void)!listen(door, 1);
+	(void)!getsockname(door, (struct sockaddr *)&trial->door, &trial->door_len);
+}
+
 static struct confine *enter(const struct trial *trial)
 {
 	struct err err, warnings;
@@ -278,16 +368,19 @@ static struct confine *enter(const struct trial *trial)
 }
 
 /* Returns the status of wait(2). row NULL: only says what is in force. */
-static int in_child(const struct trial *trial, const struct row *row)
+static int in_child(const struct trial *all, const struct row *row)
 {
+	struct trial trial = *all;
 	char words[CONFINE_WORDS_MAX];
 	int status;
 	pid_t child = fork();
 
 	if (child == 0) {
-		const struct confine *confine = enter(trial);
+		prepare(&trial);
+		const struct confine *confine = enter(&trial);
+		trial.sandbox = confine_sandbox(confine);
 		if (row != NULL)
-			_exit(act(trial, row) == 0 ? 0 : errno);
+			_exit(act(&trial, row) == 0 ? 0 : errno);
 		dprintf(STDOUT_FILENO, "%s\n", confine_words(confine, words));
 		_exit(0);
 	}
@@ -303,6 +396,8 @@ static bool was_refused(int status, bool deadly)
 {
 	int error = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 
+	if (WIFEXITED(status) && error == NOT_BOUNDED)
+		return true;
 	if (deadly)
 		return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 	return error == EACCES || error == EPERM;
@@ -314,7 +409,7 @@ static const char *outcome(int status, char *room, size_t cap)
 		return WTERMSIG(status) == SIGSYS ? "killed" : strsignal(WTERMSIG(status));
 	if (WEXITSTATUS(status) == 0)
 		return "possible";
-	snprintf(room, cap, "%s", strerror(WEXITSTATUS(status)));
+	snprintf(room, cap, "%s", WEXITSTATUS(status) == NOT_BOUNDED ? "not bounded here" : strerror(WEXITSTATUS(status)));
 	return room;
 }
 

@@ -102,9 +102,51 @@ static void cidrs_clear(void *field)
 	cidr_list_clear(field);
 }
 
+static int port_range_parse(struct port_range *range, const char *text)
+{
+	char first[8];
+	uint64_t from, to;
+	const char *dash = strchr(text, '-');
+	size_t len = dash != NULL ? (size_t)(dash - text) : strlen(text);
+
+	if (strcmp(text, "any") == 0) {
+		*range = (struct port_range){ 0, UINT16_MAX };
+		return 0;
+	}
+	if (len >= sizeof(first))
+		return -1;
+	memcpy(first, text, len);
+	first[len] = '\0';
+	if (str_to_number(first, 1, UINT16_MAX, &from) != 0 || str_to_number(dash != NULL ? dash + 1 : first, from, UINT16_MAX, &to) != 0)
+		return -1;
+	*range = (struct port_range){ (uint16_t)from, (uint16_t)to };
+	return 0;
+}
+
+static int ports_parse(const char *text, void *field, struct err *err)
+{
+	struct port_list *list = field;
+	struct port_range range;
+
+	if (port_range_parse(&range, text) != 0)
+		return err_add(err, "\"%s\" is no port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = range;
+	return 0;
+}
+
+static void ports_clear(void *field)
+{
+	struct port_list *list = field;
+
+	free(list->item);
+	*list = (struct port_list){ NULL, 0 };
+}
+
 static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
 	                                                listen_addresses_clear };
 static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear };
+static const struct conf_type conf_ports = { "ports", true, ports_parse, ports_clear };
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL };

@@ -24,11 +24,22 @@ struct address_list {
 	size_t count;
 };
 
+/* Both ends included; 0 to 65535 is any port. */
+struct port_range {
+	uint16_t first, last;
+};
+
+struct port_list {
+	struct port_range *item;
+	size_t count;
+};
+
 #define CONF_log_level        int /* enum log_level */
 #define CONF_log_format       int /* enum log_format */
 #define CONF_listen_addresses struct address_list
 #define CONF_tls_mode         int            /* enum tls_mode */
 #define CONF_cidrs            struct cidr_list
+#define CONF_ports            struct port_list
 #define CONF_mode             uint32_t       /* octal permissions */
 #define CONF_tls_client       int            /* enum tls_client_certificate */
 #define CONF_tls_version      int            /* 0: 1.2, 1: 1.3 */

@@ -23,6 +23,9 @@ struct sandbox {
 	int abi;
 	unsigned calls;
 	int refused; /* for sandbox_next_refused(); -1 before */
+	unsigned bounds; /* of enum sandbox_network */
+	struct sandbox_ports *port;
+	size_t ports;
 	int write_flags;
 	const struct open_how *how;
 	size_t hows;
@@ -65,7 +68,12 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 	sandbox->gid = getegid();
 	for (size_t i = 0; i < options->paths; i++)
 		remember_sockets(sandbox, &options->path[i]);
-	sandbox->abi = sandbox_restrict_files(options->path, options->paths, err);
+	sandbox->bounds = sandbox_network_bounds(options->unbounded);
+	sandbox->ports = options->ports;
+	sandbox->port = mem_resize(NULL, options->ports + 1, sizeof(*sandbox->port));
+	if (options->ports > 0)
+		memcpy(sandbox->port, options->port, options->ports * sizeof(*sandbox->port));
+	sandbox->abi = sandbox_landlock(options, err);
 	if (sandbox->abi >= 0)
 		return sandbox;
 	sandbox_free(sandbox);
@@ -161,10 +169,26 @@ bool sandbox_takes_sockets(const struct sandbox *sandbox, const char *directory)
 	return found;
 }
 
+bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port)
+{
+	if ((sandbox->bounds & access) == 0)
+		return true;
+	for (size_t i = 0; i < sandbox->ports; i++)
+		if ((sandbox->port[i].access & access) != 0 && port >= sandbox->port[i].first && port <= sandbox->port[i].last)
+			return true;
+	return false;
+}
+
+unsigned sandbox_bounds(const struct sandbox *sandbox)
+{
+	return sandbox->bounds;
+}
+
 void sandbox_free(struct sandbox *sandbox)
 {
 	if (sandbox == NULL)
 		return;
 	free(sandbox->socket_directories);
+	free(sandbox->port);
 	free(sandbox);
 }

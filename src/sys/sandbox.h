@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct open_how;
 
@@ -30,9 +31,24 @@ struct sandbox_path {
 	unsigned access; /* of enum sandbox_access */
 };
 
+enum sandbox_network {
+	SANDBOX_BIND = 1 << 0,
+	SANDBOX_CONNECT = 1 << 1,
+	SANDBOX_ABSTRACT = 1 << 2, /* connect to abstract UNIX sockets of other processes */
+};
+
+/* TCP ports; both ends included. To bind to port 0 is to let the kernel choose. */
+struct sandbox_ports {
+	uint16_t first, last;
+	unsigned access; /* of enum sandbox_network */
+};
+
 struct sandbox_options {
 	const struct sandbox_path *path; /* those that are not there are passed over */
 	size_t paths;
+	const struct sandbox_ports *port;
+	size_t ports;
+	unsigned unbounded; /* of enum sandbox_network: what is left as it is */
 	int write_flags; /* the one set of open(2) flags that may write or make a file; 0: none may */
 
 	/* What openat2(2) may be called with: these very objects, in memory that is read-only, since a filter can't look
@@ -43,7 +59,7 @@ struct sandbox_options {
 
 struct sandbox;
 
-/* Confines the calling thread, and those it starts later, to the paths. options is copied, but for how. Needs
+/* Confines the calling thread, and those it starts later, to the paths and ports. options is copied, but for how. Needs
  * no_new_privs. NULL on failure; a kernel without Landlock is none. */
 struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err) must_check;
 
@@ -67,6 +83,12 @@ bool sandbox_hides(const struct sandbox *sandbox, const char *path);
 
 /* Whether socket files can be made in the directory, as far as it is the sandbox's to say. */
 bool sandbox_takes_sockets(const struct sandbox *sandbox, const char *directory);
+
+/* Whether the port, or with SANDBOX_ABSTRACT any such socket, can be used as far as it is the sandbox's to say. */
+bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port);
+
+/* What of enum sandbox_network the sandbox bounds; older kernels bound less, or nothing. */
+unsigned sandbox_bounds(const struct sandbox *sandbox);
 
 void sandbox_free(struct sandbox *sandbox); /* what it confined stays so; NULL is allowed */
 

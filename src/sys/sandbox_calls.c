@@ -27,7 +27,7 @@ struct call {
 /* Whatever the arguments. The most frequent first, as kernels before 5.11 search the list each time. */
 static const struct call plain_calls[] = {
 	/* the way of a byte */
-	{ "epoll_wait", "epoll_pwait" }, { "recvfrom", NULL }, { "sendto", NULL }, { "read", NULL }, { "write", NULL },
+	{ "epoll_wait", "epoll_pwait" }, { "recvfrom", NULL }, { "read", NULL }, { "write", NULL },
 	{ "epoll_ctl", NULL }, { "writev", NULL }, { "futex", NULL }, { "clock_gettime", NULL },
 	{ "recv", NULL }, { "send", NULL }, { "futex_time64", NULL }, { "clock_gettime64", NULL },
 	/* a session */
@@ -40,7 +40,7 @@ static const struct call plain_calls[] = {
 	/* memory */
 	{ "madvise", NULL }, { "munmap", NULL }, { "brk", NULL },
 	/* looking names up, random numbers */
-	{ "poll", "ppoll" }, { "sendmmsg", NULL }, { "uname", NULL }, { "getrandom", NULL }, { "getpid", NULL },
+	{ "poll", "ppoll" }, { "uname", NULL }, { "getrandom", NULL }, { "getpid", NULL },
 	/* reloading, and opening the log anew */
 	{ "bind", NULL }, { "listen", NULL }, { "umask", NULL }, { "unlink", "unlinkat" }, { "dup3", NULL },
 	/* signals, and the end */
@@ -49,15 +49,24 @@ static const struct call plain_calls[] = {
 };
 
 /* As long as these bits of that argument have this value. Rows of one call stand together. */
-static const struct rule {
+struct rule {
 	struct call call;
 	struct scmp_arg_cmp arg[3];
 	unsigned args;
-} ruled_calls[] = {
+};
+
 #define ONE(which, bits, value) { { which, SCMP_CMP_MASKED_EQ, bits, value } }, 1
 #define INT(which, value)       { which, SCMP_CMP_MASKED_EQ, ALL_BITS, value }
 #define ALL_BITS                UINT32_MAX /* what the kernel looks at: an int */
 #define SOCKET_TYPE             0xf        /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
+
+/* A byte's way, too. With MSG_FASTOPEN they connect, and Landlock does not see it. */
+static const struct rule sending_calls[] = {
+	{ { "sendto", NULL }, ONE(3, MSG_FASTOPEN, 0) },
+	{ { "sendmmsg", NULL }, ONE(3, MSG_FASTOPEN, 0) },
+};
+
+static const struct rule ruled_calls[] = {
 	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
 	{ { "openat", NULL }, ONE(2, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY) },
@@ -229,12 +238,18 @@ static void allow(struct filter *f, const struct call *call, const struct scmp_a
 	f->order = (uint8_t)(f->order - (f->order > 1));
 }
 
+static void allow_ruled(struct filter *f, const struct rule *rule, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		allow(f, &rule[i].call, rule[i].arg, rule[i].args);
+}
+
 static void allow_listed(struct filter *f)
 {
+	allow_ruled(f, sending_calls, ARRAY_LEN(sending_calls));
 	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
 		allow(f, &plain_calls[i], NULL, 0);
-	for (size_t i = 0; i < ARRAY_LEN(ruled_calls); i++)
-		allow(f, &ruled_calls[i].call, ruled_calls[i].arg, ruled_calls[i].args);
+	allow_ruled(f, ruled_calls, ARRAY_LEN(ruled_calls));
 }
 
 static void allow_opening(struct filter *f, int write_flags, const struct open_how *how, size_t hows)

@@ -1,4 +1,4 @@
-/* sandbox_landlock.c owns what Landlock is told: which files the process has left.
+/* sandbox_landlock.c owns what Landlock is told: which files and TCP ports the process has left.
  * It must never take a kernel without Landlock for a failure, nor one with a part of it for one without. */
 #include "sys/sandbox_landlock.h"
 
@@ -15,7 +15,11 @@
 enum { CALL_CREATE_RULESET = 444, CALL_ADD_RULE = 445, CALL_RESTRICT_SELF = 446 };
 #define ASK_VERSION       1u
 #define RULE_PATH_BENEATH 1
+#define RULE_PORT         2
+#define SCOPE_ABSTRACT    (UINT64_C(1) << 0)
 #define SCOPE_SIGNAL      (UINT64_C(1) << 1)
+#define BIND_TCP          (UINT64_C(1) << 0)
+#define CONNECT_TCP       (UINT64_C(1) << 1)
 
 #define WRITE_FILE  (UINT64_C(1) << 1)
 #define READ_FILE   (UINT64_C(1) << 2)
@@ -35,7 +39,8 @@ static const struct {
 	{ 5, UINT64_C(1) << 15 }, /* ioctl(2) of devices */
 };
 
-#define SCOPES_SINCE 6 /* the version that knows signals */
+#define PORTS_SINCE  4 /* the version that knows TCP ports */
+#define SCOPES_SINCE 6 /* the version that knows signals and abstract UNIX sockets */
 
 struct ruleset {
 	uint64_t handled_files, handled_network, scoped;
@@ -45,6 +50,10 @@ struct path_rule {
 	uint64_t allowed;
 	int32_t parent;
 } __attribute__((packed));
+
+struct port_rule {
+	uint64_t allowed, port;
+};
 
 static const struct {
 	unsigned access;
@@ -62,10 +71,25 @@ static int probe(void)
 	return abi > 0 ? (int)abi : 0;
 }
 
-static int open_ruleset(int abi)
+unsigned sandbox_network_bounds(unsigned unbounded)
 {
-	struct ruleset set = { .handled_files = FIRST_RIGHTS, .scoped = abi >= SCOPES_SINCE ? SCOPE_SIGNAL : 0 };
+	int abi = probe();
+	unsigned known = (abi >= PORTS_SINCE ? SANDBOX_BIND | SANDBOX_CONNECT : 0u) | (abi >= SCOPES_SINCE ? SANDBOX_ABSTRACT : 0u);
 
+	return known & ~unbounded;
+}
+
+static uint64_t rights_of_ports(unsigned access)
+{
+	return ((access & SANDBOX_BIND) != 0 ? BIND_TCP : 0) | ((access & SANDBOX_CONNECT) != 0 ? CONNECT_TCP : 0);
+}
+
+static int open_ruleset(int abi, unsigned bounds)
+{
+	struct ruleset set = { .handled_files = FIRST_RIGHTS, .handled_network = rights_of_ports(bounds) };
+
+	if (abi >= SCOPES_SINCE)
+		set.scoped = SCOPE_SIGNAL | ((bounds & SANDBOX_ABSTRACT) != 0 ? SCOPE_ABSTRACT : 0);
 	for (size_t i = 0; i < ARRAY_LEN(later_rights); i++)
 		if (abi >= later_rights[i].abi)
 			set.handled_files |= later_rights[i].right;
@@ -102,23 +126,41 @@ static int add_path(int ruleset, const struct sandbox_path *at)
 	return result;
 }
 
-int sandbox_restrict_files(const struct sandbox_path *path, size_t paths, struct err *err)
+/* Returns 0, or -1 and errno. */
+static int add_ports(int ruleset, const struct sandbox_ports *ports, unsigned bounds)
+{
+	struct port_rule rule = { .allowed = rights_of_ports(ports->access & bounds), .port = ports->first };
+
+	for (; rule.allowed != 0 && rule.port <= ports->last; rule.port++)
+		if (syscall(CALL_ADD_RULE, ruleset, RULE_PORT, &rule, 0) != 0)
+			return -1;
+	return 0;
+}
+
+static int add_rules(int ruleset, const struct sandbox_options *options, unsigned bounds, struct err *err)
+{
+	for (size_t i = 0; i < options->paths; i++)
+		if (add_path(ruleset, &options->path[i]) != 0)
+			return err_add(err, "sandbox: Landlock: %s: %s", options->path[i].path, strerror(errno));
+	for (size_t i = 0; i < options->ports; i++)
+		if (add_ports(ruleset, &options->port[i], bounds) != 0)
+			return err_add(err, "sandbox: Landlock: port %u: %s", options->port[i].first, strerror(errno));
+	return 0;
+}
+
+int sandbox_landlock(const struct sandbox_options *options, struct err *err)
 {
 	int abi = probe();
-	int ruleset = abi > 0 ? open_ruleset(abi) : -1;
+	unsigned bounds = sandbox_network_bounds(options->unbounded);
+	int ruleset = abi > 0 ? open_ruleset(abi, bounds) : -1;
 
 	if (abi == 0)
 		return 0;
 	if (ruleset < 0)
 		return err_add(err, "sandbox: Landlock: %s", strerror(errno));
-	for (size_t i = 0; i < paths; i++) {
-		if (add_path(ruleset, &path[i]) != 0) {
-			err_add(err, "sandbox: Landlock: %s: %s", path[i].path, strerror(errno));
-			close(ruleset);
-			return -1;
-		}
-	}
-	if (syscall(CALL_RESTRICT_SELF, ruleset, 0) != 0)
+	if (add_rules(ruleset, options, bounds, err) != 0)
+		abi = -1;
+	else if (syscall(CALL_RESTRICT_SELF, ruleset, 0) != 0)
 		abi = err_add(err, "sandbox: Landlock: %s", strerror(errno));
 	close(ruleset);
 	return abi;

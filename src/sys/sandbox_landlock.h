@@ -4,8 +4,11 @@
 
 #include "sys/sandbox.h"
 
-/* Leaves the calling thread, and those it starts, these paths. Returns the version of the interface that is in force
- * now, 0 if the kernel has none, -1 with a complaint. */
-must_check int sandbox_restrict_files(const struct sandbox_path *path, size_t paths, struct err *err);
+/* Leaves the calling thread, and those it starts, the paths and the ports. Returns the version of the interface that is in
+ * force now, 0 if the kernel has none, -1 with a complaint. */
+must_check int sandbox_landlock(const struct sandbox_options *options, struct err *err);
+
+/* What of enum sandbox_network this kernel can bound, without what is left unbounded. */
+unsigned sandbox_network_bounds(unsigned unbounded);
 
 #endif

@@ -212,6 +212,78 @@ def test_sb_no_landlock(start_gateway):
     assert done.stdout.count("FAILED") == 2 # and listing /
 
 
+# --- the network -----------------------------------------------------------------------------------------------------
+
+def needs_abi(gateway, version):
+    found = int(re.search(r"Landlock ABI (\d+)", re_event(gateway, "sandbox: user"))[1])
+    if found < version:
+        pytest.skip(f"this kernel has version {found} of Landlock")
+
+
+def test_sb_ports_of_tokens(start_gateway, tmp_path, backend):
+    """Tokens may name any port, until the administrator says which: then the kernel refuses the others."""
+    named, other = backend(serve=backends.serve_echo), backend(serve=backends.serve_echo)
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"named: {named.target[4:]}\nother: {other.target[4:]}\n")
+    route = f"[route t]\npath = /\ntoken_file = {tokens}\n"
+    free = start_gateway(LISTEN + route)
+    for token in ("named", "other"):
+        check_echo(free, f"/?token={token}")
+    bounded = start_gateway(f"[server]\nsandbox_ports = {named.port}\n" + LISTEN + route, name="bounded.conf")
+    needs_abi(bounded, 4)
+    check_echo(bounded, "/?token=named")
+    assert answer(bounded, "/?token=other") == 502
+    bounded.wait_for("session end", reason="backend_refused")
+    assert "sandbox_ports" in bounded.find("session end", reason="backend_refused")[0]["detail"]
+
+
+@pytest.mark.parametrize("what", ["target", "address", "token_file", "abstract"])
+def test_sb_reload_other_port(start_gateway, tmp_path, backend, what):
+    """What a reload names anew on the network takes a restart, and the refusal says so with the line at fault."""
+    other = backend(serve=backends.serve_echo)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("")
+    base = LISTEN + ECHO
+    text = {"target": base + f"[route more]\ntarget = {other.target}\n",
+            "address": base + f"[listen more]\naddress = 127.0.0.97:{other.port}\n",
+            "token_file": base + f"[route more]\ntoken_file = {tokens}\n",
+            "abstract": base + f"[route more]\ntarget = unix:@sallyport-{os.getpid()}\n"}[what]
+    gateway = start_gateway(base)
+    needs_abi(gateway, 6 if what == "abstract" else 4)
+    said = reload(gateway, text)
+    option = "target" if what == "abstract" else what
+    assert re.search(rf"s\w+\.conf:\d+: \[\w+ more\] {option}: .* is outside of the sandbox, .*restart", said), said
+    assert "reload refused" in said and ("sandbox_ports" in said) == (what != "abstract")
+    check_echo(gateway)
+    gateway.stop()
+    if what == "abstract":
+        return
+    foreseen = start_gateway(f"[server]\nsandbox_ports = 1, {other.port - 1}-{other.port + 1}\n" + base, name="foreseen.conf")
+    said = reload(foreseen, f"[server]\nsandbox_ports = 1, {other.port - 1}-{other.port + 1}\n" + text)
+    assert "configuration was reloaded" in said, said
+
+
+def test_sb_abstract_target(start_gateway):
+    """An abstract UNIX socket that is named at the start can be reached; nothing else of this kind is bounded then."""
+    name = f"\0sallyport-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(name)
+        door.listen()
+        gateway = start_gateway(LISTEN + f"[route r]\npath = /*\ntarget = unix:@{name[1:]}\n")
+        with connect(gateway) as client:
+            client.upgrade("/")
+            door.settimeout(TIMEOUT)
+            door.accept()[0].close()
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "80-22", "22-", "ssh", "-1"])
+def test_sb_ports_no_ports(tmp_path, value):
+    config = tmp_path / "s.conf"
+    config.write_text(f"[server]\nsandbox_ports = {value}\n" + LISTEN + ECHO)
+    done = run("-t", "-c", config)
+    assert done.returncode == 1 and re.search(r"s\.conf:2: \[server\] sandbox_ports: .*write 22, a range", done.stderr)
+
+
 # --- calls that are refused, and faults --------------------------------------------------------------------------------
 
 def shim(directory, body):
@@ -294,7 +366,7 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
     root, tokens = tmp_path / "web", tmp_path / "tokens"
     root.mkdir()
     tokens.write_text(f"one: {echo.target[4:]}\n")
-    base = (listeners(certificate) + f"[listen door]\naddress = unix:{tmp_path}/door\n" + ECHO +
+    base = (f"[server]\nsandbox_ports = {echo.port}\n" + listeners(certificate) + f"[listen door]\naddress = unix:{tmp_path}/door\n" + ECHO +
             f"[route files]\npath = /*\nroot = {root}\n")
     gateway = start_gateway(base)
     text = base.replace(f"unix:{tmp_path}/door", f"unix:{tmp_path}/door\naddress = unix:{tmp_path}/other, 127.0.0.1:0")

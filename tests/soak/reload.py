@@ -72,7 +72,7 @@ class Reloads:
         if self.has_spare:
             listeners["spare"] = SPARE % self.port
         more = f"[route changing]\npath = /changing/*\nroot = {self.rig.file('web')}\n" if self.has_route else ""
-        return self.rig.configuration(listeners, more)
+        return self.rig.configuration(listeners, more, f"sandbox_ports = {self.port}")
 
     def reload(self):
         self.configuration()

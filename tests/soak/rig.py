@@ -254,8 +254,9 @@ class Rig:
                 parts.append(part.read())
         self.write("own.pem", "".join(parts))
 
-    def configuration(self, listeners, more=""):
-        """listeners: name to lines of its section. The routes are those that the kinds of the churn client ask for."""
+    def configuration(self, listeners, more="", server=""):
+        """listeners: name to lines of its section. The routes are those that the kinds of the churn client ask for;
+        more: sections behind them; server: more options of [server]."""
         targets = self.churn.backends
         self.write("tokens", f"one: {targets['tcp']}\n")
         routes = {
@@ -272,7 +273,7 @@ class Rig:
             "brief": f"path = /brief\ntarget = {targets['tcp']}\nlifetime = 500ms",
             "files": f"path = /files/*\nroot = {self.file('web')}",
         }
-        sections = [f"[server]\nworkers = 2\nlog_level = debug\n[tls own]\ncertificate = {self.file('own.pem')}"]
+        sections = [f"[server]\nworkers = 2\nlog_level = debug\n{server}\n[tls own]\ncertificate = {self.file('own.pem')}"]
         sections += [f"[listen {name}]\n{lines}" for name, lines in listeners.items()]
         sections += [f"[route {name}]\n{lines}" for name, lines in routes.items()]
         self.write("sallyport.conf", "\n".join(sections) + "\n" + more)

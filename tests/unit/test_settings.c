@@ -213,6 +213,11 @@ static void same_networks(const void *a, const void *b)
 		assert_memory_equal(&x->item[i], &y->item[i], sizeof(x->item[i]));
 }
 
+static void same_ports(const void *a, const void *b)
+{
+	assert_int_equal(((const struct port_list *)a)->count, ((const struct port_list *)b)->count);
+}
+
 static void same_addresses(const void *a, const void *b)
 {
 	assert_int_equal(((const struct address_list *)a)->count, ((const struct address_list *)b)->count);
@@ -221,7 +226,7 @@ static void same_addresses(const void *a, const void *b)
 #define SAME(field)                                                                                                    \
 	_Generic(field, char * : same_text, struct str_list : same_list, bool : same_flag, int : same_choice,          \
 	         uint32_t : same_mode, uint64_t : same_number, struct address : same_target,                           \
-	         struct address_list : same_addresses, struct cidr_list : same_networks)
+	         struct address_list : same_addresses, struct cidr_list : same_networks, struct port_list : same_ports)
 
 static char *replace(char *text, const char *old, const char *new)
 {
