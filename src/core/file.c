@@ -71,7 +71,7 @@ static enum reason file_pump(struct session *s)
 {
 	if (s->file_left > 0 && stream_backlog(&s->client) == 0) {
 		ssize_t n = stream_write_file(&s->client, s->file, s->file_offset, s->file_left, s->worker->scratch,
-		                              RELAY_BACKLOG_MAX);
+		                              relay_share(s, &s->client));
 		if (n == STREAM_FAILED)
 			return file_broken(s);
 		if (n == 0)

@@ -57,7 +57,8 @@ static enum reason opening_enter_request(struct session *s)
 static enum reason opening_start_tls(struct session *s)
 {
 	SSL *ssl = tls_server_ssl(s->generation->tls);
-	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0)
+	bool counted = stream_join_pool(&s->client, &s->worker->backlogs) == 0;
+	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0 || !counted)
 		return REASON_OUT_OF_MEMORY;
 	return REASON_NONE;
 }
@@ -98,6 +99,8 @@ static enum reason opening_sniff(struct session *s)
 
 static enum reason opening_tls_failed(const struct session *s)
 {
+	if (s->client.crowded)
+		return REASON_BACKLOG_FULL;
 	if (stream_was_left(&s->client))
 		return REASON_TLS_ABANDONED;
 	return tls_was_violated(s->client.ssl) ? REASON_TLS_VIOLATION : REASON_TLS_FAILED;
@@ -326,14 +329,35 @@ static enum reason opening_plain(struct session *s, const struct http_head *head
 	return reason != REASON_NONE ? reason : file_start(s, head);
 }
 
-int opening_keep(struct session *s, const char *bytes, size_t len)
+static enum reason opening_make_input(struct session *s)
 {
-	if (len > 0 && s->input.buf == NULL && (s->input.buf = malloc(HTTP_HEAD_MAX)) == NULL)
-		return -1;
+	struct stream_pool *pool = &s->worker->backlogs;
+	if (stream_pool_is_full(pool))
+		return REASON_BACKLOG_FULL;
+	s->input.buf = malloc(HTTP_HEAD_MAX);
+	if (s->input.buf == NULL)
+		return REASON_OUT_OF_MEMORY;
+	pool->held += HTTP_HEAD_MAX;
+	return REASON_NONE;
+}
+
+enum reason opening_keep(struct session *s, const char *bytes, size_t len)
+{
+	enum reason reason = len > 0 && s->input.buf == NULL ? opening_make_input(s) : REASON_NONE;
+	if (reason != REASON_NONE)
+		return reason;
 	if (len > 0)
 		memmove(s->input.buf, bytes, len);
 	s->input.len = len;
-	return 0;
+	return REASON_NONE;
+}
+
+void opening_drop_input(struct session *s)
+{
+	if (s->input.buf != NULL)
+		s->worker->backlogs.held -= HTTP_HEAD_MAX;
+	free(s->input.buf);
+	s->input = (struct input){ .buf = NULL };
 }
 
 /* Who may pass was asked of the name that TLS began with; a request that names another is judged by what that one asks. */
@@ -349,8 +373,9 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	const char *text = (const char *)s->worker->scratch;
 	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
 	s->input.scanned = 0;
-	if (opening_keep(s, text + length, rest) != 0)
-		return REASON_OUT_OF_MEMORY;
+	enum reason reason = opening_keep(s, text + length, rest);
+	if (reason != REASON_NONE)
+		return reason;
 
 	int status = http_parse_head(head, text, length);
 	if (status != 0)
@@ -388,7 +413,7 @@ static enum reason opening_input(struct session *s, size_t len)
 		return opening_request(s, (size_t)length, len - (size_t)length);
 	if (length < 0)
 		return opening_no_head(text[0], -length);
-	return opening_keep(s, text, len) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
+	return opening_keep(s, text, len);
 }
 
 /* Who has asked nothing, or has all it asked for, may leave as it likes. */
@@ -422,10 +447,8 @@ enum reason opening_next_request(struct session *s)
 {
 	s->asked = s->head_only = false;
 	s->input.unseen = s->input.len > 0;
-	if (!s->input.unseen) {
-		free(s->input.buf);
-		s->input.buf = NULL;
-	}
+	if (!s->input.unseen)
+		opening_drop_input(s);
 	opening_set_deadline(s, s->listen->handshake_timeout);
 	opening_enter_request(s);
 	if (s->input.unseen)

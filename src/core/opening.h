@@ -19,9 +19,11 @@ void opening_hurry(struct session *session);
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
 
-/* Keeps bytes as input for later, in a buffer that a whole head fits into; they may stand in that buffer already. -1: out of
- * memory. */
-must_check int opening_keep(struct session *session, const char *bytes, size_t len);
+/* Keeps bytes as input for later, in a buffer that a whole head fits into; they may stand in that buffer already. They
+ * count against max_backlog. */
+must_check enum reason opening_keep(struct session *session, const char *bytes, size_t len);
+
+void opening_drop_input(struct session *session); /* what was kept */
 
 /* Writes the 101 and makes the decoder ready; and copies the input that is kept into the worker's scratch buffer,
  * returning its length. Also for closing.c, which tells a browser by 101 and Close why there will be no session. */

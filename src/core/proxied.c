@@ -46,7 +46,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 	if (stream_skip(&s->client, bytes + had, length == PROXYHDR_MORE ? n : (size_t)length - had) != 0)
 		return REASON_CLIENT_RESET;
 	if (length == PROXYHDR_MORE)
-		return opening_keep(s, (const char *)bytes, had + n) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
+		return opening_keep(s, (const char *)bytes, had + n);
 	proxied_name_peer(s, &header);
 	stream_hold(&s->client, HOLD_STATE);
 	session_enter(s, STATE_TLS);

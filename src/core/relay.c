@@ -21,14 +21,14 @@ _Static_assert(RELAY_BACKLOG_MAX <= WORKER_SCRATCH, "what a read takes must fit 
 
 /* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that
  * takes what it gets still gets a little at a time, and only one that does not waits. */
-static size_t relay_share(const struct session *s, const struct stream *to)
+size_t relay_share(const struct session *s, const struct stream *to)
 {
 	const struct stream_pool *pool = &s->worker->backlogs;
 	if (pool->most == 0)
 		return RELAY_BACKLOG_MAX;
 	size_t share = pool->held < pool->most ? (pool->most - pool->held) / RELAY_SHARES : 0;
 	if (share >= RELAY_LEAST)
-		return share;
+		return share < RELAY_BACKLOG_MAX ? share : RELAY_BACKLOG_MAX;
 	return stream_backlog(to) == 0 ? RELAY_LEAST : 0;
 }
 
@@ -354,7 +354,7 @@ enum reason relay_start(struct session *s, size_t early)
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))
 		stream_set_low_water(&s->backend, s->route->set->low_water);
-	struct stream_pool *pool = &s->worker->backlogs;
+	struct stream_pool *pool = &s->worker->backlogs; /* a plain client joins only now: pieces of files are not counted */
 	bool counted = stream_join_pool(&s->client, pool) == 0 && stream_join_pool(&s->backend, pool) == 0;
 
 	if (early > 0) { /* in any case: the client's frames go on behind it, also while the session closes */

@@ -12,6 +12,10 @@
  * part, the session itself, and what an evbuffer rounds up. */
 #define RELAY_BACKLOG_MAX ((size_t)208 * 1024)
 
+/* The part of what max_backlog leaves that may be read for `to` now; RELAY_BACKLOG_MAX at most, and never 0 for a stream that takes
+ * what it gets. */
+size_t relay_share(const struct session *session, const struct stream *to);
+
 void relay_init(struct session *session); /* makes the decoder ready */
 
 /* Begins to relay: early bytes of client input stand in the worker's scratch buffer already. */

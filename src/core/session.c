@@ -130,10 +130,8 @@ static void session_clear_step(struct session *s, enum session_state next)
 	}
 	if (next == STATE_REQUEST)
 		session_close_file(s);
-	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD) {
-		free(s->input.buf);
-		s->input = (struct input){ .buf = NULL };
-	}
+	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD)
+		opening_drop_input(s);
 }
 
 void session_enter(struct session *s, enum session_state next)

@@ -32,7 +32,7 @@ struct worker {
 	struct list sessions[STATE_COUNT]; /* each session is in the list of its state */
 	struct event *reap;
 	struct event *drain_over;
-	struct stream_pool backlogs;       /* of the sessions that are or were OPEN */
+	struct stream_pool backlogs;       /* and all else that peers make it hold: max_backlog is for it */
 	uint64_t drain_timeout;
 	bool draining;
 	atomic_uint load;                  /* sessions that were posted and are not gone */

@@ -150,11 +150,22 @@ static void stream_free_bufferevent(struct stream *st)
 
 int stream_join_pool(struct stream *st, struct stream_pool *pool)
 {
-	st->pool = pool;
-	if (st->bev == NULL || stream_count_backlog(st) == 0)
+	if (st->pool == pool)
 		return 0;
-	st->pool = NULL;
-	return -1;
+	st->pool = pool;
+	if (st->bev != NULL && stream_count_backlog(st) != 0) {
+		st->pool = NULL;
+		return -1;
+	}
+	pool->held += st->in_ssl;
+	return 0;
+}
+
+void stream_count_in_ssl(struct stream *st, size_t held)
+{
+	if (st->pool != NULL)
+		st->pool->held += held - st->in_ssl;
+	st->in_ssl = held;
 }
 
 /* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
@@ -183,6 +194,7 @@ static void stream_on_ready(struct stream *st)
 	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
 	SSL_set_read_ahead(st->ssl, 1);
 	st->records = 0;
+	stream_count_in_ssl(st, 0);
 	stream_release(st, HOLD_TLS);
 	st->cb(st->owner, st, STREAM_READY);
 }
@@ -269,6 +281,7 @@ void stream_close(struct stream *st, bool reset)
 		event_free(st->wr);
 	if (st->bev != NULL)
 		stream_free_bufferevent(st);
+	stream_count_in_ssl(st, 0);
 	SSL_free(st->ssl);
 	close(st->fd);
 	st->wr = NULL;
@@ -365,7 +378,9 @@ void stream_finish(struct stream *st)
 
 void stream_error_text(const struct stream *st, char *out, size_t cap)
 {
-	if (st->flooded)
+	if (st->crowded)
+		snprintf(out, cap, "large TLS handshake");
+	else if (st->flooded)
 		snprintf(out, cap, "too many TLS records without data");
 	else if (st->truncated)
 		snprintf(out, cap, "connection cut without close_notify");

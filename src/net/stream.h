@@ -44,11 +44,17 @@ enum stream_hold {
 	HOLD_PACE = 1 << 4,  /* its bandwidth is used up for now */
 };
 
-/* Bytes in the backlogs of many streams of one thread. */
+/* Bytes that the peers of one thread make it hold: in the backlogs of streams, in their SSLs, and what their owners add. */
 struct stream_pool {
 	size_t held;
-	size_t most; /* what is to be held at the same time; 0: any. Streams do not enforce it: who offers bytes asks */
+	size_t most; /* what is to be held at the same time; 0: any. Streams enforce it for large TLS handshakes only: who offers
+	                bytes asks */
 };
+
+static inline bool stream_pool_is_full(const struct stream_pool *pool)
+{
+	return pool->most != 0 && pool->held >= pool->most;
+}
 
 struct stream {
 	struct event rd;
@@ -74,6 +80,8 @@ struct stream {
 	bool full;               /* the peer's window was closed when it was last looked at, see stream_peer.h */
 	bool truncated;          /* TLS: FIN without close_notify */
 	bool flooded;            /* TLS: too many records without data came, and nothing more is read */
+	bool crowded;            /* TLS: the handshake was large when the pool was full, and was given up */
+	size_t in_ssl;           /* TLS: bytes that its SSL holds; while it handshakes, all that came */
 	uint16_t reads;          /* TLS: how often the descriptor was read in this turn */
 	uint16_t records;        /* TLS: how many came since the last one with data */
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
@@ -106,7 +114,7 @@ must_check ssize_t stream_peek(struct stream *stream, void *buf, size_t cap);
  * from it by them. -1: that failed, and so will reading. */
 must_check int stream_skip(struct stream *stream, void *buf, size_t len);
 
-/* From now on its backlog, of bytes and not of files, is counted there until it is closed. */
+/* From now on its backlog, of bytes and not of files, and what its SSL holds are counted there until it is closed. */
 must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool); /* -1: out of memory */
 
 /* Whether a byte ever came, be it only of a handshake. */

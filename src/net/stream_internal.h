@@ -10,6 +10,9 @@ void stream_break(struct stream *stream, int error);                   /* nothin
 /* The backlog, which is made if there is none; NULL without memory for it. */
 must_check struct evbuffer *stream_output(struct stream *stream);
 
+/* So many bytes are in the SSL now. */
+void stream_count_in_ssl(struct stream *stream, size_t held);
+
 /* What the SSL wants to write has no room: once there is, reading, or the stream's end, is taken up again. -1: no memory
  * to wait with. */
 must_check int stream_wait_for_room(struct stream *stream);

@@ -18,6 +18,10 @@
  * nothing else. BoringSSL has the same limit; no use comes near it. */
 #define RECORDS_WITHOUT_DATA 32
 
+/* What a handshake may always send, and the buffer that a record lies in which came in part. */
+#define HANDSHAKE_LEAST ((size_t)16 * 1024)
+#define RECORD_BUFFER   ((size_t)17 * 1024)
+
 /* --- how much an SSL takes ------------------------------------------------------------------------------------------ */
 
 /* Told of each record's header before the record is looked at. */
@@ -35,9 +39,26 @@ static void stream_tls_on_message(int sent, int version, int type, const void *b
 static long stream_tls_refuse_read(BIO *bio, bool for_now)
 {
 	BIO_clear_retry_flags(bio);
+	errno = for_now ? EAGAIN : EPROTO;
 	if (for_now)
 		BIO_set_retry_read(bio);
 	return -1;
+}
+
+static bool stream_tls_may_read(struct stream *st)
+{
+	bool opening = (st->hold & HOLD_TLS) != 0;
+	st->flooded = !opening && st->records > RECORDS_WITHOUT_DATA;
+	st->crowded = opening && st->pool != NULL && stream_pool_is_full(st->pool) && st->in_ssl > HANDSHAKE_LEAST;
+	return !st->flooded && !st->crowded;
+}
+
+static void stream_tls_was_read(struct stream *st, size_t n)
+{
+	if (n == 0)
+		st->reads = 0;
+	else if (st->hold & HOLD_TLS)
+		stream_count_in_ssl(st, st->in_ssl + n);
 }
 
 /* Asked before and after all that the SSL does with its descriptor. What it was refused for now it takes up when the loop
@@ -50,16 +71,15 @@ static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size
 	(void)len;
 	(void)argi;
 	(void)argl;
-	(void)done;
-	if (what == (BIO_CB_READ | BIO_CB_RETURN) && result <= 0)
-		st->reads = 0;
+	if (what == (BIO_CB_READ | BIO_CB_RETURN))
+		stream_tls_was_read(st, result > 0 ? *done : 0);
 	if (what != BIO_CB_READ)
 		return result;
-	st->flooded = !(st->hold & HOLD_TLS) && st->records > RECORDS_WITHOUT_DATA;
-	if (!st->flooded && st->reads++ < READS_A_TURN)
+	bool may = stream_tls_may_read(st);
+	if (may && st->reads++ < READS_A_TURN)
 		return result;
 	st->reads = 0;
-	return stream_tls_refuse_read(bio, !st->flooded);
+	return stream_tls_refuse_read(bio, may);
 }
 
 int stream_tls_attach(struct stream *st)
@@ -110,7 +130,7 @@ static void stream_defer_end(struct stream *st)
 	st->hold &= (uint8_t)~HOLD_EOF;
 }
 
-ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
+static ssize_t stream_tls_take(struct stream *st, uint8_t *buf, size_t cap)
 {
 	size_t total = 0, n = 0;
 	bool more = false;
@@ -134,6 +154,13 @@ ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 	if (more || st->ended != 0)
 		stream_wake(st);
 	return (ssize_t)total;
+}
+
+ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
+{
+	ssize_t n = stream_tls_take(st, buf, cap);
+	stream_count_in_ssl(st, SSL_has_pending(st->ssl) ? RECORD_BUFFER : 0);
+	return n;
 }
 
 /* In records of 16 KiB at most: a refused SSL_write must be repeated with the same bytes, so the whole refused piece

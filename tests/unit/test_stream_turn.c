@@ -1,5 +1,5 @@
 /* test_stream_turn.c lets a peer have much ready, and sees how much of it one turn of the loop takes: in reads, in records, in
- * bytes of a file. It must never measure a time. */
+ * bytes of a file; and what is counted of that which it then holds. It must never measure a time. */
 #include "net/stream.h"
 #include "net/stream_write.h"
 
@@ -208,6 +208,59 @@ static void a_handshake_takes_so_many_reads(void **state)
 	assert_false(world->broken || world->ready);
 }
 
+static void send_hello_in_part(struct world *world, size_t records)
+{
+	static uint8_t record[HEADER + 0x4000] = { 22, 3, 1, 0x40, 0, 1, 1, 0x80, 0 };
+
+	for (size_t i = 0; i < records; i++) {
+		assert_int_equal(write(world->peer, record, sizeof(record)), sizeof(record));
+		turn(world);
+		turn(world);
+	}
+}
+
+/* Up to 16 KiB in any case. */
+static void what_a_handshake_holds_is_counted(void **state)
+{
+	struct world *world = *state;
+	struct stream_pool pool = { .held = 1000, .most = 40000 };
+
+	assert_int_equal(stream_join_pool(&world->stream, &pool), 0);
+	start_tls(world);
+	send_hello_in_part(world, 2);
+	assert_int_equal(pool.held, 1000 + 2 * (HEADER + 0x4000));
+	assert_false(world->broken);
+	send_hello_in_part(world, 2);
+	assert_true(world->broken && world->stream.crowded);
+	stream_close(&world->stream, false);
+	assert_int_equal(pool.held, 1000);
+}
+
+static void a_small_handshake_is_made_in_any_case(void **state)
+{
+	struct world *world = *state;
+	struct stream_pool pool = { .held = 1000, .most = 1 };
+
+	assert_int_equal(stream_join_pool(&world->stream, &pool), 0);
+	connect_tls(world);
+	assert_int_equal(pool.held, 1000);
+}
+
+static void a_record_that_came_in_part_is_counted(void **state)
+{
+	struct world *world = *state;
+	struct stream_pool pool = { .held = 0 };
+	uint8_t record[100] = { 23, 3, 3, 0x40, 0 };
+
+	connect_tls(world);
+	assert_int_equal(stream_join_pool(&world->stream, &pool), 0);
+	assert_int_equal(write(world->peer, record, sizeof(record)), sizeof(record));
+	turn(world);
+	assert_true(pool.held >= 0x4000);
+	stream_close(&world->stream, false);
+	assert_int_equal(pool.held, 0);
+}
+
 static void a_turn_takes_a_piece_of_a_file(void **state)
 {
 	struct world *world = *state;
@@ -227,6 +280,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_turn_takes_so_many_records_of_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(records_without_data_end_the_reading, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_handshake_takes_so_many_reads, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_handshake_holds_is_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_small_handshake_is_made_in_any_case, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_record_that_came_in_part_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_turn_takes_a_piece_of_a_file, setup, teardown),
 	};
 
