@@ -41,6 +41,51 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 	return g->tls != NULL ? 0 : -1;
 }
 
+/* --- ways round a certificate ------------------------------------------------------------------------------------ */
+
+static const struct tls_settings *tls_that(const struct settings *s, bool requires)
+{
+	for (size_t i = 0; i < s->tls_count; i++)
+		if ((s->tls[i]->client_certificate == TLS_CLIENT_CERT_REQUIRED) == requires)
+			return s->tls[i];
+	return NULL;
+}
+
+static const struct listen_settings *listen_that(const struct settings *s, const struct route_settings *r, bool tls)
+{
+	for (size_t i = 0; i < s->listens_count; i++)
+		if ((s->listens[i]->tls != TLS_MODE_OFF) == tls && settings_route_is_for(r, s->listens[i]->section.name))
+			return s->listens[i];
+	return NULL;
+}
+
+/* Whether it is for a name that asks for a certificate, or for any name. */
+static bool is_protected(const struct tls_server *tls, const struct route_settings *r)
+{
+	for (size_t i = 0; i < r->host.count; i++)
+		if (tls_server_requires(tls, settings_host(span_of(r->host.item[i]))))
+			return true;
+	return r->host.count == 0;
+}
+
+/* Only where it was not said: who names the hosts and listeners of a route has said what may reach it. */
+static void warn_of_bypass(const struct generation *g, const struct route_settings *r, struct err *warnings)
+{
+	const struct tls_settings *asks = tls_that(g->settings, true), *open = tls_that(g->settings, false);
+	const struct listen_settings *plain = listen_that(g->settings, r, false), *tls = listen_that(g->settings, r, true);
+
+	if (asks == NULL || tls == NULL || !is_protected(g->tls, r))
+		return;
+	if (open != NULL && r->host.count == 0)
+		conf_complain(r, warnings, "has no host, so by the names of [tls %s] it is reached without the certificate that [tls %s] "
+		              "requires; write host = NAME, or host = * to allow it", open->section.name, asks->section.name);
+	if (plain != NULL && r->listen.count == 0)
+		conf_complain(r, warnings, "is for every listener, so by [listen %s], which has no TLS, it is reached without the "
+		              "certificate that [tls %s] requires; write listen = NAME", plain->section.name, asks->section.name);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
 struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
                                     struct err *warnings)
 {
@@ -54,6 +99,8 @@ struct generation *generation_build(struct settings *settings, const struct gene
 		generation_unref(g);
 		return NULL;
 	}
+	for (size_t i = 0; i < settings->routes_count && g->tls != NULL; i++)
+		warn_of_bypass(g, settings->routes[i], warnings);
 	return g;
 }
 

@@ -110,17 +110,6 @@ void routes_inherit(struct routes *routes, const struct routes *before)
 
 /* --- matching --------------------------------------------------------------------------------------------------- */
 
-static bool listen_matches(const struct route *route, const char *listen)
-{
-	const struct str_list *names = &route->set->listen;
-
-	for (size_t i = 0; i < names->count; i++) {
-		if (strcmp(names->item[i], listen) == 0)
-			return true;
-	}
-	return names->count == 0;
-}
-
 static bool host_matches(const struct route *route, const struct str_list *own, struct span host)
 {
 	const struct str_list *names = &route->set->host;
@@ -162,7 +151,7 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 
 	for (size_t i = 0; i < routes->count; i++) {
 		const struct route *route = &routes->item[i];
-		if (!listen_matches(route, listen) || !path_matches(route, path))
+		if (!settings_route_is_for(route->set, listen) || !path_matches(route, path))
 			continue;
 		if ((route->files == NULL) != upgrade) {
 			other_kind = other_kind || host_matches(route, &routes->own, host);

@@ -201,6 +201,15 @@ struct span settings_path_prefix(const char *path, bool *exact)
 	return (struct span){ path, *exact ? n : n - 2 };
 }
 
+bool settings_route_is_for(const struct route_settings *route, const char *listen)
+{
+	for (size_t i = 0; i < route->listen.count; i++) {
+		if (strcmp(route->listen.item[i], listen) == 0)
+			return true;
+	}
+	return route->listen.count == 0;
+}
+
 struct span settings_host(struct span host)
 {
 	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')

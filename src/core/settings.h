@@ -113,6 +113,9 @@ enum host_scope { HOST_ANY, HOST_OWN, HOST_LISTED };
 #define SETTINGS_HOST_OWN "own"
 enum host_scope settings_host_scope(const struct str_list *hosts);
 
+/* Whether the route is for the listener of that name: it names it, or none. */
+bool settings_route_is_for(const struct route_settings *route, const char *listen);
+
 /* A host name as it is compared: without brackets and final dot. */
 struct span settings_host(struct span host);
 

@@ -405,15 +405,6 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 
 /* --- warnings ---------------------------------------------------------------------------------------------------- */
 
-static bool route_is_for(const struct route_settings *r, const struct listen_settings *l)
-{
-	for (size_t i = 0; i < r->listen.count; i++) {
-		if (strcmp(r->listen.item[i], l->section.name) == 0)
-			return true;
-	}
-	return r->listen.count == 0;
-}
-
 static bool allows_any_origin(const struct route_settings *r)
 {
 	for (size_t i = 0; i < r->origin.count; i++) {
@@ -429,7 +420,7 @@ static void warn_of_rebinding(const struct settings *s, const struct route_setti
 	if (route_is_root(r) || r->host.count > 0 || allows_any_origin(r))
 		return;
 	for (size_t i = 0; i < s->listens_count; i++) {
-		if (s->listens[i]->tls == TLS_MODE_ON || !route_is_for(r, s->listens[i]))
+		if (s->listens[i]->tls == TLS_MODE_ON || !settings_route_is_for(r, s->listens[i]->section.name))
 			continue;
 		conf_complain(r, warnings,
 		              "has no host, and [listen %s] has no TLS: a page of any name that is made to point here may "

@@ -149,11 +149,13 @@ void tls_server_free(struct tls_server *server)
 	free(server);
 }
 
-/* Keeps the alert that the library found fit for what went wrong. It finds one for a connection that is lost, too. */
+/* Keeps the alert that the library found fit for what went wrong. It finds one for a connection that is lost, too, and for a
+ * certificate on a curve that groups does not name. */
 static void on_alert(const SSL *ssl, int where, int alert)
 {
-	bool lost = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-	if (where == SSL_CB_WRITE_ALERT && !lost)
+	int reason = ERR_GET_REASON(ERR_peek_last_error());
+	bool innocent = reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || reason == SSL_R_WRONG_CURVE;
+	if (where == SSL_CB_WRITE_ALERT && !innocent)
 		SSL_set_app_data((SSL *)ssl, (void *)(intptr_t)(alert & 0xff));
 }
 
@@ -197,6 +199,14 @@ bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct s
 
 	ERR_clear_error();
 	return met == meant || identity_asks_the_same(met, meant);
+}
+
+bool tls_server_requires(const struct tls_server *server, struct span host)
+{
+	const struct identity *meant = identity_for(server, host);
+
+	ERR_clear_error();
+	return meant->client_certificate == TLS_CLIENT_CERT_REQUIRED;
 }
 
 bool tls_asks_for_certificate(const SSL *ssl)

@@ -68,6 +68,9 @@ bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct s
 /* Whether its handshake asks the client for a certificate, which a browser may have to ask its user for. */
 bool tls_asks_for_certificate(const SSL *ssl);
 
+/* Whether who asks for host (as above) has to show a certificate. */
+bool tls_server_requires(const struct tls_server *server, struct span host);
+
 struct tls_client; /* for backends */
 
 /* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root.

@@ -288,3 +288,23 @@ def test_tls_auto_with_required(make_certificate, visitor, tmp_path):
                  client_certificate="required", client_ca=visitor.cert) + ROUTES)
     assert done.returncode == 1
     assert f"{config}:7: [tls one] client_certificate: " in done.stderr and "write tls = on there" in done.stderr
+
+
+def test_tls_ways_round_are_warned_of(make_certificate, visitor, tmp_path):
+    """A route that did not say for whom it is may be for more than its owner thinks."""
+    one, other = make_certificate("open", f"DNS:{OPEN}"), make_certificate("closed", f"DNS:{CLOSED}")
+    asking = section("tls closed", certificate=other.cert, key=other.key, client_certificate="required", client_ca=visitor.cert)
+    both = listen("tls", tls="on") + section("tls open", certificate=one.cert, key=one.key) + asking
+
+    def warnings(text, **options):
+        done = check(tmp_path / "s.conf", text + section("route r", target="echo:", **options))
+        assert done.returncode == 0
+        return [line for line in done.stderr.splitlines() if "reached without the certificate that [tls closed] requires" in line]
+    said = warnings(both)
+    assert len(said) == 1 and "[route r] has no host" in said[0] and "[tls open]" in said[0]
+    said = warnings(listen("tls", tls="on") + listen("plain") + asking, host=CLOSED)
+    assert len(said) == 1 and "[route r] is for every listener" in said[0] and "[listen plain]" in said[0]
+    assert len(warnings(both + listen("plain"))) == 2
+    for fine in ({"host": OPEN}, {"host": CLOSED, "listen": "tls"}, {"host": "*", "listen": "tls, plain"}, {"listen": "plain"}):
+        assert not warnings(both + listen("plain"), **fine), fine
+    assert not warnings(listen("tls", tls="on") + asking)

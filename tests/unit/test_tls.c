@@ -691,6 +691,9 @@ static void a_host_is_judged_by_what_it_asks(void **state)
 	(void)state;
 
 	struct tls_server *server = serve(ids, ARRAY_LEN(ids));
+	assert_true(tls_server_requires(server, SPAN("BB.test.")));
+	assert_false(tls_server_requires(server, SPAN("c.w.test")));
+	assert_false(tls_server_requires(server, (struct span){ NULL, 0 }));
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct span host = { cases[i].host, cases[i].host != NULL ? strlen(cases[i].host) : 0 };
 		struct meeting m = meet(server, &(struct client){ .sni = cases[i].sni, .certificate = "user" });
@@ -800,6 +803,7 @@ static void client_certificates_on_large_curves(void **state)
 	assert_true(passes(server, &(struct client){ .version = TLS1_3_VERSION, .certificate = "user384" }));
 	struct meeting m = meet(server, &old);
 	assert_string_equal(m.server_why, "curve of the client's certificate is not among groups, as TLS 1.2 wants it");
+	assert_false(tls_was_violated(m.server));
 	part(&m);
 	tls_server_free(server);
 	id.groups = "X25519:P-256:P-384";
