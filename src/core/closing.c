@@ -55,7 +55,8 @@ static void closing_send_status(struct session *s, int status)
 {
 	char text[REFUSAL_MAX];
 	const struct http_stamp stamp = session_stamp(s);
-	size_t len = refusal_text(text, s->reason, &stamp, s->head_only);
+	const char *meant = s->near != NULL ? s->near->set->path : NULL;
+	size_t len = refusal_text(text, s->reason, meant, &stamp, s->head_only);
 
 	s->code = (uint16_t)status;
 	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define HOST_SHOWN 120 /* bytes of a foreign host in the log */
+#define NEAR_SHOWN 200 /* bytes of a route's path */
 
 static bool session_is_secure(const struct session *s)
 {
@@ -272,6 +273,19 @@ static enum reason opening_refuse_host(struct session *s, struct span authority)
 	return REASON_FORBIDDEN_HOST;
 }
 
+/* Perhaps with the path that was meant. */
+static enum reason opening_refuse_path(struct session *s, const struct http_head *head, bool upgrade)
+{
+	char text[NEAR_SHOWN + 32];
+
+	s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
+	if (s->near != NULL) {
+		snprintf(text, sizeof(text), "did you mean %.*s?", NEAR_SHOWN, s->near->set->path);
+		s->detail = strdup(text);
+	}
+	return REASON_NO_ROUTE;
+}
+
 static enum reason opening_match(struct session *s, const struct http_head *head, bool upgrade)
 {
 	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
@@ -283,7 +297,7 @@ static enum reason opening_match(struct session *s, const struct http_head *head
 	case ROUTE_OTHER_KIND:
 		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
 	default:
-		return REASON_NO_ROUTE;
+		return opening_refuse_path(s, head, upgrade);
 	}
 }
 

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#define WORDS_MAX          512
 #define READ_MAX           4096
 #define READS_A_TURN       4
 
@@ -39,15 +41,18 @@ struct refusals {
 
 /* --- what is told --------------------------------------------------------------------------------------------------- */
 
-size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const struct http_stamp *stamp, bool head_only)
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const char *meant, const struct http_stamp *stamp, bool head_only)
 {
 	const struct reason_row *row = &reason_row[reason];
+	char words[WORDS_MAX];
 	struct http_answer answer;
 
 	http_answer_start(&answer, buf, REFUSAL_MAX, row->http, stamp);
 	if (reason == REASON_SERVER_OPTIONS)
 		http_answer_text(&answer, "Allow", SPAN("GET, HEAD"));
-	http_answer_words(&answer, span_of(row->text), false, head_only);
+	int n = meant == NULL ? 0 : snprintf(words, sizeof(words), "%s; did you mean %s?", row->text, meant);
+	bool fits = n > 0 && (size_t)n < sizeof(words);
+	http_answer_words(&answer, span_of(fits ? words : row->text), false, head_only);
 	return answer.len;
 }
 
@@ -66,7 +71,7 @@ static bool refused_answer(struct refused *r, bool head_only)
 {
 	char text[REFUSAL_MAX];
 	const struct http_stamp stamp = { .now = time(NULL) }; /* without TLS, so without HSTS */
-	size_t len = refusal_text(text, r->reason, &stamp, head_only);
+	size_t len = refusal_text(text, r->reason, NULL, &stamp, head_only);
 	r->answered = true;
 	return send(r->fd, text, len, MSG_MORE | MSG_NOSIGNAL) == (ssize_t)len;
 }

@@ -12,8 +12,9 @@
 
 #define REFUSAL_MAX 1024
 
-/* The response that tells a reason which has a status. head_only: without its body. Returns its length. */
-size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const struct http_stamp *stamp, bool head_only);
+/* The response that tells a reason which has a status. meant: what the client probably meant, or NULL. head_only: without its
+ * body. Returns its length. */
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const char *meant, const struct http_stamp *stamp, bool head_only);
 
 struct event_base;
 struct refusals;

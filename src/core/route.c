@@ -164,3 +164,33 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 	}
 	return other_host ? ROUTE_OTHER_HOST : other_kind ? ROUTE_OTHER_KIND : ROUTE_NONE;
 }
+
+/* With one slash where there were several, and one at the end. Returns the length. */
+static size_t squeeze(char out[HTTP_TARGET_MAX + 1], struct span path)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < path.n && i < HTTP_TARGET_MAX; i++)
+		if (path.p[i] != '/' || len == 0 || out[len - 1] != '/')
+			out[len++] = path.p[i];
+	if (len == 0 || out[len - 1] != '/')
+		out[len++] = '/';
+	return len;
+}
+
+const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                                struct span path)
+{
+	char squeezed[HTTP_TARGET_MAX + 1];
+	size_t len = squeeze(squeezed, path);
+	const struct route *route = NULL;
+
+	for (size_t shorter = 0; shorter < 2 && shorter < len; shorter++) {
+		struct span near = { squeezed, len - shorter };
+		if (routes_match(routes, upgrade, listen, authority, near, &route) == ROUTE_FOUND)
+			return route;
+		if (!upgrade && routes_match(routes, true, listen, authority, near, &route) == ROUTE_FOUND)
+			return route;
+	}
+	return NULL;
+}

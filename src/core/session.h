@@ -60,6 +60,7 @@ struct session {
 	struct generation *generation;
 	const struct listen_settings *listen;
 	const struct route *route;    /* NULL until the request was matched */
+	const struct route *near;     /* NO_ROUTE: whose path was probably meant, or NULL */
 	const struct address *target; /* NULL until known */
 	struct address token_target;  /* what target points to when a token named it */
 

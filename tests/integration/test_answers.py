@@ -21,6 +21,8 @@ def configuration(certificate, root, **server):
             + section("tls default", certificate=certificate.cert, key=certificate.key)
             + section("route echo", path="/echo", target="echo:")
             + section("route files", path="/files/*", root=root)
+            + section("route tree", path="/tree/*", target="echo:")
+            + section("route named", path="/named", host="vnc.test", target="echo:")
             + section("route dead", path="/dead", target="unix:@nobody-listens-here"))
 
 
@@ -123,3 +125,22 @@ def test_answer_without_a_session(start_gateway, certificate, tmp_path):
         response = ask(gateway, get("/files/a.txt"))
         assert response.status == 503 and int(response["Retry-After"]) > 0
         check_text(response)
+
+
+@pytest.mark.parametrize("sent, meant", [
+    (request("//echo"), "/echo"), (request("/echo/"), "/echo"), (request("///echo//"), "/echo"), (get("/echo/"), "/echo"),
+    (request("//tree/x"), "/tree/*"), (request("/tree"), "/tree/*"), (request("//tree"), "/tree/*"),
+    (get("//files/a.txt"), "/files/*"), (request("//named/", host="vnc.test"), "/named"),
+    (request("//named"), None), (request("/echo//x"), None), (request("//"), None), (request("/%2fecho"), None),
+    (request("/./echo"), None), (request("//" + "x" * 2000), None)])
+def test_answer_names_the_near_miss(gw, sent, meant):
+    """A path that differs by its slashes alone is never served, for it may get round what a proxy in front protects; but the
+    words and the log say which route was meant, and nothing of what was asked."""
+    with connect(gw) as client:
+        client.send(sent)
+        response = client.read_response()
+    assert response.status == 404
+    ending = f"; did you mean {meant}?" if meant else ""
+    assert response.body.decode() == f"no such path{ending}\n"
+    detail = gw.wait_session_end(client).get("detail")
+    assert detail == (f"did you mean {meant}?" if meant else None)

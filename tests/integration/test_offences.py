@@ -4,6 +4,7 @@ One offence is enough here to be refused for an hour, and each row comes from an
 """
 
 import socket
+import contextlib
 import ssl
 
 import pytest
@@ -113,11 +114,12 @@ def source_of(rows, name):
     return f"127.9.{len(rows)}.{1 + list(rows).index(name)}"
 
 
-def tried(gateway, source, sent):
+def tried(gateway, source, sent, listener="plain"):
     """Sends that, waits for the end of it, and comes again: what is the answer now?"""
-    with connect(gateway, source=source) as client:
+    with connect(gateway, listener, source=source) as client:
         client.send(sent)
-        client.read_to_end()
+        with contextlib.suppress(ConnectionError):
+            client.read_to_end()
     gateway.wait_session_end(client)
     return status(gateway, source).status
 
@@ -125,6 +127,18 @@ def tried(gateway, source, sent):
 @pytest.mark.parametrize("name", BY_A_PAGE)
 def test_offence_never_by_a_page(gw, name):
     assert tried(gw, source_of(BY_A_PAGE, name), BY_A_PAGE[name]) == 101
+
+
+TO_TLS = {
+    "http": get("/echo"), "post": BY_A_PAGE["form"], "webrtc": STUN, "webrtc-ice": len(STUN).to_bytes(2, "big") + STUN,
+    "long": get("/" + "x" * 30000),
+}
+
+
+@pytest.mark.parametrize("name", TO_TLS)
+def test_offence_never_by_a_page_to_tls(gw, name):
+    """Of what is no TLS on a port that has it."""
+    assert tried(gw, source_of(TO_TLS, name), TO_TLS[name], "tls") == 101
 
 
 @pytest.mark.parametrize("name", OFFENCES)
