@@ -1,9 +1,9 @@
 /* The log: one record is one line, and one write(2), whatever bytes a peer put into it.
  *
- * A struct log may be used from all threads at once without a lock: a record is formatted on the stack and written by one
- * call to a descriptor opened with O_APPEND, and log_reopen() swaps the file behind that descriptor number (dup3). A
- * record that can't be written, because a disk is full or nobody reads stderr, is dropped, and the next one that can be is
- * followed by a line that counts them. Logging never blocks a session and never ends one. */
+ * A struct log may be used from all threads at once: a record is formed on the caller's stack and copied into a queue of
+ * fixed size. A thread of the log's own writes them out, and is the only one that ever waits for whoever reads the log.
+ * A record that finds the queue full, or that can't be written because a disk is full, is dropped, and a line in the log
+ * counts those. Logging never blocks a session and never ends one. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -23,14 +23,22 @@ struct log;
 #define LOG_FILE_MODE  0640
 #define LOG_FILE_FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
-/* target: "stderr", "syslog" or "file:/absolute/path". Returns NULL and fills err on failure. */
+/* target: "stderr", "syslog" or "file:/absolute/path". Returns NULL and fills err on failure. Until log_start() each record
+ * is written by who logs it, and dropped where a descriptor has no room. */
 struct log *log_open(const char *target, struct err *err) must_check;
-void log_close(struct log *log); /* NULL is allowed */
+
+/* Starts the thread, with a queue of so many bytes (at least 4 records' worth: 16 KiB). Returns 0 or an errno. */
+must_check int log_start(struct log *log, size_t queue, uint64_t timeout_ms);
+
+/* When nobody logs any more: waits until all is written, for timeout_ms at most; if who reads the log has not taken it by then,
+ * the log is left to its thread, and the process is to end. NULL is allowed. */
+void log_close(struct log *log);
 
 /* May be called at any time from any thread; the start values are LEVEL_INFO and LOG_TEXT. */
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
-/* Opens the file anew, after it was rotated away. On failure the old file stays in use and err says why. */
+/* Opens the file anew, after it was rotated away: for what is in the queue as well. On failure the old file stays in use
+ * and err says why. */
 must_check int log_reopen(struct log *log, struct err *err);
 
 /* A field of a record. Text is escaped as it is written, so it may be a peer's bytes; an absent span is left out. */
@@ -56,7 +64,7 @@ void log_line(struct log *log, enum log_level level, const char *format, ...) pr
 /* True when a record of this level would be written: for work that only a log needs. */
 bool log_enabled(const struct log *log, enum log_level level);
 
-/* Records lost so far because the descriptor did not take them whole. */
+/* Records lost so far because the queue was full or the descriptor did not take them whole. */
 uint64_t log_dropped(const struct log *log);
 
 #endif

@@ -363,7 +363,10 @@ static int server_start_threads(struct server *srv, struct err *err)
 {
 	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0)
 		return -1;
-	server_let_workers_first(); /* after they were started, or they would inherit it */
+	server_let_workers_first(); /* after they were started, or they would inherit it, as the log's thread is to */
+	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
+	if (error != 0)
+		return err_add(err, "cannot start the thread of the log: %s", strerror(error));
 	return server_seal(srv, err);
 }
 

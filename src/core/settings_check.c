@@ -166,6 +166,7 @@ static void check_server(const struct server_settings *server, struct err *err)
 
 	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
 		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
+	check_between(server, "log_queue", server->log_queue, 16 << 10, 1 << 30, err);
 	check_between(server, "workers", server->workers, 0, 256, err);
 	check_between(server, "max_refusals", server->max_refusals, 1, 65536, err);
 	check_between(server, "max_refusal_lines", server->max_refusal_lines, 0, 1000, err);

@@ -1,6 +1,7 @@
 """The daemon among its neighbours: what its parent left behind, and what others do to the files and readers it depends on."""
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -9,12 +10,12 @@ import time
 
 import pytest
 
-from gateway import find_instrument
+from gateway import Record
 from inside import cpu_seconds
 from test_lifecycle import PLAIN, ask, in_namespaces, opened, plain, route, wait_until
 from test_log import wait_listening
-from test_sandbox import Instruction, Program
-from wsclient import TIMEOUT, Connection
+from test_sandbox import Instruction, Program, in_own_mounts, receive_until, syslog_at
+from wsclient import TIMEOUT, Connection, request
 
 ECHO = route("echo", "echo:")
 
@@ -141,3 +142,45 @@ def test_descriptor_limit_in_force_counts(start_gateway):
     assert gateway.wait() == 1
     assert "the limit is 200" in gateway.log, gateway.log
     start_gateway.forget(gateway)
+
+
+# --- readers of the log ----------------------------------------------------------------------------------------------
+
+def test_nobody_reads_syslog(start_gateway, tmp_path):
+    """syslog(3) waits for a daemon that has stopped: nobody else does, and the gateway ends when it is told to."""
+    path, door = tmp_path / "log", tmp_path / "door"
+    prefix = in_own_mounts('mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && ln -s "$1" /dev/log', path)
+    with syslog_at(path) as log:
+        gateway = start_gateway("[server]\nlog = syslog\nlog_level = debug\nworkers = 1\nlog_queue = 16k\nlog_timeout = 100ms\n"
+                                f"[listen door]\naddress = unix:{door}\n" + ECHO, prefix=prefix, ready=False)
+        receive_until(log, "listening")
+        with Connection(str(door)) as live:
+            live.upgrade("/echo")
+            for _ in range(400): # the socket holds some ten, the queue some hundred
+                with Connection(str(door)) as client:
+                    client.send(request("/nowhere"))
+                    assert client.read_response().status == 404
+            live.expect_echo()
+        gateway.terminate()
+        assert gateway.wait() == 0
+
+
+def test_a_shared_stderr_is_left_as_it_is(start_gateway):
+    """No flag is set on a descriptor that others use, and one that does not block loses no record."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    gateway = start_gateway(PLAIN + ECHO, ready=False, preexec=lambda: os.dup2(writing, 2))
+    with open(reading, "rb") as log:
+        gateway.records += [Record(log.readline().decode().rstrip()) for _ in range(2)]
+        address = gateway.address("plain")
+        for _ in range(60): # more than the pipe holds, less than the queue
+            with Connection(address) as client:
+                client.send(request("/nowhere"))
+                assert client.read_response().status == 404
+        gateway.terminate()
+        assert not os.get_blocking(writing)
+        os.close(writing)
+        text = log.read().decode()
+    assert gateway.wait() == 0
+    assert text.count("session end") == 60 and "could not be written" not in text

@@ -401,7 +401,8 @@ def test_nobody_reads_stderr(start_gateway):
     """A pipe that is full stops nobody; once there is room again, the log tells how much of it was lost."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 8192)
-    gateway = start_gateway(LISTEN + section("all", target="echo:"), ready=False, preexec=lambda: os.dup2(writing, 2))
+    small = LISTEN.replace("[listen", "log_queue = 16k\n[listen", 1)
+    gateway = start_gateway(small + section("all", target="echo:"), ready=False, preexec=lambda: os.dup2(writing, 2))
     os.close(writing)
     with open(reading, "rb", buffering=0) as pipe:
         text = b""
@@ -415,12 +416,12 @@ def test_nobody_reads_stderr(start_gateway):
             with connect(gateway) as client:
                 client.send(request("/", host=None))
                 assert client.read_response().status == 400
-        for _ in range(100): # many more than the pipe can hold
+        for _ in range(400): # many more than the pipe and the queue can hold
             ask()
         text += pipe.read(8192)
         ask()
         gateway.terminate()
-        assert gateway.wait() == 0
         text += pipe.readall()
+        assert gateway.wait() == 0
     assert b"log records could not be written" in text
     assert not DISASTER.search(text.decode())

@@ -100,7 +100,7 @@ def test_sb_all_threads(start_gateway):
     gateway = start_gateway("[server]\nworkers = 3\nresolver_threads = 2\n" + LISTEN + ECHO,
                             preexec=(lambda: os.setgroups([0, 4321])) if ROOT else None)
     threads = thread_status(gateway.pid)
-    assert len(threads) == 1 + 3 + 2
+    assert len(threads) == 1 + 3 + 2 + 1, "main, workers, resolvers, log"
     for status in threads.values():
         check_thread(status)
 

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -492,6 +493,9 @@ static void stderr_gets_one_write_a_record(void **state)
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
 #define THREADS 4
+#define QUEUE_LEAST   (16 << 10)
+#define QUEUE_FOR_ALL (8 << 20)
+#define PATIENCE      60000
 #define RECORDS 2000
 
 static void *log_much(void *log)
@@ -527,6 +531,7 @@ static void threads_share_a_log_that_rotates(void **state)
 	size_t lines = 0;
 
 	err_init(&err);
+	assert_int_equal(log_start(f->log, QUEUE_FOR_ALL, PATIENCE), 0);
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, log_much, f->log), 0);
 	for (int i = 0; i < 20; i++) {
@@ -540,6 +545,9 @@ static void threads_share_a_log_that_rotates(void **state)
 	}
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	assert_int_equal(log_dropped(f->log), 0);
+	log_close(f->log);
+	f->log = NULL;
 	for (int i = 0; i < 20; i++) {
 		char kept[128];
 		snprintf(kept, sizeof(kept), "%s.%d", f->old, i);
@@ -548,7 +556,90 @@ static void threads_share_a_log_that_rotates(void **state)
 	}
 	lines += count_whole_lines(read_path(f, f->path));
 	assert_int_equal(lines, THREADS * RECORDS);
-	assert_int_equal(log_dropped(f->log), 0);
+}
+
+/* --- readers -------------------------------------------------------------------------------------------------------- */
+
+#define MANY 3000 /* records, of which neither a pipe nor the queue hold all */
+
+static struct log *open_pipe_log(int ends[2], uint64_t timeout_ms)
+{
+	char target[64];
+	struct err err;
+
+	err_init(&err);
+	assert_int_equal(pipe(ends), 0);
+	snprintf(target, sizeof(target), "file:/proc/self/fd/%d", ends[1]);
+	struct log *log = log_open(target, &err);
+	assert_non_null(log);
+	assert_int_equal(log_start(log, QUEUE_LEAST, timeout_ms), 0);
+	close(ends[1]);
+	return log;
+}
+
+static void overfill(struct log *log)
+{
+	for (int i = 0; i < MANY; i++)
+		log_line(log, LEVEL_INFO, "record %d, %0100d", i, 0);
+}
+
+static void *close_log(void *log)
+{
+	log_close(log);
+	return NULL;
+}
+
+/* Nobody waits for the reader. Once it reads, all comes that was not dropped, with lines that count what was. */
+static void a_stalled_reader_delays_nobody(void **state)
+{
+	uint64_t whole = 0, told = 0, here;
+	char line[RECORD_MAX + 1];
+	pthread_t closer;
+	int ends[2];
+	(void)state;
+
+	struct log *log = open_pipe_log(ends, PATIENCE);
+	overfill(log);
+	uint64_t dropped = log_dropped(log);
+	assert_in_range(dropped, 1, MANY - 1);
+	assert_int_equal(pthread_create(&closer, NULL, close_log, log), 0);
+	FILE *pipe = fdopen(ends[0], "r");
+	while (fgets(line, sizeof(line), pipe) != NULL) {
+		if (sscanf(line + 24, " warn  %" SCNu64 " log records could not be written", &here) == 1)
+			told += here;
+		else
+			whole++;
+	}
+	fclose(pipe);
+	pthread_join(closer, NULL);
+	assert_int_equal(told, dropped);
+	assert_int_equal(whole, MANY - dropped);
+}
+
+/* The end does not wait for ever: what the reader has not taken by then is left to the thread. */
+static void the_end_waits_for_a_while(void **state)
+{
+	static struct log *left; /* so that no leak is seen in it */
+	int ends[2];
+	(void)state;
+
+	left = open_pipe_log(ends, 1);
+	overfill(left);
+	log_close(left);
+	assert_true(log_dropped(left) > 0); /* it is there still */
+	close(ends[0]);
+}
+
+static void a_reader_that_is_gone_is_no_end(void **state)
+{
+	int ends[2];
+	(void)state;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	struct log *log = open_pipe_log(ends, PATIENCE);
+	close(ends[0]);
+	overfill(log);
+	log_close(log);
 }
 
 int main(void)
@@ -573,6 +664,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_record_never_goes_on_in_a_torn_ones_line, setup, teardown),
 		cmocka_unit_test(stderr_gets_one_write_a_record),
 		WITH_FILE(threads_share_a_log_that_rotates),
+		cmocka_unit_test(a_stalled_reader_delays_nobody),
+		cmocka_unit_test(the_end_waits_for_a_while),
+		cmocka_unit_test(a_reader_that_is_gone_is_no_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,112 @@
+/* log_out.c owns the descriptor of a log, and what a reader may do to it: go, stall, or run out of room.
+ * It must never take a part of a record for all of it, nor set a flag on a descriptor that others share. */
+#include "base/log_out.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+static int open_file(const char *path, struct err *err)
+{
+	int fd = open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
+	if (fd < 0)
+		err_add(err, "log file %s: %s", path, strerror(errno));
+	return fd;
+}
+
+int log_out_open(struct log_out *out, const char *target, struct err *err)
+{
+	*out = (struct log_out){ .fd = -1 };
+	if (strcmp(target, "stderr") == 0) {
+		out->fd = STDERR_FILENO;
+		out->dated = getenv("JOURNAL_STREAM") != NULL;
+		return 0;
+	}
+	if (strcmp(target, "syslog") == 0) {
+		openlog("sallyport", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		out->dated = true;
+		return 0;
+	}
+	if (strncmp(target, "file:/", 6) != 0)
+		return err_add(err, "log target \"%s\": want stderr, syslog or file:/absolute/path", target);
+	out->fd = open_file(target + 5, err);
+	if (out->fd < 0)
+		return -1;
+	out->path = mem_strdup(target + 5);
+	return 0;
+}
+
+void log_out_close(struct log_out *out)
+{
+	if (out->path != NULL)
+		close(out->fd);
+	else if (out->fd < 0)
+		closelog();
+	free(out->path);
+}
+
+int log_out_reopen(const struct log_out *out, struct err *err)
+{
+	if (out->path == NULL)
+		return 0;
+	int fd = open_file(out->path, err);
+	if (fd < 0)
+		return -1;
+	/* Another thread writes to this number all the while: it must never be closed in between. */
+	int done = dup3(fd, out->fd, O_CLOEXEC);
+	if (done < 0)
+		err_add(err, "log file %s: %s", out->path, strerror(errno));
+	close(fd);
+	return done < 0 ? -1 : 0;
+}
+
+static bool has_room(const struct log_out *out, int timeout)
+{
+	struct pollfd room = { .fd = out->fd, .events = POLLOUT };
+	return poll(&room, 1, timeout) == 1;
+}
+
+/* A descriptor that does not block is waited for as if it did: it may have been made so by another process that shares it. */
+static ssize_t push(const struct log_out *out, const char *bytes, size_t n)
+{
+	ssize_t written;
+	do
+		written = out->patient || has_room(out, 0) ? write(out->fd, bytes, n) : 0;
+	while (written < 0 && (errno == EINTR || (errno == EAGAIN && out->patient && has_room(out, -1))));
+	return written;
+}
+
+/* A disk that fills up may take the beginning of a record; the next one must not go on in its line. */
+static bool mend_line(struct log_out *out)
+{
+	if (out->torn && push(out, "\n", 1) == 1)
+		out->torn = false;
+	return !out->torn;
+}
+
+static void to_syslog(enum log_level level, const char *text, size_t n)
+{
+	static const int priorities[] = {
+		[LEVEL_ERROR] = LOG_ERR, [LEVEL_WARN] = LOG_WARNING, [LEVEL_INFO] = LOG_INFO, [LEVEL_DEBUG] = LOG_DEBUG
+	};
+	syslog(priorities[level], "%.*s", (int)n, text);
+}
+
+bool log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n)
+{
+	if (out->fd < 0) {
+		to_syslog(level, text, n - 1); /* it ends lines itself */
+		return true;
+	}
+	if (!mend_line(out))
+		return false;
+	ssize_t written = push(out, text, n);
+	out->torn = written > 0 && written < (ssize_t)n;
+	return written == (ssize_t)n;
+}

@@ -1,0 +1,29 @@
+/* Where records go: standard error, a file, or syslog. Used by one thread at a time, but for reopening. */
+#ifndef BASE_LOG_OUT_H
+#define BASE_LOG_OUT_H
+
+#include "base/err.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct log_out {
+	int fd;       /* -1: syslog */
+	char *path;   /* NULL unless a file */
+	bool dated;   /* whoever reads it writes the time himself */
+	bool patient; /* a write may wait for who reads; else what finds no room is lost */
+	bool torn;    /* the last record stands there without its end */
+};
+
+/* target as in log_open(). */
+must_check int log_out_open(struct log_out *out, const char *target, struct err *err);
+void log_out_close(struct log_out *out);
+
+/* From any thread: the file behind the descriptor's number is exchanged. */
+must_check int log_out_reopen(const struct log_out *out, struct err *err);
+
+/* One record, with its newline, in one write(2). False: it is lost, or a part of it. */
+bool log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n);
+
+#endif
