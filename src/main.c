@@ -211,9 +211,13 @@ static int run(const struct request *r)
 	struct settings *settings = r->file != NULL ? settings_read(r->file, &err) : settings_quick(&r->form, &err);
 	if (settings != NULL)
 		first = generation_build(settings, NULL, &err, &warnings);
-	if (first != NULL && r->action == CHECK && confine_check(settings, r->file, &err, &warnings) != 0) {
-		generation_unref(first);
-		first = NULL;
+	if (first != NULL && r->action == CHECK) {
+		if (confine_check(settings, r->file, &err, &warnings) == 0) {
+			routes_check_tokens(&first->routes, &warnings);
+		} else {
+			generation_unref(first);
+			first = NULL;
+		}
 	}
 	print_complaints(&warnings, "warning: ");
 	if (first == NULL) {

@@ -292,3 +292,14 @@ void log_line(struct log *log, enum log_level level, const char *format, ...)
 	if (n >= 0)
 		log_record(log, level, text, NULL, 0);
 }
+
+void log_lines(struct log *log, enum log_level level, const struct err *err)
+{
+	struct span rest = { err->text, err->len }, line;
+	unsigned shown = 0;
+
+	for (; rest.n > 0 && span_next(&rest, '\n', &line); shown++)
+		log_line(log, level, "%.*s", (int)line.n, line.p);
+	if (shown < err->count)
+		log_line(log, level, "and %u more", err->count - shown);
+}

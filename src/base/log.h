@@ -61,6 +61,9 @@ void log_record(struct log *log, enum log_level level, const char *event, const 
 /* A record without fields. The text is escaped as a whole, so arguments may be a peer's bytes. */
 void log_line(struct log *log, enum log_level level, const char *format, ...) printf_like(3, 4);
 
+/* Each of the complaints as a record without fields. */
+void log_lines(struct log *log, enum log_level level, const struct err *err);
+
 /* True when a record of this level would be written: for work that only a log needs. */
 bool log_enabled(const struct log *log, enum log_level level);
 

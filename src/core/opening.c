@@ -226,13 +226,19 @@ static enum reason opening_find_target(struct session *s, const struct http_head
 		s->target = &set->target;
 		return REASON_NONE;
 	}
-	switch (token_lookup(set->token_file, head->query, &s->token_target)) {
+	struct token_answer answer;
+	enum token_result result = tokens_look_up(s->route->tokens, head->query, &answer);
+	log_lines(s->worker->log, LEVEL_WARN, &answer.report);
+	switch (result) {
 	case TOKEN_FOUND:
+		s->token_target = answer.target;
 		s->target = &s->token_target;
 		return REASON_NONE;
 	case TOKEN_UNREADABLE:
-		s->detail = strdup(strerror(errno));
+		s->detail = strdup(answer.detail);
 		return REASON_TOKENS_UNREADABLE;
+	case TOKEN_MISSING:
+		return REASON_TOKEN_MISSING;
 	default:
 		return REASON_UNKNOWN_TOKEN;
 	}

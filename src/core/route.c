@@ -24,6 +24,8 @@ static int route_open(struct route *route, struct err *err)
 		if (route->files == NULL)
 			return -1;
 	}
+	if (set->token_file[0] != '\0')
+		route->tokens = tokens_new(set->token_file);
 	if (set->target.tls) {
 		conf_place(set, "target", place, sizeof(place));
 		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
@@ -79,6 +81,7 @@ void routes_clear(struct routes *routes)
 {
 	for (size_t i = 0; i < routes->count; i++) {
 		files_close(routes->item[i].files);
+		tokens_free(routes->item[i].tokens);
 		if (routes->item[i].tls != NULL)
 			tls_client_free(routes->item[i].tls);
 		tally_unref(routes->item[i].tally);
@@ -86,6 +89,25 @@ void routes_clear(struct routes *routes)
 	free(routes->item);
 	str_list_clear(&routes->own);
 	*routes = (struct routes){ .item = NULL };
+}
+
+static void route_check_tokens(const struct route *route, struct err *warnings)
+{
+	struct err report;
+	struct span line;
+
+	err_init(&report);
+	tokens_check(route->tokens, &report);
+	for (struct span rest = { report.text, report.len }; rest.n > 0 && span_next(&rest, '\n', &line); report.count--)
+		conf_complain_option(route->set, "token_file", warnings, "%.*s", (int)line.n, line.p);
+	warnings->count += report.count; /* those that it had no room for */
+}
+
+void routes_check_tokens(const struct routes *routes, struct err *warnings)
+{
+	for (size_t i = 0; i < routes->count; i++)
+		if (routes->item[i].tokens != NULL)
+			route_check_tokens(&routes->item[i], warnings);
 }
 
 static struct route *routes_find(const struct routes *routes, const char *name)

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "core/settings.h"
 #include "core/tally.h"
+#include "gate/token.h"
 #include "net/tls.h"
 #include "web/files.h"
 
@@ -18,6 +19,7 @@ struct route {
 	bool exact;
 	struct files_options files_options;
 	struct files *files;    /* set->root, opened; NULL without one */
+	struct tokens *tokens;  /* of set->token_file; NULL without one */
 	struct tls_client *tls; /* for a tls: target */
 	struct tally *tally;    /* of its sessions */
 };
@@ -31,6 +33,9 @@ struct routes {
 /* Opens web roots and client contexts. -1 and complaints on failure, with nothing left behind. */
 must_check int routes_build(struct routes *routes, const struct settings *settings, struct err *err);
 void routes_clear(struct routes *routes);
+
+/* Reads the token files, as the user who will have to, and adds what is wrong with them. */
+void routes_check_tokens(const struct routes *routes, struct err *warnings);
 
 /* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
 void routes_inherit(struct routes *routes, const struct routes *before);

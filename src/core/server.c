@@ -68,13 +68,6 @@ static void server_on_accepted(void *arg, const struct listen_settings *set, int
 
 /* --- reload --------------------------------------------------------------------------------------------------------- */
 
-static void server_log_lines(struct log *log, enum log_level level, const struct err *err)
-{
-	struct span rest = { err->text, err->len }, line;
-	while (err->len > 0 && span_next(&rest, '\n', &line))
-		log_line(log, level, "%.*s", (int)line.n, line.p);
-}
-
 static void server_configure_log(struct server *srv)
 {
 	log_configure(srv->log, (enum log_level)server_settings(srv)->log_level,
@@ -116,7 +109,9 @@ static struct generation *server_build(struct server *srv, struct err *err, stru
 	err_init(&warnings);
 	struct settings *settings = server_read(srv, err, &warnings);
 	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
-	server_log_lines(srv->log, LEVEL_WARN, &warnings);
+	if (next != NULL)
+		routes_check_tokens(&next->routes, &warnings);
+	log_lines(srv->log, LEVEL_WARN, &warnings);
 	if (next == NULL)
 		return NULL;
 	*plan = listening_plan(srv->listening, next, err);
@@ -140,7 +135,7 @@ static void server_reload(struct server *srv)
 		server_commit(srv, next, plan);
 		return;
 	}
-	server_log_lines(srv->log, LEVEL_ERROR, &err);
+	log_lines(srv->log, LEVEL_ERROR, &err);
 	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
 }
 
@@ -192,7 +187,7 @@ static void server_on_usr1(evutil_socket_t number, short what, void *arg)
 	(void)what;
 	err_init(&err);
 	if (log_reopen(srv->log, &err) != 0)
-		server_log_lines(srv->log, LEVEL_ERROR, &err);
+		log_lines(srv->log, LEVEL_ERROR, &err);
 	else
 		log_line(srv->log, LEVEL_INFO, "log was reopened");
 }
@@ -346,7 +341,9 @@ static int server_give_up(struct server *srv, struct err *err)
 	nss_prepare();
 	tzset();
 	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
-	server_log_lines(srv->log, LEVEL_WARN, &warnings);
+	if (srv->confine != NULL)
+		routes_check_tokens(&srv->current->routes, &warnings);
+	log_lines(srv->log, LEVEL_WARN, &warnings);
 	return srv->confine != NULL ? 0 : -1;
 }
 
@@ -441,7 +438,7 @@ static int server_fail(struct server *srv, const struct err *err)
 	while (err->len > 0 && span_next(&rest, '\n', &line))
 		fprintf(stderr, "sallyport: %.*s\n", (int)line.n, line.p);
 	if (srv->log != NULL && strcmp(server_settings(srv)->log, "stderr") != 0)
-		server_log_lines(srv->log, LEVEL_ERROR, err);
+		log_lines(srv->log, LEVEL_ERROR, err);
 	server_stop_started(srv);
 	server_clear(srv);
 	return 1;

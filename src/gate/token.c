@@ -1,166 +1,56 @@
-/* token.c owns the look-up of a token in files of targets, read anew each time.
+/* token.c owns the reading of token files, and when they are read anew.
  * It must never follow what a client sent as a path, abort for want of memory, or read a file without a bound. */
 #include "gate/token.h"
 
+#include "base/hash.h"
+#include "base/mem.h"
+#include "gate/token_table.h"
 #include "proto/http.h"
+#include "sys/beneath.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define TOKEN_FILE_MAX (1 << 20)
-#define TARGET_MAX 512 /* a longer target is none: names end at 255 bytes, UNIX paths at 108 */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+#define SETTLED_S  2 /* a file that changed later may change once more without another date: file systems count in steps */
 
-/* --- one line ----------------------------------------------------------------------------------------------------- */
+/* What there is at the path now. */
+struct state {
+	uint64_t hash;    /* of all that shows a change */
+	time_t changed;   /* the last time that one did */
+	int fd;           /* -1: it can't be opened, or is neither file nor directory, and error says why */
+	int error;
+	bool is_directory;
+	off_t size;
+	struct dirent **member; /* of a directory */
+	int members;
+};
 
-/* websockify splits a value at its last colon and so takes IPv6 without brackets: ::1:5900. */
-static bool is_bare_in6(struct span value, size_t *host_len)
+struct tokens {
+	char *path, *real; /* names of it */
+	pthread_mutex_t lock; /* guards what follows */
+	uint64_t hash;        /* of the state that was read; 0: none was */
+	bool settled;         /* whoever finds the same state again need not read it again */
+	int error;            /* why it can't be read; 0: table is what was read */
+	struct token_table table;
+};
+
+/* --- the state of things ---------------------------------------------------------------------------------------------- */
+
+static int is_candidate(const struct dirent *entry)
 {
-	const char *colon = memrchr(value.p, ':', value.n);
-	char host[INET6_ADDRSTRLEN];
-	struct in6_addr in6;
+	const char *name = entry->d_name;
 
-	if (colon == NULL || (size_t)(colon - value.p) >= sizeof(host))
-		return false;
-	*host_len = (size_t)(colon - value.p);
-	memcpy(host, value.p, *host_len);
-	host[*host_len] = '\0';
-	return inet_pton(AF_INET6, host, &in6) == 1;
-}
-
-static void append(char *out, size_t *len, struct span text)
-{
-	memcpy(out + *len, text.p, text.n);
-	*len += text.n;
-	out[*len] = '\0';
-}
-
-/* Rewrites websockify's forms into those of address_parse_target. out has TARGET_MAX bytes. */
-static bool target_text(struct span value, char *out)
-{
-	static const struct span unix_socket = { "unix_socket:", 12 };
-	size_t host_len, len = 0;
-
-	if (value.n == 0 || value.n > TARGET_MAX - 4 || memchr(value.p, '\0', value.n) != NULL)
-		return false;
-	if (span_starts(value, unix_socket)) {
-		append(out, &len, SPAN("unix:"));
-		append(out, &len, span_trim(span_skip(value, unix_socket.n)));
-	} else if (is_bare_in6(value, &host_len)) {
-		append(out, &len, SPAN("["));
-		append(out, &len, (struct span){ value.p, host_len });
-		append(out, &len, SPAN("]"));
-		append(out, &len, span_skip(value, host_len));
-	} else {
-		append(out, &len, value);
-	}
-	return true;
-}
-
-/* The line's value if the line is for this name. */
-static bool line_matches(struct span line, struct span name, struct span *value)
-{
-	if (line.n < name.n + 2 || line.p[0] == '#' || memcmp(line.p, name.p, name.n) != 0 || line.p[name.n] != ':')
-		return false;
-	for (size_t i = 0; i + 1 < line.n; i++) { /* the first colon before a blank has to be this one */
-		if (line.p[i] == ':' && (line.p[i + 1] == ' ' || line.p[i + 1] == '\t')) {
-			*value = span_trim(span_skip(line, i + 1));
-			return i == name.n;
-		}
-	}
-	return false;
-}
-
-/* Only what the format is for: a route's TLS settings can't be known for a target that comes from a file. */
-static bool parse_target(struct span value, struct address *target)
-{
-	char text[TARGET_MAX];
-	struct err why;
-
-	err_init(&why);
-	if (!target_text(value, text) || address_parse_target(target, text, &why) != 0)
-		return false;
-	if ((target->kind == ADDRESS_TCP || target->kind == ADDRESS_UNIX) && !target->tls)
-		return true;
-	address_clear(target);
-	return false;
-}
-
-/* The last faultless line for the name wins. */
-static enum token_result search_text(struct span text, struct span name, struct address *target)
-{
-	enum token_result result = TOKEN_UNKNOWN;
-	struct span value;
-
-	while (text.n > 0) {
-		const char *end = memchr(text.p, '\n', text.n);
-		size_t n = end != NULL ? (size_t)(end - text.p) : text.n;
-		struct span line = { text.p, n > 0 && text.p[n - 1] == '\r' ? n - 1 : n };
-		struct address found;
-		if (line_matches(line, name, &value) && parse_target(value, &found)) {
-			if (result == TOKEN_FOUND)
-				address_clear(target);
-			*target = found;
-			result = TOKEN_FOUND;
-		}
-		text = span_skip(text, end != NULL ? n + 1 : n);
-	}
-	return result;
-}
-
-/* --- files -------------------------------------------------------------------------------------------------------- */
-
-/* Reads to the end or to cap bytes. Returns the length, or -1. */
-static ssize_t read_whole(int fd, char *text, size_t cap)
-{
-	size_t len = 0;
-	ssize_t n = 0;
-
-	while (len < cap && (n = read(fd, text + len, cap - len)) != 0) {
-		if (n < 0 && errno != EINTR)
-			return -1;
-		len += n > 0 ? (size_t)n : 0;
-	}
-	return (ssize_t)len;
-}
-
-static enum token_result search_file(int fd, off_t size, struct span name, struct address *target)
-{
-	if (size > TOKEN_FILE_MAX) {
-		errno = EFBIG;
-		return TOKEN_UNREADABLE;
-	}
-	char *text = malloc((size_t)size + 1);
-	if (text == NULL)
-		return TOKEN_UNREADABLE;
-	enum token_result result = TOKEN_UNREADABLE;
-	ssize_t len = read_whole(fd, text, (size_t)size);
-	if (len >= 0)
-		result = search_text((struct span){ text, (size_t)len }, name, target);
-	free(text);
-	return result;
-}
-
-static enum token_result search_member(int dir, const char *file, struct span name, struct address *target)
-{
-	struct stat st;
-	int fd = openat(dir, file, OPEN_FLAGS | O_NOFOLLOW);
-
-	if (fd < 0) /* ELOOP: a link; ENXIO: a socket; ENOENT: gone since the directory was read */
-		return errno == ELOOP || errno == ENXIO || errno == ENOENT ? TOKEN_UNKNOWN : TOKEN_UNREADABLE;
-	enum token_result result = TOKEN_UNKNOWN;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		result = search_file(fd, st.st_size, name, target);
-	int why = errno;
-	close(fd);
-	errno = why;
-	return result;
+	return name[0] != '.' && name[0] != '#' && name[strlen(name) - 1] != '~';
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -168,62 +58,243 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* A file that can't be read hides no other; it is told only when the token was in none. */
-static enum token_result search_directory(int dir, const char *path, struct span name, struct address *target)
+static void state_add(struct state *state, const struct stat *st)
 {
-	enum token_result result = TOKEN_UNKNOWN;
-	struct dirent **files;
-	int count = scandir(path, &files, NULL, by_name), why = 0;
-
-	if (count < 0)
-		return TOKEN_UNREADABLE;
-	for (int i = 0; i < count; i++) {
-		if (result != TOKEN_FOUND) {
-			enum token_result one = search_member(dir, files[i]->d_name, name, target);
-			if (one == TOKEN_UNREADABLE)
-				why = errno;
-			if (one != TOKEN_UNKNOWN)
-				result = one;
-		}
-		free(files[i]);
-	}
-	free(files);
-	errno = why;
-	return result;
+	state->hash = hash_file(state->hash, st);
+	if (st->st_mtim.tv_sec > state->changed)
+		state->changed = st->st_mtim.tv_sec;
+	if (st->st_ctim.tv_sec > state->changed)
+		state->changed = st->st_ctim.tv_sec;
 }
 
-static enum token_result search_path(const char *path, struct span name, struct address *target)
+/* Of links it is what they lead to that counts; the link itself is part of the name. */
+static void state_add_members(struct state *state)
 {
-	enum token_result result = TOKEN_UNREADABLE;
+	state->members = scandirat(state->fd, ".", &state->member, is_candidate, by_name);
+	if (state->members < 0)
+		state->error = errno;
+	for (int i = 0; i < state->members; i++) {
+		const char *name = state->member[i]->d_name;
+		struct stat st;
+		state->hash = hash_bytes(state->hash, name, strlen(name) + 1);
+		if (fstatat(state->fd, name, &st, 0) == 0)
+			state_add(state, &st);
+	}
+}
+
+static int state_open(struct state *state, const char *path)
+{
 	struct stat st;
-	int fd = open(path, OPEN_FLAGS);
 
-	if (fd < 0)
-		return TOKEN_UNREADABLE;
-	if (fstat(fd, &st) == 0) {
-		errno = EINVAL;
-		if (S_ISREG(st.st_mode))
-			result = search_file(fd, st.st_size, name, target);
-		else if (S_ISDIR(st.st_mode))
-			result = search_directory(fd, path, name, target);
-	}
-	int why = errno;
-	close(fd);
-	errno = why;
-	return result;
+	state->fd = open(path, OPEN_FLAGS);
+	if (state->fd < 0 || fstat(state->fd, &st) != 0)
+		return errno;
+	state_add(state, &st);
+	state->size = st.st_size;
+	state->is_directory = S_ISDIR(st.st_mode);
+	if (state->is_directory)
+		state_add_members(state);
+	return state->error != 0 || state->is_directory || S_ISREG(st.st_mode) ? state->error : EINVAL;
 }
 
-enum token_result token_lookup(const char *path, struct span query, struct address *target)
+static void state_look(struct state *state, const char *path)
 {
-	char name[HTTP_TARGET_MAX + 1];
+	*state = (struct state){ .hash = HASH_START, .fd = -1 };
+	state->error = state_open(state, path);
+	if (state->error != 0)
+		state->hash = hash_bytes(state->hash, &state->error, sizeof(state->error));
+}
+
+static void state_clear(struct state *state)
+{
+	for (int i = 0; i < state->members; i++)
+		free(state->member[i]);
+	free(state->member);
+	if (state->fd >= 0)
+		close(state->fd);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
+
+static const char *words_of(int error)
+{
+	switch (error) {
+	case EXDEV:
+		return "leads out of the directory, so it is not read; name it with token_file itself, or put a file in its place";
+	case EFBIG:
+		return "is larger than 1 MiB, so it is not read";
+	case EINVAL:
+		return "is neither a file nor a directory";
+	default:
+		return strerror(error);
+	}
+}
+
+/* Reads to the end or to the size. Returns 0 or an errno. */
+static int read_whole(int fd, struct token_text *text, size_t size)
+{
+	ssize_t n = 0;
+
+	text->len = 0;
+	while (text->len < size && (n = read(fd, text->bytes + text->len, size - text->len)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return errno;
+		text->len += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* Returns 0 or an errno, of which ENOMEM is ours alone to bear. */
+static int read_file(struct token_table *table, int fd, const char *path, off_t size, struct err *report)
+{
+	if (size > TOKEN_FILE_MAX)
+		return EFBIG;
+	struct token_text *text = token_text_new(path, (size_t)size);
+	if (text == NULL)
+		return ENOMEM;
+	int error = read_whole(fd, text, (size_t)size);
+	if (error == 0)
+		return token_table_add(table, text, report) ? 0 : ENOMEM;
+	token_text_free(text);
+	return error;
+}
+
+static int read_member(struct token_table *table, const struct beneath *directory, const char *name, struct err *report)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int fd = beneath_open(directory, name), error = fd < 0 ? errno : 0;
+
+	snprintf(path, sizeof(path), "%s/%s", directory->name[0], name);
+	if (fd >= 0) {
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			error = read_file(table, fd, path, st.st_size, report);
+		close(fd);
+	} else if (error == ENXIO || (fstatat(directory->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))) {
+		return 0; /* a socket, or a directory that is nobody's business */
+	}
+	if (error != 0 && error != ENOMEM)
+		err_add(report, "%s: %s", path, words_of(error));
+	return error == ENOMEM ? ENOMEM : 0;
+}
+
+static int read_members(struct tokens *tokens, const struct state *state, struct err *report)
+{
+	const struct beneath directory = { state->fd, { tokens->path, tokens->real } };
+	int error = 0;
+
+	for (int i = 0; i < state->members && error == 0; i++)
+		error = read_member(&tokens->table, &directory, state->member[i]->d_name, report);
+	return error;
+}
+
+static int read_all(struct tokens *tokens, const struct state *state, struct err *report)
+{
+	if (state->error != 0)
+		return state->error;
+	if (state->is_directory)
+		return read_members(tokens, state, report);
+	return read_file(&tokens->table, state->fd, tokens->path, state->size, report);
+}
+
+static void read_anew(struct tokens *tokens, const struct state *state, struct err *report)
+{
+	token_table_clear(&tokens->table);
+	tokens->error = read_all(tokens, state, report);
+	if (tokens->error != 0)
+		err_add(report, "%s: %s", tokens->path, words_of(tokens->error));
+	token_table_sort(&tokens->table);
+	tokens->settled = tokens->error != ENOMEM && time(NULL) - state->changed > SETTLED_S;
+}
+
+/* With the lock held. */
+static void tokens_refresh(struct tokens *tokens, struct err *report)
+{
+	struct err told_before;
+	struct state state;
+
+	err_init(&told_before);
+	state_look(&state, tokens->path);
+	bool same = state.hash == tokens->hash;
+	if (!same || !tokens->settled)
+		read_anew(tokens, &state, same ? &told_before : report);
+	tokens->hash = state.hash;
+	state_clear(&state);
+}
+
+/* --- looking up ------------------------------------------------------------------------------------------------------- */
+
+struct tokens *tokens_new(const char *path)
+{
+	struct tokens *tokens = mem_zalloc(sizeof(*tokens));
+
+	tokens->path = mem_strdup(path);
+	tokens->real = beneath_real_name(path);
+	pthread_mutex_init(&tokens->lock, NULL);
+	return tokens;
+}
+
+void tokens_free(struct tokens *tokens)
+{
+	if (tokens == NULL)
+		return;
+	token_table_clear(&tokens->table);
+	pthread_mutex_destroy(&tokens->lock);
+	free(tokens->real);
+	free(tokens->path);
+	free(tokens);
+}
+
+void tokens_check(struct tokens *tokens, struct err *report)
+{
+	pthread_mutex_lock(&tokens->lock);
+	tokens_refresh(tokens, report);
+	pthread_mutex_unlock(&tokens->lock);
+}
+
+/* With the lock held, and after a refresh. */
+static enum token_result tokens_find(const struct tokens *tokens, struct span name, struct token_answer *answer)
+{
+	char why[TOKEN_WHY_MAX];
+	const struct token_line *line = token_table_find(&tokens->table, name);
+
+	if (tokens->error != 0) {
+		snprintf(answer->detail, sizeof(answer->detail), "%s: %s", tokens->path, words_of(tokens->error));
+		return TOKEN_UNREADABLE;
+	}
+	if (line == NULL)
+		return TOKEN_UNKNOWN;
+	if (token_line_target(line, &answer->target, why))
+		return TOKEN_FOUND;
+	snprintf(answer->detail, sizeof(answer->detail), "%s:%u: %s", line->text->path, line->number, why);
+	return TOKEN_UNREADABLE;
+}
+
+/* The name, decoded into out, which has HTTP_TARGET_MAX bytes. Its length; 0: there is none; -1: it is malformed. */
+static long token_of(struct span query, char *out)
+{
 	struct span raw = http_query_param(query, SPAN("token"));
 
-	if (raw.p == NULL || raw.n > HTTP_TARGET_MAX)
-		return TOKEN_UNKNOWN;
-	long n = http_percent_decode(name, raw, true);
-	while (n > 0 && (name[n - 1] == '\n' || name[n - 1] == '\r'))
+	if (raw.p == NULL || raw.n == 0)
+		return 0;
+	long n = raw.n <= HTTP_TARGET_MAX ? http_percent_decode(out, raw, true) : -1;
+	while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == '\r'))
 		n--;
+	return n;
+}
+
+enum token_result tokens_look_up(struct tokens *tokens, struct span query, struct token_answer *answer)
+{
+	char name[HTTP_TARGET_MAX + 1];
+	long n = token_of(query, name);
+
+	err_init(&answer->report);
+	answer->detail[0] = '\0';
 	if (n <= 0)
-		return TOKEN_UNKNOWN;
-	return search_path(path, (struct span){ name, (size_t)n }, target);
+		return n == 0 ? TOKEN_MISSING : TOKEN_UNKNOWN;
+	pthread_mutex_lock(&tokens->lock);
+	tokens_refresh(tokens, &answer->report);
+	enum token_result result = tokens_find(tokens, (struct span){ name, (size_t)n }, answer);
+	pthread_mutex_unlock(&tokens->lock);
+	return result;
 }

@@ -1,24 +1,43 @@
-/* A token names the target: `?token=NAME` is looked up in a file, or a directory of files, of lines
+/* A token names the target: `?token=NAME` is looked up in a file, or a directory of files, of lines as token_table.h has them.
  *
- *     NAME: HOST:PORT        NAME: unix_socket:/path        # in column 1 is a comment
+ * A look-up sees what the files say at that moment: it asks for their state and reads them anew when that has changed.
+ * Replace a file by rename(2), or a look-up may see half a line.
  *
- * which is websockify's TokenFile format, plus [V6]:PORT, unix:/path and unix:@name. The split is at the first colon
- * that a blank follows; the last entry of a name wins; blank lines are fine; a faulty line is passed over. Files are
- * read anew at each look-up, so that an entry added while the gateway runs counts at once; replace a file by rename(2),
- * or a look-up may see half a line. */
+ * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
+ * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
 #ifndef GATE_TOKEN_H
 #define GATE_TOKEN_H
 
 #include "base/attr.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "net/addr.h"
 
-enum token_result { TOKEN_FOUND, TOKEN_UNKNOWN, TOKEN_UNREADABLE /* errno says why */ };
+#define TOKEN_FILE_MAX (1 << 20)
 
-/* The token is the first `token` parameter of the query, form-decoded; absent or empty is TOKEN_UNKNOWN. Of a directory
- * the regular files are read in order of their names, no links; the first that has the token wins, and one that can't
- * be read counts only when no other has it. A file above 1 MiB is unreadable. On TOKEN_FOUND *target (TCP or UNIX, never
- * TLS) is filled and the caller's to address_clear(). */
-enum token_result token_lookup(const char *path, struct span query, struct address *target);
+struct tokens; /* the tokens of one route; any thread */
+
+enum token_result {
+	TOKEN_FOUND,
+	TOKEN_MISSING,    /* there is no token in the query, or an empty one */
+	TOKEN_UNKNOWN,    /* no line has it */
+	TOKEN_UNREADABLE, /* nobody can know: its line is faulty, or file or directory can't be read */
+};
+
+struct token_answer {
+	struct address target; /* TOKEN_FOUND: TCP or UNIX, never TLS; the caller's to address_clear() */
+	char detail[512];      /* TOKEN_UNREADABLE: why, with file and line */
+	struct err report;     /* what is wrong with files that have changed, told to one caller */
+};
+
+/* Opens nothing yet. */
+struct tokens *tokens_new(const char *path) must_check;
+void tokens_free(struct tokens *tokens); /* NULL is allowed */
+
+/* Reads the files, as whoever will serve, and reports what is wrong with them: a line each, of the form "FILE[:LINE]: why". */
+void tokens_check(struct tokens *tokens, struct err *report);
+
+/* The token is the first `token` parameter of the query, form-decoded. */
+enum token_result tokens_look_up(struct tokens *tokens, struct span query, struct token_answer *answer);
 
 #endif

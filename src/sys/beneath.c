@@ -138,6 +138,20 @@ static bool walk_path(struct walk *walk, const char *path)
 	return true;
 }
 
+char *beneath_real_name(const char *path)
+{
+	const struct beneath top = { open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), { "/" } };
+	struct walk walk = { .in = &top };
+	char *name = NULL;
+
+	if (top.fd < 0)
+		return NULL;
+	if (path[0] == '/' && walk_path(&walk, path) && asprintf(&name, "/%s", walk.done) < 0)
+		name = NULL;
+	close(top.fd);
+	return name;
+}
+
 static int open_by_text(const struct beneath *beneath, const char *path)
 {
 	struct walk walk = { .in = beneath };

@@ -25,6 +25,10 @@ must_check int beneath_open(const struct beneath *beneath, const char *path);
 /* Whether the kernel can do it: 0, or -1 with errno. */
 must_check int beneath_probe(int fd);
 
+/* The absolute name of a directory without links in it, for free(); NULL when it can't be told. By no other system calls
+ * than the above. */
+char *beneath_real_name(const char *path) must_check;
+
 /* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
 #define BENEATH_HOWS 2
 const struct open_how *beneath_hows(void);

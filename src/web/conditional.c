@@ -3,6 +3,7 @@
 #include "web/conditional.h"
 
 #include "base/attr.h"
+#include "base/hash.h"
 #include "base/str.h"
 
 #include <inttypes.h>
@@ -36,23 +37,6 @@ static bool read_date(struct span text, time_t *when)
 	return false;
 }
 
-/* One number of all that changes with the file, as a tag need not tell the inode's own (FNV-1a). */
-static uint64_t mix_identity(const struct stat *st)
-{
-	const uint64_t parts[] = {
-		(uint64_t)st->st_ino,
-		(uint64_t)st->st_mtim.tv_sec,
-		(uint64_t)st->st_mtim.tv_nsec,
-		(uint64_t)st->st_ctim.tv_sec,
-		(uint64_t)st->st_ctim.tv_nsec,
-	};
-	const unsigned char *bytes = (const unsigned char *)parts;
-	uint64_t mixed = UINT64_C(0xcbf29ce484222325);
-	for (size_t i = 0; i < sizeof(parts); i++)
-		mixed = (mixed ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return mixed;
-}
-
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now)
 {
 	time_t changed = st->st_mtim.tv_sec;
@@ -60,8 +44,8 @@ void validators_init(struct validators *validators, const struct stat *st, bool 
 	validators->changed = changed;
 	validators->size = (uint64_t)st->st_size;
 	validators->modified[0] = '\0';
-	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "%s\"", validators->size, mix_identity(st),
-	         gzip ? "-gz" : "");
+	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "%s\"", validators->size,
+	         hash_file(HASH_START, st), gzip ? "-gz" : "");
 	if (validators->dated)
 		http_date(validators->modified, changed < now ? changed : now);
 }

@@ -72,7 +72,7 @@ struct files *files_open(const char *where, const char *path, const struct files
 
 	struct files *files = mem_zalloc(sizeof(*files));
 	files->path = mem_strdup(path);
-	files->real = realpath(path, NULL);
+	files->real = beneath_real_name(path);
 	files->root = (struct beneath){ root, { files->path, files->real } };
 	atomic_flag_clear(&files->told);
 	files->options = options;

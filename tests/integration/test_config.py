@@ -86,7 +86,8 @@ def test_example_passes(name, tmp_path):
     made = {pathlib.Path(path).stem for path in re.findall(r"^certificate = (.*)$", text, re.MULTILINE)}
     for stem in made | {"backend-ca"}:
         certificate(tmp_path, stem)
-    text = text.replace("/etc/ssl/sallyport", str(tmp_path)).replace("user = sallyport", "user = nobody") # who is there
+    (tmp_path / "tokens").touch()
+    text = text.replace("/etc/sallyport", str(tmp_path)).replace("/etc/ssl/sallyport", str(tmp_path)).replace("user = sallyport", "user = nobody") # who is there
     path = tmp_path / f"{name}.conf"
     path.write_text(text)
     done = run("-t", "-c", path)

@@ -9,18 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define FILE_MAX (1024 * 1024)
 
 static char dir[64];
 
 static const char *at(const char *name)
 {
-	static char paths[4][128];
+	static char paths[16][128];
 	static size_t next;
 	char *path = paths[next++ % ARRAY_LEN(paths)];
 
@@ -58,25 +58,48 @@ static const char *write_file(const char *name, const char *text)
 	return write_bytes(name, text, strlen(text));
 }
 
-/* What a look-up comes to: the target's text, or "unknown", or errno in words. Good until the next call. */
-static const char *look_up(const char *path, const char *query)
+/* What the next look-up is told about the files; good until the one after it. */
+static char report[ERR_TEXT_MAX];
+
+/* What a look-up comes to: the target's text, "missing", "unknown", "faulty" (a line), or why nothing can be read. Good until
+ * the next call. */
+static const char *ask(struct tokens *tokens, const char *path, const char *query)
 {
-	static char text[256];
-	struct address target;
+	static char text[600];
+	struct token_answer answer;
 
 	/* a copy of the exact size, so that a read past the end is seen */
 	char *copy = query != NULL ? strdup(query) : NULL;
 	size_t n = query != NULL ? strlen(query) : 0;
 	char *exact = copy != NULL ? realloc(copy, n > 0 ? n : 1) : NULL;
-	enum token_result result = token_lookup(path, (struct span){ exact, n }, &target);
-	int why = errno;
+	enum token_result result = tokens_look_up(tokens, (struct span){ exact, n }, &answer);
 	free(exact);
+	snprintf(report, sizeof(report), "%s", answer.report.text);
 	if (result == TOKEN_FOUND) {
-		snprintf(text, sizeof(text), "%s%s", target.tls ? "TLS " : "", target.text);
-		address_clear(&target);
+		snprintf(text, sizeof(text), "%s%s", answer.target.tls ? "TLS " : "", answer.target.text);
+		address_clear(&answer.target);
 		return text;
 	}
-	return result == TOKEN_UNKNOWN ? "unknown" : strerror(why);
+	if (result != TOKEN_UNREADABLE)
+		return result == TOKEN_MISSING ? "missing" : "unknown";
+	assert_int_equal(strncmp(answer.detail, path, strlen(path)), 0);
+	snprintf(text, sizeof(text), "%s", answer.detail + strlen(path));
+	return text[0] == ':' && text[1] == ' ' ? text + 2 : "faulty";
+}
+
+static const char *look_up(const char *path, const char *query)
+{
+	struct tokens *tokens = tokens_new(path);
+	const char *text = ask(tokens, path, query);
+
+	tokens_free(tokens);
+	return text;
+}
+
+static void check_report(const char *want)
+{
+	if (strcmp(report, want) != 0)
+		fail_msg("reported:\n%s\nwanted:\n%s", report, want);
 }
 
 /* --- lines -------------------------------------------------------------------------------------------------------- */
@@ -92,6 +115,9 @@ static void lines(void **state)
 		{ "t: [2001:db8::1]:5901\n", "token=t", "[2001:db8::1]:5901" },
 		{ "t: 2001:db8::1:5901\n", "token=t", "[2001:db8::1]:5901" },
 		{ "t: ::1:5900\n", "token=t", "[::1]:5900" },
+		{ "t: fe80::1%eth0:5900\n", "token=t", "[fe80::1%eth0]:5900" },
+		{ "t: [fe80::1%eth0]:5900\n", "token=t", "[fe80::1%eth0]:5900" },
+		{ "t: :5900\n", "token=t", "localhost:5900" },
 		{ "t: unix_socket:/run/a.sock\n", "token=t", "unix:/run/a.sock" },
 		{ "t: unix_socket:/run/a:1\n", "token=t", "unix:/run/a:1" },
 		{ "t: unix_socket: /run/a.sock\n", "token=t", "unix:/run/a.sock" },
@@ -105,8 +131,11 @@ static void lines(void **state)
 		{ "\n\n# t: c.test:3\n\nt: a.test:1\n\n", "token=t", "a.test:1" },
 		{ "#t: a.test:1\n", "token=%23t", "unknown" },
 		{ "#t: a.test:1\n", "token=t", "unknown" },
-		{ "t:a.test:1\n", "token=t", "unknown" },
-		{ "t a.test:1\n", "token=t", "unknown" },
+		{ "t:a.test:1\n", "token=t", "faulty" },
+		{ "t a.test:1\n", "token=t", "faulty" },
+		{ "t=a.test:1\n", "token=t", "faulty" },
+		{ "t\n", "token=t", "faulty" },
+		{ " \t # t: c.test:3\n", "token=t", "unknown" },
 		{ "", "token=t", "unknown" },
 		/* names */
 		{ "t: a.test:1\nu: b.test:2\n", "token=u", "b.test:2" },
@@ -120,25 +149,24 @@ static void lines(void **state)
 		{ "a b: a.test:1\n", "token=a%20b", "a.test:1" },
 		{ "a+b: a.test:1\n", "token=a%2Bb", "a.test:1" },
 		{ "b\xc3\xbc: a.test:1\n", "token=b%C3%BC", "a.test:1" },
-		{ " t: a.test:1\n", "token=t", "unknown" },
-		{ " t: a.test:1\n", "token=+t", "a.test:1" },
+		{ " t: a.test:1\n", "token=t", "a.test:1" },
+		{ "\t t: a.test:1\n", "token=+t", "unknown" },
 		{ "../t: a.test:1\n", "token=../t", "a.test:1" }, /* only a name: it is not looked for in the file system */
 		/* the last entry wins, and a faulty one is none */
 		{ "t: a.test:1\nt: b.test:2\n", "token=t", "b.test:2" },
 		{ "t: a.test:1\nt: nonsense\n", "token=t", "a.test:1" },
-		{ "t: a.test:0\n", "token=t", "unknown" },
-		{ "t: a.test:65536\n", "token=t", "unknown" },
-		{ "t: a.test\n", "token=t", "unknown" },
-		{ "t: :1\n", "token=t", "unknown" },
-		{ "t: \n", "token=t", "unknown" },
-		{ "t: unix_socket:relative\n", "token=t", "unknown" },
-		{ "t: unix_socket:\n", "token=t", "unknown" },
-		{ "t: b.test:1 # c\n", "token=t", "unknown" },
-		{ "t: u: a.test:1\n", "token=t", "unknown" },
+		{ "t: a.test:0\n", "token=t", "faulty" },
+		{ "t: a.test:65536\n", "token=t", "faulty" },
+		{ "t: a.test\n", "token=t", "faulty" },
+				{ "t: \n", "token=t", "faulty" },
+		{ "t: unix_socket:relative\n", "token=t", "faulty" },
+		{ "t: unix_socket:\n", "token=t", "faulty" },
+		{ "t: b.test:1 # c\n", "token=t", "faulty" },
+		{ "t: u: a.test:1\n", "token=t", "faulty" },
 		/* what the format does not have */
-		{ "t: tls:a.test:1\n", "token=t", "unknown" },
-		{ "t: echo:\n", "token=t", "unknown" },
-		{ "t: fd:listener\n", "token=t", "unknown" },
+		{ "t: tls:a.test:1\n", "token=t", "faulty" },
+		{ "t: echo:\n", "token=t", "faulty" },
+		{ "t: fd:listener\n", "token=t", "faulty" },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -153,19 +181,19 @@ static void queries(void **state)
 	static const struct {
 		const char *query, *want;
 	} cases[] = {
-		{ NULL, "unknown" },
-		{ "", "unknown" },
-		{ "token", "unknown" },
-		{ "token=", "unknown" },
-		{ "token=&token=t", "unknown" }, /* the first counts */
+		{ NULL, "missing" },
+		{ "", "missing" },
+		{ "token", "missing" },
+		{ "token=", "missing" },
+		{ "token=&token=t", "missing" }, /* the first counts */
 		{ "token=u&token=t", "b.test:2" },
 		{ "x=1&token=t&y=2", "a.test:1" },
-		{ "xtoken=t", "unknown" },
-		{ "Token=t", "unknown" },
+		{ "xtoken=t", "missing" },
+		{ "Token=t", "missing" },
 		{ "token=%74", "a.test:1" },
 		{ "token=t%0A", "a.test:1" },
 		{ "token=t%0D%0A", "a.test:1" },
-		{ "token=%0A", "unknown" },
+		{ "token=%0A", "missing" },
 		{ "token=t%", "unknown" },
 		{ "token=t%0", "unknown" },
 		{ "token=t%zz", "unknown" },
@@ -214,8 +242,28 @@ static void bytes_that_are_no_text(void **state)
 	(void)state;
 
 	const char *path = write_bytes("tokens", bytes, sizeof(bytes) - 1);
-	assert_string_equal(look_up(path, "token=t"), "unknown");
+	assert_string_equal(look_up(path, "token=t"), "faulty");
 	assert_string_equal(look_up(path, "token=u"), "c.test:3");
+}
+
+/* The administrator is told what is wrong where, and no message has a name in it: names are secrets. */
+static void faulty_lines_are_reported(void **state)
+{
+	char want[1024];
+	(void)state;
+
+	const char *path = write_file("tokens", "# all wrong\nsecret: 127.0.0.1\n\nsecret:127.0.0.1:5900\nsecret: 127.0.0.1:5900 # lab\n"
+	                                        "secret: tcp://127.0.0.1:5900\nsecret: tls:a.test:1\nx: secret: a.test:1\nsecret\n");
+	assert_string_equal(look_up(path, "token=t"), "unknown");
+	snprintf(want, sizeof(want),
+	         "%1$s:2: the target has no port: a line is NAME: HOST:PORT\n"
+	         "%1$s:4: no colon with a blank after it: a line is NAME: HOST:PORT\n"
+	         "%1$s:5: the port must be a number from 1 to 65535\n"
+	         "%1$s:6: a host name has letters, digits, '-', '_' and '.' only\n"
+	         "%1$s:7: a token leads to HOST:PORT or unix:/path, and without TLS\n"
+	         "%1$s:8: an IPv6 address needs brackets: [::1]:PORT\n"
+	         "%1$s:9: no colon with a blank after it: a line is NAME: HOST:PORT", path);
+	check_report(want);
 }
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
@@ -224,11 +272,56 @@ static void changes_count_at_once(void **state)
 {
 	(void)state;
 	const char *path = write_file("tokens", "t: a.test:1\n");
-	assert_string_equal(look_up(path, "token=t"), "a.test:1");
-	write_file("tokens", "t: b.test:2\n");
-	assert_string_equal(look_up(path, "token=t"), "b.test:2");
+	struct tokens *tokens = tokens_new(path);
+	assert_string_equal(ask(tokens, path, "token=t"), "a.test:1");
+	write_file("tokens", "t: b.test:2\n"); /* as long, and in the same moment */
+	assert_string_equal(ask(tokens, path, "token=t"), "b.test:2");
+	write_file("next", "t: c.test:3\n");
+	assert_int_equal(rename(at("next"), path), 0);
+	assert_string_equal(ask(tokens, path, "token=t"), "c.test:3");
 	assert_int_equal(unlink(path), 0);
-	assert_string_equal(look_up(path, "token=t"), strerror(ENOENT));
+	assert_string_equal(ask(tokens, path, "token=t"), strerror(ENOENT));
+	write_file("tokens", "t: d.test:4\n");
+	assert_string_equal(ask(tokens, path, "token=t"), "d.test:4");
+	tokens_free(tokens);
+}
+
+/* What has not changed is not read again. Dates of the past, in whole seconds, are what shows it: a change that leaves size,
+ * inode and both dates is none. */
+static void what_stays_is_reported_once(void **state)
+{
+	char want[256];
+	(void)state;
+
+	const char *path = write_file("tokens", "t: a.test\n");
+	struct tokens *tokens = tokens_new(path);
+	snprintf(want, sizeof(want), "%s:1: the target has no port: a line is NAME: HOST:PORT", path);
+	for (int i = 0; i < 3; i++) {
+		assert_string_equal(ask(tokens, path, "token=t"), "faulty");
+		check_report(i == 0 ? want : "");
+	}
+	assert_int_equal(unlink(path), 0);
+	assert_string_equal(ask(tokens, path, "token=t"), strerror(ENOENT));
+	snprintf(want, sizeof(want), "%s: %s", path, strerror(ENOENT));
+	check_report(want);
+	assert_string_equal(ask(tokens, path, "token=t"), strerror(ENOENT));
+	check_report("");
+	tokens_free(tokens);
+}
+
+static void a_check_is_a_report(void **state)
+{
+	struct err err;
+	(void)state;
+
+	const char *path = write_file("tokens", "t: a.test\nu: b.test:1\n");
+	struct tokens *tokens = tokens_new(path);
+	err_init(&err);
+	tokens_check(tokens, &err);
+	assert_int_equal(err.count, 1);
+	assert_string_equal(ask(tokens, path, "token=u"), "b.test:1");
+	check_report("");
+	tokens_free(tokens);
 }
 
 static void a_file_may_be_a_link(void **state)
@@ -241,13 +334,34 @@ static void a_file_may_be_a_link(void **state)
 
 static void files_are_bounded(void **state)
 {
-	char *text = malloc(FILE_MAX + 1);
+	char *text = malloc(TOKEN_FILE_MAX + 1);
 	(void)state;
 
-	memset(text, '\n', FILE_MAX + 1);
-	memcpy(text + FILE_MAX - 12, "t: a.test:1\n", 12);
-	assert_string_equal(look_up(write_bytes("tokens", text, FILE_MAX), "token=t"), "a.test:1");
-	assert_string_equal(look_up(write_bytes("tokens", text, FILE_MAX + 1), "token=t"), strerror(EFBIG));
+	memset(text, '\n', TOKEN_FILE_MAX + 1);
+	memcpy(text + TOKEN_FILE_MAX - 12, "t: a.test:1\n", 12);
+	assert_string_equal(look_up(write_bytes("tokens", text, TOKEN_FILE_MAX), "token=t"), "a.test:1");
+	const char *path = write_bytes("tokens", text, TOKEN_FILE_MAX + 1);
+	assert_string_equal(look_up(path, "token=t"), "is larger than 1 MiB, so it is not read");
+	free(text);
+}
+
+static void many_lines(void **state)
+{
+	char *text = malloc(TOKEN_FILE_MAX), query[32], want[32];
+	size_t len = 0;
+	(void)state;
+
+	for (int i = 0; i < 30000; i++)
+		len += (size_t)sprintf(text + len, "t%d: host%d.test:1\n", i * 7919 % 30000, i * 7919 % 30000);
+	const char *path = write_bytes("tokens", text, len);
+	struct tokens *tokens = tokens_new(path);
+	for (int i = 0; i < 30000; i += 2999) {
+		snprintf(query, sizeof(query), "token=t%d", i);
+		snprintf(want, sizeof(want), "host%d.test:1", i);
+		assert_string_equal(ask(tokens, path, query), want);
+	}
+	assert_string_equal(ask(tokens, path, "token=t30000"), "unknown");
+	tokens_free(tokens);
 	free(text);
 }
 
@@ -255,10 +369,10 @@ static void what_is_no_file(void **state)
 {
 	(void)state;
 	assert_int_equal(mkfifo(at("fifo"), 0600), 0);
-	assert_string_equal(look_up(at("fifo"), "token=t"), strerror(EINVAL));
-	assert_string_equal(look_up("/dev/zero", "token=t"), strerror(EINVAL));
+	assert_string_equal(look_up(at("fifo"), "token=t"), "is neither a file nor a directory");
+	assert_string_equal(look_up("/dev/zero", "token=t"), "is neither a file nor a directory");
 	assert_string_equal(look_up(at("none/tokens"), "token=t"), strerror(ENOENT));
-	assert_string_equal(look_up(at("none"), "token="), "unknown"); /* no token: the file is not even looked at */
+	assert_string_equal(look_up(at("none"), "token="), "missing"); /* no token: the file is not even looked at */
 }
 
 static void directories(void **state)
@@ -274,9 +388,40 @@ static void directories(void **state)
 	assert_string_equal(look_up(dir, "token=v"), "unknown");
 }
 
-static void directories_have_only_files(void **state)
+static void changes_in_a_directory_count_at_once(void **state)
 {
-	char outside[80];
+	(void)state;
+	struct tokens *tokens = tokens_new(dir);
+	assert_string_equal(ask(tokens, dir, "token=t"), "unknown");
+	write_file("one", "t: a.test:1\n");
+	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
+	write_file("one", "t: b.test:2\n");
+	assert_string_equal(ask(tokens, dir, "token=t"), "b.test:2");
+	assert_int_equal(rename(at("one"), at(".one")), 0);
+	assert_string_equal(ask(tokens, dir, "token=t"), "unknown");
+	tokens_free(tokens);
+}
+
+/* As Kubernetes mounts a map and changes it: the one link that is swapped is two steps away from the file. */
+static void a_map_that_is_mounted(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(at("..1"), 0700) | mkdir(at("..2"), 0700), 0);
+	write_file("..1/desks", "t: a.test:1\n");
+	write_file("..2/desks", "t: b.test:2\n");
+	assert_int_equal(symlink("..1", at("..data")) | symlink("..data/desks", at("desks")), 0);
+	struct tokens *tokens = tokens_new(dir);
+	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
+	assert_int_equal(symlink("..2", at("..new")), 0);
+	assert_int_equal(rename(at("..new"), at("..data")), 0);
+	assert_string_equal(ask(tokens, dir, "token=t"), "b.test:2");
+	check_report("");
+	tokens_free(tokens);
+}
+
+static void links_that_lead_out_are_no_files(void **state)
+{
+	char outside[80], want[512];
 	(void)state;
 
 	snprintf(outside, sizeof(outside), "%s.outside", dir);
@@ -284,27 +429,53 @@ static void directories_have_only_files(void **state)
 	fputs("t: outside.test:1\n", file);
 	fclose(file);
 	assert_int_equal(symlink(outside, at("1-link")), 0);
-	assert_int_equal(symlink("nowhere", at("2-dangling")), 0);
-	assert_int_equal(mkfifo(at("3-fifo"), 0600), 0);
-	assert_int_equal(mkdir(at("4-folder"), 0700), 0);
-	write_file("4-folder/tokens", "t: deeper.test:1\n");
+	assert_int_equal(symlink("..", at("2-up")), 0);
 	assert_string_equal(look_up(dir, "token=t"), "unknown");
-	write_file("5-file", "t: a.test:1\n");
+	assert_non_null(strchr(outside, '.'));
+	snprintf(want, sizeof(want), "%s/1-link: leads out of the directory, so it is not read; name it with token_file itself, or put a "
+	         "file in its place", dir);
+	check_report(want);
+	assert_int_equal(symlink(at("4-file"), at("3-inside")), 0);
+	write_file("4-file", "t: a.test:1\n");
 	assert_string_equal(look_up(dir, "token=t"), "a.test:1");
 	unlink(outside);
 }
 
-static void a_bad_file_hides_no_other(void **state)
+/* Whatever lies in the directory, a token that is nowhere is one that nobody knows. */
+static void what_cannot_be_a_token_file_is_none(void **state)
 {
-	char *text = calloc(1, FILE_MAX + 1);
+	char *text = calloc(1, TOKEN_FILE_MAX + 1), want[512];
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	(void)state;
 
-	write_bytes("1-big", text, FILE_MAX + 1);
-	write_file("2-good", "t: a.test:1\n");
-	write_bytes("3-big", text, FILE_MAX + 1);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(mkfifo(at("fifo"), 0600) | mkdir(at("folder"), 0700) | mkdir(at("lost+found"), 0), 0);
+	write_file("folder/tokens", "t: deeper.test:1\n");
+	write_file(".desks.swp", "t: swap.test:1\n");
+	write_file("desks~", "t: backup.test:1\n");
+	write_file("#desks#", "t: emacs.test:1\n");
+	write_bytes("big", text, TOKEN_FILE_MAX + 1);
+	assert_int_equal(symlink("nowhere", at("dangling")), 0);
+	assert_string_equal(look_up(dir, "token=t"), "unknown");
+	snprintf(want, sizeof(want), "%1$s/big: is larger than 1 MiB, so it is not read\n%1$s/dangling: %2$s", dir, strerror(ENOENT));
+	check_report(want);
+	write_file("good", "t: a.test:1\n");
 	assert_string_equal(look_up(dir, "token=t"), "a.test:1");
-	assert_string_equal(look_up(dir, "token=u"), strerror(EFBIG));
 	free(text);
+}
+
+/* Nothing that fails is anybody's offence: a token that cannot be looked up is neither known nor unknown. */
+static void closed_files(void **state)
+{
+	(void)state;
+	if (geteuid() == 0)
+		skip(); /* nothing is closed to root; the integration tests look at it */
+	assert_int_equal(chmod(write_file("closed", "t: a.test:1\n"), 0), 0);
+	assert_string_equal(look_up(at("closed"), "token=t"), strerror(EACCES));
+	assert_string_equal(look_up(dir, "token=t"), "unknown");
 }
 
 int main(void)
@@ -316,13 +487,20 @@ int main(void)
 		WITH_DIR(long_names),
 		WITH_DIR(long_targets),
 		WITH_DIR(bytes_that_are_no_text),
+		WITH_DIR(faulty_lines_are_reported),
 		WITH_DIR(changes_count_at_once),
+		WITH_DIR(what_stays_is_reported_once),
+		WITH_DIR(a_check_is_a_report),
 		WITH_DIR(a_file_may_be_a_link),
 		WITH_DIR(files_are_bounded),
+		WITH_DIR(many_lines),
 		WITH_DIR(what_is_no_file),
 		WITH_DIR(directories),
-		WITH_DIR(directories_have_only_files),
-		WITH_DIR(a_bad_file_hides_no_other),
+		WITH_DIR(changes_in_a_directory_count_at_once),
+		WITH_DIR(a_map_that_is_mounted),
+		WITH_DIR(links_that_lead_out_are_no_files),
+		WITH_DIR(what_cannot_be_a_token_file_is_none),
+		WITH_DIR(closed_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

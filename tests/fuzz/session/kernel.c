@@ -528,6 +528,18 @@ int socketpair(int family, int type, int protocol, int fds[2])
 	return kernel.running ? pipe2(fds, 0) : (int)syscall(SYS_socketpair, family, type, protocol, fds);
 }
 
+/* Always the same, and long after the files here were written: what has only just changed may change again unseen, and would
+ * be read again in each run. */
+time_t __wrap_time(time_t *out);
+time_t __wrap_time(time_t *out)
+{
+	const time_t now = 2000000000;
+
+	if (out != NULL)
+		*out = now;
+	return now;
+}
+
 int clock_gettime(clockid_t id, struct timespec *now)
 {
 	if (!kernel.running || (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE))

@@ -1,0 +1,169 @@
+"""Tokens: what of a directory is a token file, what a mistyped line costs and whom, and files that change while they are used."""
+
+import os
+
+import pytest
+
+import backends
+from gateway import open_to_all
+from sections import section
+from test_config import run
+from wsclient import Connection, request
+
+LISTEN = "[listen plain]\naddress = 127.0.0.1:0\n"
+# From loopback too, a single guess is one too many.
+STRICT = "[server]\nsource_exempt = 192.0.2.1\nsource_penalty_auth = 1h\nsource_penalty_min = 1m\n"
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """A directory for token files that is not that of the configuration, which is in the sandbox anyhow."""
+    directory = tmp_path / "tokens"
+    directory.mkdir()
+    open_to_all(directory)
+    return directory
+
+
+@pytest.fixture
+def echo(backend):
+    return backend(serve=backends.serve_echo)
+
+
+def ask(gateway, token):
+    """The answer to an upgrade with this query."""
+    with Connection(gateway.address("plain")) as client:
+        client.send(request("/?" + token))
+        return client.read_response()
+
+
+def status(gateway, token):
+    return ask(gateway, f"token={token}").status
+
+
+def start(start_gateway, path, **server):
+    return start_gateway(STRICT + "".join(f"{name} = {value}\n" for name, value in server.items()) + LISTEN +
+                         section("route r", token_file=path))
+
+
+MEMBERS = {
+    "nothing else": lambda at: None,
+    "lost+found": lambda at: (at / "lost+found").mkdir(mode=0o700),
+    "a directory": lambda at: (at / "more").mkdir(mode=0o755),
+    "a swap file": lambda at: (at / ".desks.swp").touch(mode=0o600),
+    "a closed backup": lambda at: (at / "desks~").touch(mode=0o600),
+    "a closed file": lambda at: (at / "other").touch(mode=0o600),
+    "a link to nowhere": lambda at: (at / "gone").symlink_to("nowhere"),
+    "a link that leads out": lambda at: (at / "out").symlink_to("/etc/passwd"),
+    "a FIFO": lambda at: os.mkfifo(at / "fifo", 0o644),
+    "a large file": lambda at: (at / "large").write_bytes(bytes((1 << 20) + 1)),
+}
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+@pytest.mark.parametrize("what", MEMBERS)
+def test_token_directory_unknown(start_gateway, tokens, echo, what, sandbox):
+    """Whatever lies in it, a token that is in no file is unknown: refused with 403, and guessing has its price."""
+    (tokens / "desks").write_text(f"one: {echo.target[4:]}\n")
+    MEMBERS[what](tokens)
+    gateway = start(start_gateway, tokens, sandbox=sandbox)
+    assert [status(gateway, token) for token in ("one", "guess", "one")] == [101, 403, 429]
+
+
+def test_token_directory_tells_what_it_leaves_out(start_gateway, tokens):
+    for name in ("a link to nowhere", "a link that leads out", "a large file"):
+        MEMBERS[name](tokens)
+    gateway = start(start_gateway, tokens)
+    for _ in range(2):
+        status(gateway, "guess")
+    told = [r.line.split("token_file: ")[1].split(": ")[0] for r in gateway.find() if r.level == "warn" and str(tokens) in r.line]
+    assert told == [f"{tokens}/{name}" for name in ("gone", "large", "out")]
+
+
+def test_token_directory_of_links(start_gateway, tokens, echo):
+    """As Kubernetes mounts a ConfigMap: each file is a link by way of ..data, which is swapped when the map changes."""
+    for number in (1, 2):
+        (tokens / f"..{number}").mkdir()
+        (tokens / f"..{number}" / "desks").write_text(f"token{number}: {echo.target[4:]}\n")
+    (tokens / "..data").symlink_to("..1")
+    (tokens / "desks").symlink_to("..data/desks")
+    gateway = start_gateway(LISTEN + section("route d", path="/", token_file=tokens) +
+                            section("route f", path="/file", token_file=tokens / "desks"))
+
+    def both(token):
+        with Connection(gateway.address("plain")) as client:
+            client.send(request(f"/file?token={token}"))
+            return [status(gateway, token), client.read_response().status]
+    assert both("token1") == [101, 101]
+    (tokens / "..new").symlink_to("..2")
+    (tokens / "..new").rename(tokens / "..data")
+    assert both("token2") == [101, 101]
+    assert both("token1") == [403, 403]
+
+
+FAULTS = {
+    "no port": ("secret: 127.0.0.1", "the target has no port"),
+    "a bad port": ("secret: 127.0.0.1:99999", "the port must be a number"),
+    "a scheme": ("secret: tcp://127.0.0.1:5900", "a host name has letters"),
+    "a remark": ("secret: 127.0.0.1:5900 # lab", "the port must be a number"),
+    "TLS": ("secret: tls:127.0.0.1:5900", "without TLS"),
+    "no blank": ("secret:127.0.0.1:5900", "no colon with a blank after it"),
+    "no colon": ("secret 127.0.0.1:5900", "no colon with a blank after it"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_token_faulty_line(start_gateway, tokens, fault):
+    """The administrator's mistake costs the visitor nothing, and the log has file, line and cure, at the start and then."""
+    line, words = FAULTS[fault]
+    path = tokens / "file"
+    path.write_text(f"# a remark\n{line}\n")
+    gateway = start(start_gateway, path)
+    at_start = [r.line for r in gateway.find() if f"{path}:2: " in r.line]
+    assert len(at_start) == 1 and "[route r] token_file: " in at_start[0] and words in at_start[0]
+    assert [status(gateway, "secret") for _ in range(2)] == [500, 500]
+    ended = gateway.wait_for("session end")
+    assert ended["reason"] == "tokens_unreadable"
+    assert ended["detail"].startswith(f"{path}:2: ") and words in ended["detail"]
+    assert "secret" not in gateway.log
+
+
+def test_token_faulty_line_after_a_change(start_gateway, tokens, echo):
+    path = tokens / "file"
+    path.write_text(f"one: {echo.target[4:]}\n")
+    gateway = start(start_gateway, path)
+    assert status(gateway, "one") == 101
+    path.write_text(f"one: {echo.target[4:]}\ntwo: nowhere\n")
+    assert [status(gateway, token) for token in ("one", "two", "one")] == [101, 500, 101]
+    assert [r.level for r in gateway.find() if f"{path}:2: " in r.line and r.event != "session end"] == ["warn"]
+    path.unlink()
+    assert [status(gateway, "one") for _ in range(2)] == [500, 500]
+    assert len([r for r in gateway.find() if f"{path}: No such file" in r.line and r.event != "session end"]) == 1
+
+
+def test_token_check(tmp_path, tokens):
+    """-t reads token files as well."""
+    (tokens / "file").write_text("one: 127.0.0.1:1\ntwo: nowhere\n")
+    config = tmp_path / "c.conf"
+    config.write_text(LISTEN + section("route r", host="*", token_file=tokens))
+    done = run("-t", "-c", config)
+    place = f"warning: {config}:5: [route r] token_file: {tokens}"
+    assert (done.returncode, done.lines) == (0, [f"{place}/file:2: the target has no port: a line is NAME: HOST:PORT"])
+    config.write_text(LISTEN + section("route r", host="*", token_file=tokens / "none"))
+    assert run("-t", "-c", config).lines == [f"{place}/none: No such file or directory"]
+
+
+@pytest.mark.parametrize("query", ["", "x=1", "token", "token=", "tokens=one"])
+def test_token_missing(start_gateway, tokens, query):
+    """A URL without a token is no guess: the words say what it lacks, and nobody is punished for it."""
+    (tokens / "file").write_text("one: 127.0.0.1:1\n")
+    gateway = start(start_gateway, tokens)
+    for _ in range(2):
+        answer = ask(gateway, query)
+        assert answer.status == 403 and b"?token=NAME" in answer.body
+    assert gateway.wait_for("session end")["reason"] == "token_missing"
+
+
+@pytest.mark.parametrize("line", ["  one: {}", "one:\t{} \t", "one: localhost:{port}", "one: :{port}", "one: ::ffff:{}"])
+def test_token_line_as_websockify_takes_it(start_gateway, tokens, echo, line):
+    (tokens / "file").write_text("\n" + line.format(echo.target[4:], port=echo.port) + "\r\n")
+    assert status(start(start_gateway, tokens / "file"), "one") == 101
