@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "core/file.h"
+#include "core/hello.h"
 #include "core/proxied.h"
 #include "core/relay.h"
 #include "core/worker.h"
@@ -28,7 +29,7 @@ static bool session_is_secure(const struct session *s)
 	return s->client.ssl != NULL;
 }
 
-/* --- TLS ------------------------------------------------------------------------------------------------------------ */
+/* --- time ----------------------------------------------------------------------------------------------------------- */
 
 static void opening_set_deadline(struct session *s, uint64_t ms)
 {
@@ -48,77 +49,11 @@ void opening_hurry(struct session *s)
 	opening_set_deadline(s, left < most ? left : most);
 }
 
-static enum reason opening_enter_request(struct session *s)
+enum reason opening_expect_request(struct session *s)
 {
 	session_enter(s, STATE_REQUEST);
 	stream_release(&s->client, HOLD_STATE);
 	return REASON_NONE;
-}
-
-static enum reason opening_start_tls(struct session *s)
-{
-	SSL *ssl = tls_server_ssl(s->generation->tls);
-	bool counted = stream_join_pool(&s->client, &s->worker->backlogs) == 0;
-	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0 || !counted)
-		return REASON_OUT_OF_MEMORY;
-	return REASON_NONE;
-}
-
-/* The first byte of a method, which no TLS connection begins with. */
-static bool opening_may_be_plain(const struct session *s, uint8_t first)
-{
-	return s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : first >= 'A' && first <= 'Z';
-}
-
-/* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
- * to let the time run out is an offence. Who is refused gets no handshake here, as in reception where TLS is a choice. */
-static enum reason opening_by_first_byte(struct session *s, uint8_t first)
-{
-	if (opening_may_be_plain(s, first))
-		return opening_enter_request(s);
-	if (first != TLS_HANDSHAKE_BYTE) {
-		s->detail = strdup("peer does not speak TLS");
-		return REASON_TLS_FAILED;
-	}
-	return s->refusal == REASON_NONE || s->listen->tls == TLS_MODE_ON ? opening_start_tls(s) : s->refusal;
-}
-
-/* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
-static enum reason opening_sniff(struct session *s)
-{
-	uint8_t first;
-	ssize_t n = stream_peek(&s->client, &first, 1);
-	if (n < 0)
-		return REASON_HTTP_DONE; /* it came for nothing */
-	if (n == STREAM_AGAIN) {
-		stream_release(&s->client, HOLD_STATE);
-		return REASON_NONE;
-	}
-	stream_hold(&s->client, HOLD_STATE);
-	return opening_by_first_byte(s, first);
-}
-
-static enum reason opening_tls_failed(const struct session *s)
-{
-	if (s->client.crowded)
-		return REASON_BACKLOG_FULL;
-	if (stream_was_left(&s->client))
-		return REASON_TLS_ABANDONED;
-	return tls_was_violated(s->client.ssl) ? REASON_TLS_VIOLATION : REASON_TLS_FAILED;
-}
-
-static enum reason opening_on_tls(struct session *s, enum stream_event event)
-{
-	switch (event) {
-	case STREAM_READABLE:
-		return opening_sniff(s);
-	case STREAM_READY:
-		return opening_enter_request(s);
-	case STREAM_BROKEN:
-		return opening_tls_failed(s);
-	default:
-		return REASON_NONE;
-	}
 }
 
 /* --- DIAL ----------------------------------------------------------------------------------------------------------- */
@@ -470,7 +405,7 @@ enum reason opening_next_request(struct session *s)
 	if (!s->input.unseen)
 		opening_drop_input(s);
 	opening_set_deadline(s, s->listen->handshake_timeout);
-	opening_enter_request(s);
+	opening_expect_request(s);
 	if (s->input.unseen)
 		stream_wake(&s->client);
 	return REASON_NONE;
@@ -493,8 +428,8 @@ static enum reason opening_on_request(struct session *s, enum stream_event event
 enum reason opening_begin(struct session *s)
 {
 	if (s->listen->tls != TLS_MODE_OFF)
-		return opening_sniff(s);
-	opening_enter_request(s);
+		return hello_start(s);
+	opening_expect_request(s);
 	return opening_read(s); /* by now the request is often there */
 }
 
@@ -512,14 +447,7 @@ enum reason opening_start(struct session *s, int fd)
 
 enum reason opening_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	switch (s->state) {
-	case STATE_TLS:
-		return opening_on_tls(s, event);
-	case STATE_REQUEST:
-		return opening_on_request(s, event);
-	default:
-		return opening_on_dial(s, stream, event);
-	}
+	return s->state == STATE_REQUEST ? opening_on_request(s, event) : opening_on_dial(s, stream, event);
 }
 
 enum reason opening_drain(struct session *s)
@@ -538,13 +466,7 @@ enum reason opening_on_timer(struct session *s)
 		return REASON_BACKEND_TIMEOUT;
 	if (s->worker->draining)
 		return REASON_DRAIN;
-	if (s->state == STATE_REQUEST && !s->asked)
+	if (!s->asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
-	if (s->refusal != REASON_NONE)
-		return s->refusal; /* it was hurried, so to be late is no offence */
-	if (s->state == STATE_REQUEST)
-		return REASON_REQUEST_TIMEOUT;
-	if (!stream_heard(&s->client))
-		return REASON_HTTP_DONE;
-	return session_is_secure(s) && tls_asks_for_certificate(s->client.ssl) ? REASON_TLS_NO_CERTIFICATE : REASON_TLS_TIMEOUT;
+	return s->refusal != REASON_NONE ? s->refusal : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
 }

@@ -1,4 +1,4 @@
-/* A session from accept to the 101 or the refusal: states TLS, REQUEST and DIAL.
+/* A session from accept to the 101 or the refusal: states REQUEST and DIAL, and TLS with hello.h.
  *
  * The backend is dialled before the upgrade is answered, so that the answer can say whether it could be reached. One
  * deadline runs from accept to the answer, whatever drips in. */
@@ -15,6 +15,9 @@ enum reason opening_begin(struct session *session);
 
 /* It is only to be told why it is refused: it has refusal_timeout for it, from now on until it is gone. */
 void opening_hurry(struct session *session);
+
+/* The first request is next. */
+enum reason opening_expect_request(struct session *session);
 
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);

@@ -6,6 +6,7 @@
 #include "core/admission.h"
 #include "core/closing.h"
 #include "core/file.h"
+#include "core/hello.h"
 #include "core/opening.h"
 #include "core/proxied.h"
 #include "core/refusal_log.h"

@@ -5,8 +5,8 @@
  *                     `-> FILE -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
- * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), opening.c (TLS, REQUEST,
- * DIAL), file.c, relay.c (OPEN), closing.c. */
+ * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), hello.c (TLS), opening.c
+ * (REQUEST, DIAL), file.c, relay.c (OPEN), closing.c. */
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
 
