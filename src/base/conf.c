@@ -18,6 +18,11 @@ const char *conf_keep_name(struct conf *conf, const char *name)
 	return conf->files.item[conf->files.count - 1];
 }
 
+const struct str_list *conf_files(const struct conf *conf)
+{
+	return &conf->files;
+}
+
 size_t conf_option_index(const struct conf_kind *kind, const char *name)
 {
 	size_t i = 0;

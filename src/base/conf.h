@@ -63,6 +63,9 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 /* Gives an option that was not written another default; text is one that its type takes. */
 void conf_set_default(void *section, const char *option, const char *text);
 
+/* The files it was read from; owned by the conf. */
+const struct str_list *conf_files(const struct conf *conf);
+
 /* The sections of one kind; owned by the conf. */
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);
 

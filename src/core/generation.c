@@ -3,6 +3,7 @@
 #include "core/generation.h"
 
 #include "base/mem.h"
+#include "core/exposure.h"
 #include "core/settings_check.h"
 
 #include <stdlib.h>
@@ -95,7 +96,8 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	settings_warn(settings, warnings);
 	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, err);
-	if (tls != 0 || routes != 0) {
+	int exposed = exposure_check(settings, err);
+	if (tls != 0 || routes != 0 || exposed != 0) {
 		generation_unref(g);
 		return NULL;
 	}

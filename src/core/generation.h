@@ -18,7 +18,8 @@ struct generation {
 	struct tls_server *tls; /* NULL: no [tls] section */
 };
 
-/* Does everything that can fail but binding addresses: opens web roots, loads keys. Takes settings over, also on failure.
+/* Does everything that can fail but binding addresses: opens web roots, which must not hold a secret, and
+ * loads keys. Takes settings over, also on failure.
  * before: the one in whose place it comes, whose keys are still good where their files may no longer be read; NULL: none.
  * warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
 struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,

@@ -66,7 +66,8 @@ def test_good_file_is_fine(tmp_path):
 
 def test_quick_form_is_checked_too(tmp_path):
     cert, key = certificate(tmp_path, "one")
-    done = run("-t", "6080", "localhost:5900", "--web", tmp_path, "--cert", cert, "--key", key, "--tls", "auto",
+    (tmp_path / "web").mkdir()
+    done = run("-t", "6080", "localhost:5900", "--web", tmp_path / "web", "--cert", cert, "--key", key, "--tls", "auto",
                "--origin", "https://a.example,https://b.example", "--origin=null", "--workers", 2,
                "--log-level", "debug")
     assert (done.returncode, done.stdout, done.lines) == (0, "command line: configuration is fine\n", [])
@@ -81,8 +82,9 @@ def test_check_binds_nothing(tmp_path):
 def test_example_passes(name, tmp_path):
     """Each example is fine once the files that it names are there."""
     text = (SOURCE / "conf" / "examples" / f"{name}.conf").read_text()
+    (tmp_path / "web").mkdir()
     for directory in re.findall(r"^root = (.*)$", text, re.MULTILINE):
-        text = text.replace(directory, str(tmp_path))
+        text = text.replace(directory, f"{tmp_path}/web")
     made = {pathlib.Path(path).stem for path in re.findall(r"^certificate = (.*)$", text, re.MULTILINE)}
     for stem in made | {"backend-ca"}:
         certificate(tmp_path, stem)
@@ -286,7 +288,7 @@ def test_quick_form_complaints():
             'command line: [listen quick] address: "x": the port must be a number from 0 to 65535',
             'command line: [listen quick] tls: "maybe" is none of: off, on, auto',
             f'command line: [route quick] target: "y": {NO_TARGET}',
-            'command line: [route quick] origin: "example.com" is no origin; write scheme://host[:port], null or *')
+            'command line: [route quick] origin: "example.com" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *')
     refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
     refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
             "command line: [tls quick] would never be used: no listener has tls = on or tls = auto")

@@ -36,10 +36,11 @@ CONFIG = """
 @pytest.fixture
 def start(start_gateway, certificate, tmp_path):
     """start(linger, handshake): the gateway, and a session that it has been round to."""
-    (tmp_path / "page.html").write_text("a page")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "page.html").write_text("a page")
 
     def run(linger="1h", handshake="1h"):
-        gateway = start_gateway(CONFIG.format(cert=certificate, root=tmp_path, linger=linger, handshake=handshake))
+        gateway = start_gateway(CONFIG.format(cert=certificate, root=tmp_path / "web", linger=linger, handshake=handshake))
 
         def settle():
             session = Connection(gateway.address("plain"))

@@ -96,6 +96,7 @@ def pairs_once(pairs):
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_log_integrity(start_gateway, tmp_path, refusing, form):
     log, rng = tmp_path / "log", random.Random(form)
+    (tmp_path / "web").mkdir()
     (tmp_path / "tokens").write_text("a: 127.0.0.1:1\n")
     gateway = start_gateway(f"""
         [server]
@@ -118,7 +119,7 @@ def test_log_integrity(start_gateway, tmp_path, refusing, form):
         token_file = {tmp_path}/tokens
         [route files]
         path = /*
-        root = {tmp_path}
+        root = {tmp_path}/web
     """, ready=False)
     address = wait_listening(gateway, log)
     for _ in range(REQUESTS):

@@ -2,7 +2,12 @@
 
 import base64
 import os
+import pathlib
 import re
+import signal
+import subprocess
+
+import pytest
 
 from sections import listeners, section
 from wsclient import Connection, BINARY, frame, get, request
@@ -32,11 +37,12 @@ def key_lines(path):
 def test_secrets_stay(start_gateway, tmp_path, certificate, recorder):
     """Tokens, cookies, passwords in queries, payload and private keys: in no log, no error page, no command line."""
     (tmp_path / "tokens").write_text(f"{KNOWN}: 127.0.0.1:{recorder.port}\n")
-    (tmp_path / "page.txt").write_text("page\n")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "page.txt").write_text("page\n")
     gateway = start_gateway(section("server", log_level="debug", access_log="on") + listeners(certificate)
                             + section("route tokens", path="/tokens", token_file=tmp_path / "tokens")
                             + section("route echo", path="/echo", target="echo:")
-                            + section("route files", path="/*", root=tmp_path))
+                            + section("route files", path="/*", root=tmp_path / "web"))
     secret = [f"Authorization: Basic {PASSWORD}", f"Cookie: session={COOKIE}"]
     answers = [visit(gateway, raw, PAYLOAD) for raw in (
         request(f"/tokens?token={UNKNOWN}", extra=secret), request(f"/tokens?x={KNOWN}", extra=secret),
@@ -72,3 +78,98 @@ def read_process(pid):
         except PermissionError: # a process that may not be dumped shows neither to its like
             assert os.getuid() != 0
     return text
+
+
+# --- what a web root would give away ----------------------------------------------------------------------------------
+
+@pytest.fixture
+def site(tmp_path, certificate):
+    """Checks or starts a configuration with the web root ROOT; WEB is a directory for it, SAFE one beside it."""
+    web, safe = tmp_path / "web", tmp_path / "safe"
+    for directory in (web / "below", safe):
+        directory.mkdir(parents=True)
+        for at in (directory, directory.parent):
+            for name, text in (("tokens", "a: 127.0.0.1:1\n"), ("cert.pem", pathlib.Path(certificate.cert).read_text()),
+                               ("key.pem", pathlib.Path(certificate.key).read_text())):
+                (at / name).write_text(text)
+            (at / "self.pem").write_text((at / "cert.pem").read_text() + (at / "key.pem").read_text())
+    (safe / "link.pem").symlink_to(web / "key.pem")
+    (web / "out.pem").symlink_to(safe / "key.pem")
+    (tmp_path / "other").symlink_to(web)
+
+    def site(config=safe, log=safe / "log", key=f"certificate = {safe}/cert.pem\nkey = {safe}/key.pem", tokens=safe / "tokens",
+             root=web, check=True):
+        path = pathlib.Path(config) / "s.conf"
+        path.write_text(f"[server]\nlog = file:{log}\n[listen l]\naddress = 127.0.0.1:0\ntls = on\n[tls t]\n{key}\n"
+                        f"[route t]\npath = /t\ntoken_file = {tokens}\n[route w]\nroot = {root}\n")
+        done = subprocess.run([os.environ["SALLYPORT"], *(["-t"] if check else []), "-c", path], capture_output=True,
+                              text=True, timeout=60, check=False)
+        done.place = f"{path}:{path.read_text().splitlines().index(f'root = {root}') + 1}: [route w] root: "
+        return done
+
+    site.web, site.safe = web, safe
+    return site
+
+
+def test_no_secret_is_below_a_web_root(site):
+    done = site()
+    assert (done.returncode, done.stderr) == (0, "")
+    done = site(key=f"certificate = {site.web}/cert.pem\nkey = {site.safe}/key.pem") # that everybody gets anyhow
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+EXPOSED = {
+    "key": ({"key": "certificate = WEB/cert.pem\nkey = WEB/key.pem"}, "key.pem would be served, and is the key of [tls t]"),
+    "certificate with its key": ({"key": "certificate = WEB/self.pem"}, "self.pem would be served, and is the certificate of [tls t]"),
+    "key by a link": ({"key": "certificate = SAFE/cert.pem\nkey = SAFE/link.pem"}, "the key of [tls t]"),
+    "tokens": ({"tokens": "WEB/tokens"}, "tokens would be served, and is the token_file of [route t]"),
+    "deeper": ({"tokens": "WEB/below/tokens"}, "the token_file of [route t]"),
+    "a directory of tokens": ({"tokens": "WEB/below"}, "the token_file of [route t]"),
+    "the same directory": ({"tokens": "WEB"}, "the token_file of [route t]"),
+    "another name of the directory": ({"tokens": "WEB/../other/below/../tokens"}, "the token_file of [route t]"),
+    "another name of the root": ({"tokens": "WEB/tokens", "root": "WEB/../other"}, "the token_file of [route t]"),
+    "log": ({"log": "WEB/log"}, "log would be served, and is the log of [server]"),
+    "configuration": ({"config": "WEB"}, "s.conf would be served, and is the configuration"),
+}
+
+
+@pytest.mark.parametrize("name", EXPOSED)
+def test_a_secret_below_a_web_root_is_refused(site, name):
+    options, complaint = EXPOSED[name]
+    options = {key: str(value).replace("WEB", str(site.web)).replace("SAFE", str(site.safe)) for key, value in options.items()}
+    for check in (True, False):
+        done = site(**options, check=check)
+        assert done.returncode == 1
+        lines = done.stderr.splitlines()
+        assert len(lines) == 1 and lines[0].startswith(done.place) and complaint in lines[0], done.stderr
+        assert lines[0].endswith("move it, or name another root")
+
+
+def test_the_whole_disk_holds_all_secrets(site):
+    assert len(site(root="/").stderr.splitlines()) == 4
+
+
+def test_a_link_in_the_root_that_leads_to_a_secret_is_not_followed(site):
+    """Nothing is refused for it: the web root is not left by links."""
+    assert (site.web / "out.pem").exists() and site().returncode == 0
+
+
+def test_the_quick_form_gives_no_key_away(site):
+    words = [os.environ["SALLYPORT"], "-t", "--web", ".", "6080", "echo:"]
+    exposed = subprocess.run([*words, "--cert", "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
+    assert exposed.returncode == 1
+    assert exposed.stderr == ("command line: [route web] root: self.pem would be served, and is the certificate of [tls quick]; "
+                              "move it, or name another root\n")
+    fine = subprocess.run([*words, "--cert", site.safe / "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
+    assert (fine.returncode, fine.stderr) == (0, "")
+
+
+def test_a_reload_gives_no_secret_away(start_gateway, tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "tokens").write_text("")
+    good = "[listen l]\naddress = 127.0.0.1:0\n[route w]\nroot = WEB\n".replace("WEB", f"{tmp_path}/web")
+    gateway = start_gateway(good)
+    gateway.config.write_text(good + f"[route t]\nhost = own\npath = /t\ntoken_file = {tmp_path}/web/tokens\n")
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for("reload refused: the running configuration stays")
+    assert "tokens would be served, and is the token_file of [route t]" in gateway.log

@@ -121,10 +121,12 @@ async def attack(running, context, mode, path, seconds, verdicts):
 
 def configuration(path):
     certificate = script.make_certificate(path)
-    with open(os.path.join(path, "large.bin"), "wb") as file:
+    root = os.path.join(path, "web")
+    os.mkdir(root)
+    with open(os.path.join(root, "large.bin"), "wb") as file:
         file.write(bytes(4 << 20))
     text = "[server]\nworkers = 1\nmax_sessions = 4000\ndrain_timeout = 3s\n" + listeners(certificate)
-    return certificate.cert, text + f"[route files]\npath = /*\nroot = {path}\n" + script.route("echo", "echo:")
+    return certificate.cert, text + f"[route files]\npath = /*\nroot = {root}\n" + script.route("echo", "echo:")
 
 
 def main():
