@@ -23,6 +23,9 @@
 
 #define HOST_SHOWN 120 /* bytes of a foreign host in the log */
 #define NEAR_SHOWN 200 /* bytes of a route's path */
+#define INPUT_MIN  ((size_t)8192)
+
+_Static_assert(HTTP_HEAD_MAX <= WORKER_SCRATCH, "a head is read into the scratch buffer");
 
 static bool session_is_secure(const struct session *s)
 {
@@ -284,33 +287,40 @@ static enum reason opening_plain(struct session *s, const struct http_head *head
 	return reason != REASON_NONE ? reason : file_start(s, head);
 }
 
-static enum reason opening_make_input(struct session *s)
+/* A buffer grows, so that who sends little costs little whatever head_limit is. */
+static enum reason opening_make_room(struct session *s, size_t len)
 {
 	struct stream_pool *pool = &s->worker->backlogs;
+	size_t room = s->input.room > 0 ? s->input.room : INPUT_MIN;
+	while (room < len)
+		room *= 2;
+	if (room == s->input.room)
+		return REASON_NONE;
 	if (stream_pool_is_full(pool))
 		return REASON_BACKLOG_FULL;
-	s->input.buf = malloc(HTTP_HEAD_MAX);
-	if (s->input.buf == NULL)
+	char *buf = realloc(s->input.buf, room);
+	if (buf == NULL)
 		return REASON_OUT_OF_MEMORY;
-	pool->held += HTTP_HEAD_MAX;
+	pool->held += room - s->input.room;
+	s->input.buf = buf;
+	s->input.room = room;
 	return REASON_NONE;
 }
 
 enum reason opening_keep(struct session *s, const char *bytes, size_t len)
 {
-	enum reason reason = len > 0 && s->input.buf == NULL ? opening_make_input(s) : REASON_NONE;
+	enum reason reason = len > 0 ? opening_make_room(s, len) : REASON_NONE;
 	if (reason != REASON_NONE)
 		return reason;
 	if (len > 0)
-		memmove(s->input.buf, bytes, len);
+		memcpy(s->input.buf, bytes, len);
 	s->input.len = len;
 	return REASON_NONE;
 }
 
 void opening_drop_input(struct session *s)
 {
-	if (s->input.buf != NULL)
-		s->worker->backlogs.held -= HTTP_HEAD_MAX;
+	s->worker->backlogs.held -= s->input.room;
 	free(s->input.buf);
 	s->input = (struct input){ .buf = NULL };
 }
@@ -335,6 +345,8 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	int status = http_parse_head(head, text, length);
 	if (status != 0)
 		return head->browser_can ? REASON_BAD_FIELD : reason_from_http(status);
+	if (s->listen->keepalive_timeout == 0)
+		head->keep_alive = false;
 	if (s->refusal != REASON_NONE)
 		return s->refusal;
 	if (s->worker->draining)
@@ -358,8 +370,10 @@ static enum reason opening_no_head(char first, int status)
 static enum reason opening_input(struct session *s, size_t len)
 {
 	const char *text = (const char *)s->worker->scratch;
-	int length = http_head_length(text, len, &s->input.scanned);
+	int length = http_head_length(text, len, s->listen->head_limit, &s->input.scanned);
 	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
+	if (!s->asked && s->route != NULL) /* a connection that was kept alive: the time for this request begins */
+		opening_set_deadline(s, s->listen->handshake_timeout);
 	s->asked = true;
 	s->head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
 	if (s->listen->tls == TLS_MODE_ON && !session_is_secure(s))
@@ -389,7 +403,7 @@ static enum reason opening_read(struct session *s)
 		stream_wake(&s->client); /* this look was for what is kept; what an SSL still holds needs another */
 		return opening_input(s, had);
 	}
-	ssize_t n = stream_read(&s->client, s->worker->scratch + had, HTTP_HEAD_MAX - had);
+	ssize_t n = stream_read(&s->client, s->worker->scratch + had, s->listen->head_limit - had);
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
 	if (n < 0)
@@ -404,7 +418,7 @@ enum reason opening_next_request(struct session *s)
 	s->input.unseen = s->input.len > 0;
 	if (!s->input.unseen)
 		opening_drop_input(s);
-	opening_set_deadline(s, s->listen->handshake_timeout);
+	opening_set_deadline(s, s->listen->keepalive_timeout);
 	opening_expect_request(s);
 	if (s->input.unseen)
 		stream_wake(&s->client);

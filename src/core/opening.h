@@ -22,8 +22,7 @@ enum reason opening_expect_request(struct session *session);
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
 
-/* Keeps bytes as input for later, in a buffer that a whole head fits into; they may stand in that buffer already. They
- * count against max_backlog. */
+/* Keeps bytes, which stand elsewhere, as input for later. They count against max_backlog. */
 must_check enum reason opening_keep(struct session *session, const char *bytes, size_t len);
 
 void opening_drop_input(struct session *session); /* what was kept */

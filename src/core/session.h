@@ -43,7 +43,7 @@ enum session_state {
  * connection that waits owns no buffer. */
 struct input {
 	char *buf;      /* NULL: nothing is kept */
-	size_t len;
+	size_t len, room;
 	size_t scanned; /* see http_head_length() */
 	bool unseen;    /* the next request's, and not looked at yet */
 };

@@ -68,6 +68,14 @@ static void check_proxy(const struct listen_settings *l, struct err *err)
 		                     "can't matter for UNIX sockets: their permissions say who may connect");
 }
 
+static void check_between(const void *section, const char *option, uint64_t value, uint64_t least, uint64_t most,
+                          struct err *err)
+{
+	if (value < least || value > most)
+		conf_complain_option(section, option, err, "must be from %llu to %llu", (unsigned long long)least,
+		                     (unsigned long long)most);
+}
+
 static void check_hsts(const struct listen_settings *l, struct err *err)
 {
 	if (l->hsts > 0 && l->tls == TLS_MODE_OFF)
@@ -95,6 +103,7 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
 	check_hsts(l, err);
 	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
+	check_between(l, "head_limit", l->head_limit, HTTP_HEAD_MIN, HTTP_HEAD_MAX, err);
 	check_not_zero(l, "linger_timeout", l->linger_timeout, err);
 	if (l->backlog < 1 || l->backlog > 65535)
 		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
@@ -137,14 +146,6 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 		                     "can't matter without client_certificate = optional or required");
 	if (t->min_version == 1 && conf_given(t, "ciphers"))
 		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
-}
-
-static void check_between(const void *section, const char *option, uint64_t value, uint64_t least, uint64_t most,
-                          struct err *err)
-{
-	if (value < least || value > most)
-		conf_complain_option(section, option, err, "must be from %llu to %llu", (unsigned long long)least,
-		                     (unsigned long long)most);
 }
 
 static void check_sources(const struct server_settings *server, struct err *err)

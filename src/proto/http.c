@@ -9,9 +9,9 @@ enum { BAD_REQUEST = 400, BODY = 413, TARGET_TOO_LONG = 414, HEAD_TOO_LARGE = 43
 
 static const struct span absent = { NULL, 0 };
 
-int http_head_length(const char *buf, size_t len, size_t *scanned)
+int http_head_length(const char *buf, size_t len, size_t limit, size_t *scanned)
 {
-	size_t end = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+	size_t end = len < limit ? len : limit;
 
 	for (size_t i = *scanned; i < end; i++) {
 		bool after_cr = i > 0 && buf[i - 1] == '\r';
@@ -21,7 +21,7 @@ int http_head_length(const char *buf, size_t len, size_t *scanned)
 			return (int)(i + 1);
 	}
 	*scanned = end;
-	return end == HTTP_HEAD_MAX ? -HEAD_TOO_LARGE : 0;
+	return end == limit ? -HEAD_TOO_LARGE : 0;
 }
 
 size_t http_empty_line(struct span text)

@@ -13,15 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_HEAD_MAX   8192 /* bytes of a head, else 431 */
-#define HTTP_FIELDS_MAX 100  /* else 431 */
-#define HTTP_TARGET_MAX 2048 /* else 414 */
+#define HTTP_HEAD_MIN   1024  /* the limit to a head's bytes is the caller's, and from this */
+#define HTTP_HEAD_MAX   65536 /* to that */
+#define HTTP_FIELDS_MAX 100   /* else 431 */
+#define HTTP_TARGET_MAX 2048  /* else 414 */
 
 /* Looks for the blank line that ends a head in buf[0..len). *scanned (0 at first) remembers how far earlier calls came,
  * so feeding byte by byte costs no more than feeding at once. An empty line in front belongs to the head.
  * Returns the length of the head including the blank line, 0 when it is not complete, or minus a status: -400 for a
- * bare CR, bare LF or NUL, -431 when HTTP_HEAD_MAX bytes hold no end. */
-int http_head_length(const char *buf, size_t len, size_t *scanned);
+ * bare CR, bare LF or NUL, -431 when limit bytes hold no end. */
+int http_head_length(const char *buf, size_t len, size_t limit, size_t *scanned);
 
 /* The bytes of the empty line in front of text, if there is one: 2 or 0. */
 size_t http_empty_line(struct span text);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HEAD_LIMIT 8192
+
 struct tree {
 	char base[128], root[160];
 	struct files *files;
@@ -165,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct http_head head;
 	struct tree *tree = the_tree();
 	size_t scanned = 0;
-	int len = http_head_length((const char *)data, size, &scanned);
+	int len = http_head_length((const char *)data, size, HEAD_LIMIT, &scanned);
 
 	if (tree->files == NULL)
 		make_tree(tree);

@@ -5,11 +5,13 @@
 
 #include <stddef.h>
 
+#define HEAD_LIMIT 8192
+
 static int length_of(const char *buf, size_t len)
 {
 	size_t scanned = 0;
 
-	return http_head_length(buf, len, &scanned);
+	return http_head_length(buf, len, HEAD_LIMIT, &scanned);
 }
 
 /* Bytes that come one at a time end in the same answer, and at the byte that decides it. */
@@ -19,7 +21,7 @@ static void check_growing(const char *buf, size_t len, int whole)
 	int so_far = 0;
 
 	for (size_t n = 1; n <= len && so_far == 0; n++) {
-		so_far = http_head_length(buf, n, &scanned);
+		so_far = http_head_length(buf, n, HEAD_LIMIT, &scanned);
 		CHECK(so_far <= 0 || (size_t)so_far == n);
 	}
 	CHECK(so_far == whole);
@@ -27,7 +29,7 @@ static void check_growing(const char *buf, size_t len, int whole)
 
 static int naive_length(const char *buf, size_t len)
 {
-	for (size_t i = 0; i < len && i < HTTP_HEAD_MAX; i++) {
+	for (size_t i = 0; i < len && i < HEAD_LIMIT; i++) {
 		if (buf[i] == '\0' || (buf[i] == '\n' && (i == 0 || buf[i - 1] != '\r')))
 			return -400;
 		if (buf[i] != '\n' && i > 0 && buf[i - 1] == '\r')
@@ -35,7 +37,7 @@ static int naive_length(const char *buf, size_t len)
 		if (i >= 3 && memcmp(buf + i - 3, "\r\n\r\n", 4) == 0)
 			return (int)i + 1;
 	}
-	return len >= HTTP_HEAD_MAX ? -431 : 0;
+	return len >= HEAD_LIMIT ? -431 : 0;
 }
 
 static void check_span(struct span s, const char *buf, size_t len)

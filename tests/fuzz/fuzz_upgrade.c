@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#define HEAD_LIMIT 8192
+
 static struct str_list ours(void)
 {
 	static char words[][8] = { "binary", "base64", "chat", "CHAT" };
@@ -78,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct http_head head;
 	size_t scanned = 0;
 	struct span key;
-	int len = http_head_length((const char *)data, size, &scanned);
+	int len = http_head_length((const char *)data, size, HEAD_LIMIT, &scanned);
 
 	if (len <= 0)
 		return 0;

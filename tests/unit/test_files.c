@@ -23,6 +23,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#define HEAD_LIMIT 8192
+
 #define CANARY "outside the tree"
 
 /* One tree for the whole run: BASE/tree is the root, BASE/outside and BASE/tree-twin are what must not be reached. */
@@ -33,7 +35,7 @@ struct fixture {
 	struct files_options options;
 	struct files *files;
 	struct http_head request;
-	char text[HTTP_HEAD_MAX];
+	char text[HEAD_LIMIT];
 	char tag[64]; /* what stands for `@` in the fields of a request */
 	struct files_answer answer;
 };

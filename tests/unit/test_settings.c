@@ -398,6 +398,9 @@ static void quantities_have_bounds(void **state)
 	       "~11: [route r] connect_timeout: must be more than 0\n"
 	       "~12: [route r] pong_timeout: must be more than 0\n"
 	       "~13: [route r] close_timeout: must be more than 0");
+	expect(*state, LISTEN "head_limit = 65k\n" ROUTE, "~3: [listen l] head_limit: must be from 1024 to 65536");
+	expect(*state, LISTEN "head_limit = 1000\n" ROUTE, "~3: [listen l] head_limit: must be from 1024 to 65536");
+	settings_free(read_fine(*state, LISTEN "head_limit = 64k\nkeepalive_timeout = 0\n" ROUTE));
 	expect(*state, LISTEN "hsts = 365d\n" ROUTE, "~3: [listen l] hsts: has no effect without tls = on or tls = auto");
 	expect(*state, LISTEN "tls = on\nhsts = 1500ms\n[tls t]\ncertificate = c\n" ROUTE,
 	       "~4: [listen l] hsts: must be whole seconds; write, for example, hsts = 365d");

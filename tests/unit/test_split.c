@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#define HEAD_LIMIT 8192
+
 #define STREAMS        10000
 #define STREAM_LEN_MAX 20000
 #define RANDOM_SPLITS  3
@@ -15,7 +17,7 @@
 enum end { REFUSED, UNFINISHED, FINE, VIOLATED };
 
 struct side {
-	char head[HTTP_HEAD_MAX];
+	char head[HEAD_LIMIT];
 	size_t len, scanned;
 	enum end end;
 	struct ws_rx rx;
@@ -64,7 +66,7 @@ static void answer(struct side *side, size_t length)
 
 static void feed_frames(struct side *side, const uint8_t *bytes, size_t len)
 {
-	static uint8_t buffer[STREAM_LEN_MAX + HTTP_HEAD_MAX];
+	static uint8_t buffer[STREAM_LEN_MAX + HEAD_LIMIT];
 	uint8_t *at = buffer;
 	struct ws_run run;
 
@@ -89,7 +91,7 @@ static void feed_side(struct side *side, const uint8_t *bytes, size_t len)
 		size_t room = sizeof(side->head) - side->len, n = len < room ? len : room;
 		memcpy(side->head + side->len, bytes, n);
 		side->len += n;
-		int length = http_head_length(side->head, side->len, &side->scanned);
+		int length = http_head_length(side->head, side->len, HEAD_LIMIT, &side->scanned);
 		if (length < 0)
 			refuse(side, -length);
 		if (length <= 0)
@@ -127,7 +129,7 @@ static void put_random_head(struct bytes *head)
 	for (size_t n = chance(30) ? 120 : random_below(8); n > 0; n--)
 		put_text(head, "X-Field: some text of no meaning\r\n");
 	if (chance(50))
-		for (size_t n = 0; n < HTTP_HEAD_MAX; n++)
+		for (size_t n = 0; n < HEAD_LIMIT; n++)
 			put_text(head, "x");
 	put_text(head, "\r\n");
 	if (chance(12))
