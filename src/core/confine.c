@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "core/confine_ports.h"
+#include "core/lost_names.h"
 #include "sys/beneath.h"
 #include "sys/privs.h"
 
@@ -134,11 +135,8 @@ static void need_route(struct needs *needs, const struct route_settings *set)
 /* What a look-up of a name reads, and reads again when it has changed. */
 static void need_names(struct needs *needs)
 {
-	static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts",    "/etc/nsswitch.conf", "/etc/host.conf",
-		                             "/etc/gai.conf",    "/etc/services", "/etc/localtime" };
-
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		need(needs, SYSTEM_FILE, NULL, NULL, files[i]);
+	for (size_t i = 0; i < NAME_FILES; i++)
+		need(needs, SYSTEM_FILE, NULL, NULL, name_files()[i]);
 }
 
 static void need_configuration(struct needs *needs, const char *file)

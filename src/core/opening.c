@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "core/file.h"
 #include "core/hello.h"
+#include "core/lost_names.h"
 #include "core/proxied.h"
 #include "core/relay.h"
 #include "core/worker.h"
@@ -119,6 +120,8 @@ static void opening_on_dialled(void *arg, const struct dial_outcome *outcome)
 {
 	struct session *s = arg;
 	s->dial = NULL;
+	if (outcome->lookup_error != 0 && s->worker->lost_names != NULL)
+		lost_names_look(s->worker->lost_names);
 	if (outcome->result != DIAL_OK && outcome->error != 0)
 		s->detail = opening_dial_words(s, outcome);
 

@@ -7,6 +7,7 @@
 #include "base/signals.h"
 #include "core/confine.h"
 #include "core/listening.h"
+#include "core/lost_names.h"
 #include "core/reception.h"
 #include "core/refused_calls.h"
 #include "core/worker.h"
@@ -42,6 +43,7 @@ struct server {
 	struct log *log;
 	struct mailbox *mailbox;
 	struct resolver *resolver;
+	struct lost_names lost_names;
 	struct listening *listening;
 	struct confine *confine;
 	struct refused_calls *refused_calls;
@@ -274,12 +276,15 @@ static int server_start_workers(struct server *srv, struct err *err)
 	srv->resolver = resolver_new(&options);
 	if (srv->resolver == NULL)
 		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
+	srv->lost_names = (struct lost_names){ .log = srv->log, .sandbox = confine_sandbox(srv->confine), .told = ATOMIC_FLAG_INIT };
 	for (size_t i = 0; i < srv->workers_count; i++) {
 		struct server_worker *slot = &srv->workers[i];
 		slot->farewell.run = server_on_farewell;
 		slot->worker = worker_new(srv->log, srv->resolver, srv->sources, srv->mailbox, &slot->farewell);
-		if (slot->worker != NULL)
+		if (slot->worker != NULL) {
+			slot->worker->lost_names = &srv->lost_names;
 			slot->worker->backlogs.most = server_settings(srv)->max_backlog / srv->workers_count;
+		}
 		int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 		if (error != 0)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));

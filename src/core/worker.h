@@ -25,6 +25,7 @@ struct worker {
 	struct mailbox *mailbox;
 	struct log *log;
 	struct sources *sources;           /* shared with all other threads */
+	struct lost_names *lost_names;     /* likewise; NULL: nobody is to be told */
 	struct dial_env dial_env;
 	uint8_t *buffer, *scratch;         /* the second is the first with headroom in front */
 	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */

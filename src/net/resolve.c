@@ -239,6 +239,7 @@ static void name_answered(struct resolver *resolver, struct name *name, const st
 	} else if (is_denial(answer->error)) {
 		name->good.count = 0;
 	} else if (name_has_answer(name, RESOLVE_KEEP_MS)) {
+		name->good.error = answer->error;
 		answer = &name->good;
 	}
 	for (struct list_node *node = list_take(&name->askers); node != NULL; node = list_take(&name->askers))

@@ -30,7 +30,7 @@ struct resolve; /* one look-up under way */
 
 struct resolved {
 	size_t count;             /* 0: the name was not found, or the look-up failed */
-	int error;                /* EAI_* when count is 0 */
+	int error;                /* EAI_*: the look-up failed, and the addresses, if any, are those of an earlier one */
 	struct {
 		struct sockaddr_storage sa;
 		socklen_t len;

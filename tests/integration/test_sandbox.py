@@ -533,6 +533,27 @@ def test_sb_getaddrinfo(start_gateway, backend):
     check_echo(gateway, "/name")
 
 
+@as_root
+def test_sb_hosts_file_replaced(start_gateway, elsewhere):
+    """A hosts file that was replaced is out of reach, and so are its names: the log has the cause and the cure, once."""
+    etc = elsewhere / "etc"
+    etc.mkdir()
+    for name in ("passwd", "group", "ld.so.cache"):
+        shutil.copyfile(f"/etc/{name}", etc / name)
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
+    (etc / "resolv.conf").touch()
+    (etc / "hosts").write_text("127.0.0.1 other\n")
+    prefix = in_own_mounts('mount --bind "$1" /etc', etc)
+    gateway = start_gateway(LISTEN + "[route one]\npath = /one\ntarget = desk.test:9\n", prefix=prefix)
+    words = "/etc/hosts was replaced, and the sandbox does not cover the new file: restart"
+    assert answer(gateway, "/one") == 502
+    assert words not in gateway.log
+    (etc / "hosts.new").write_text("127.0.0.1 desk.test\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    assert [answer(gateway, "/one") for _ in range(2)] == [502, 502]
+    assert gateway.log.count(words) == 1
+
+
 def test_sb_name_service_module(start_gateway, tmp_path, backend):
     """A module that is code of its own (glibc brings hesiod) comes before the hosts file, and harms no look-up."""
     echo = backend(serve=backends.serve_echo)
