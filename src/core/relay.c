@@ -12,6 +12,9 @@
 
 #define UTF8_MAX 4 /* bytes of a character */
 
+#define RELAY_SMALL  ((size_t)1024) /* up to here moving costs less than a system call */
+#define RELAY_PONGS  32             /* of one read, and the latest in any case */
+
 #define RELAY_SHARES 8              /* one read takes at most this part of what max_backlog leaves */
 #define RELAY_LEAST  ((size_t)4096) /* no share is smaller; a stream without a backlog has it in any case */
 
@@ -96,26 +99,55 @@ static enum reason relay_send(struct session *s, struct stream *to, struct strea
 
 /* --- up ------------------------------------------------------------------------------------------------------------- */
 
+/* What a read becomes on its way up. A client can put 30,000 frames into one read, and a send for each would take a turn of
+ * 100 ms: so what is small is moved behind what is to be sent already, and only so many pings are answered at once. It all
+ * stands in the input itself, in front of what was not decoded yet. */
+struct feed {
+	uint8_t *at;
+	size_t len;
+	unsigned pongs;
+};
+
+static enum reason relay_flush(struct session *s, struct feed *feed)
+{
+	size_t len = feed->len;
+	feed->len = 0;
+	if (len == 0)
+		return REASON_NONE;
+	return relay_send(s, s->echo ? &s->client : &s->backend, &s->client, feed->at, len);
+}
+
+static enum reason relay_collect(struct session *s, struct feed *feed, uint8_t *bytes, size_t len)
+{
+	enum reason reason = len > RELAY_SMALL ? relay_flush(s, feed) : REASON_NONE;
+	if (feed->len == 0)
+		feed->at = bytes;
+	else
+		memmove(feed->at + feed->len, bytes, len);
+	feed->len += len;
+	return reason;
+}
+
 /* echo: sends each run back as a frame of its own, with the type and the borders it came with. Its header fits in front:
  * the client's own header was longer, and at the start of the buffer there is the worker's headroom. */
-static enum reason relay_echo(struct session *s, const struct ws_run *run)
+static enum reason relay_echo(struct session *s, struct feed *feed, const struct ws_run *run)
 {
 	uint8_t first = run->message_start ? run->opcode : WS_CONTINUATION;
 	if (run->message_end)
 		first |= WS_FIN;
 	size_t header = ws_push_header(run->payload, first, run->len);
 	s->bytes_down += run->len;
-	return relay_send(s, &s->client, &s->client, run->payload - header, header + run->len);
+	return relay_collect(s, feed, run->payload - header, header + run->len);
 }
 
-static enum reason relay_deliver(struct session *s, const struct ws_run *run)
+static enum reason relay_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
 {
 	s->bytes_up += run->len;
 	if (s->echo)
-		return s->close_sent ? REASON_NONE : relay_echo(s, run);
+		return s->close_sent ? REASON_NONE : relay_echo(s, feed, run);
 	if (run->len == 0 || !stream_is_open(&s->backend))
 		return REASON_NONE;
-	return relay_send(s, &s->backend, &s->client, run->payload, run->len);
+	return relay_collect(s, feed, run->payload, run->len);
 }
 
 static void relay_keep_reply(struct session *s, const struct ws_run *run)
@@ -133,16 +165,26 @@ static void relay_pong(struct session *s)
 		return; /* reading will find out why */
 }
 
-/* Only the latest ping is owed a pong (RFC 6455 section 5.5.3), so a client that reads none of them costs nothing. */
-static enum reason relay_control(struct session *s, const struct ws_run *run)
+/* Only the latest ping is owed a pong (RFC 6455 section 5.5.3), so a client that reads none of them costs nothing, and one that
+ * sends very many at once not much. What is echoed goes first. */
+static enum reason relay_ping(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	relay_keep_reply(s, run);
+	s->pong_owed = true;
+	if (feed->pongs >= RELAY_PONGS)
+		return REASON_NONE;
+	feed->pongs++;
+	enum reason reason = s->echo ? relay_flush(s, feed) : REASON_NONE;
+	if (stream_backlog(&s->client) == 0)
+		relay_pong(s);
+	return reason;
+}
+
+static enum reason relay_control(struct session *s, struct feed *feed, const struct ws_run *run)
 {
 	switch (run->opcode) {
 	case WS_PING:
-		relay_keep_reply(s, run);
-		s->pong_owed = true;
-		if (stream_backlog(&s->client) == 0)
-			relay_pong(s);
-		return REASON_NONE;
+		return relay_ping(s, feed, run);
 	case WS_CLOSE:
 		relay_keep_reply(s, run);
 		s->code = run->close_code != 0 ? run->close_code : 1005;
@@ -152,13 +194,13 @@ static enum reason relay_control(struct session *s, const struct ws_run *run)
 	}
 }
 
-static enum reason relay_event(struct session *s, enum ws_status status, const struct ws_run *run)
+static enum reason relay_event(struct session *s, struct feed *feed, enum ws_status status, const struct ws_run *run)
 {
 	switch (status) {
 	case WS_DATA:
-		return relay_deliver(s, run);
+		return relay_deliver(s, feed, run);
 	case WS_CONTROL:
-		return relay_control(s, run);
+		return relay_control(s, feed, run);
 	case WS_BAD:
 		return reason_from_ws(run->close_code);
 	default:
@@ -179,19 +221,31 @@ static enum reason relay_check_frame_rate(struct session *s)
 	return s->rx.frames - s->frames_mark > limit ? REASON_FRAME_RATE : REASON_NONE;
 }
 
-enum reason relay_feed(struct session *s, uint8_t *input, size_t len)
+/* All that was decoded before an end is sent in front of it. */
+static enum reason relay_decode(struct session *s, struct feed *feed, uint8_t *input, size_t len)
 {
-	uint64_t before = s->bytes_up;
-	s->heard_ms = clock_ms();
-	while (len > 0) {
+	enum reason reason = REASON_NONE;
+	while (len > 0 && reason == REASON_NONE) {
 		struct ws_run run;
 		enum ws_status status = ws_decode(&s->rx, input, len, &run);
-		enum reason reason = relay_event(s, status, &run);
-		if (reason != REASON_NONE)
-			return reason;
+		reason = relay_event(s, feed, status, &run);
 		input += run.used;
 		len -= run.used;
 	}
+	enum reason sent = relay_flush(s, feed);
+	return reason != REASON_NONE ? reason : sent;
+}
+
+enum reason relay_feed(struct session *s, uint8_t *input, size_t len)
+{
+	struct feed feed = { .len = 0 };
+	uint64_t before = s->bytes_up;
+	s->heard_ms = clock_ms();
+	enum reason reason = relay_decode(s, &feed, input, len);
+	if (reason != REASON_NONE)
+		return reason;
+	if (s->pong_owed && stream_backlog(&s->client) == 0)
+		relay_pong(s);
 	if (s->bytes_up != before)
 		s->data_ms = s->heard_ms;
 	return relay_check_frame_rate(s);

@@ -236,7 +236,7 @@ def test_reset_behind_what_nobody_reads(start_gateway, backend):
     peer.send(BLOB[:65536])
     wait_taken(gateway, peer)
     client.send(close_frame(1000))
-    fill(client.sock, BLOB)
+    send_until_held(gateway.pid, client.sock, BLOB)
     client.reset()
     camera = threading.Thread(target=send_for_ever, args=(peer,), daemon=True)
     camera.start()

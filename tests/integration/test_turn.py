@@ -1,12 +1,15 @@
 """Work that one connection makes for its worker: what keeps it busy and is no data ends it, by a reason of that name."""
 
+import contextlib
+import signal
 import ssl
+import subprocess
 
 import pytest
 
 from rawtls import HANDSHAKE, RawTls
-from sections import listeners, section
-from wsclient import BINARY, close_frame, frame, request
+from sections import listen, listeners, section
+from wsclient import BINARY, CONTINUATION, PING, PONG, TEXT, Connection, close_frame, frame, request
 
 FLOOD = 3000
 UPDATES, REQUESTS = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2
@@ -15,7 +18,8 @@ UPDATES, REQUESTS = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2
 @pytest.fixture(scope="module")
 def shared(share_gateway, certificate, recorder):
     server = section("server", workers=1, log_level="debug")
-    return share_gateway(server + listeners(certificate) + section("route all", target=recorder.target))
+    return share_gateway(server + listeners(certificate) + section("route all", target=recorder.target)
+                         + section("route echo", path="/echo", target="echo:"))
 
 
 @pytest.fixture
@@ -76,3 +80,68 @@ def test_records_without_data_between_data(gw, raw, recorder, version):
     peer.close()
     client.close()
     assert gw.wait_session_end(client)["reason"] == "client_closed"
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+MANY = 4000
+
+
+@contextlib.contextmanager
+def stopped(gateway):
+    """What is sent meanwhile is there at once when it goes on."""
+    gateway.signal(signal.SIGSTOP)
+    yield
+    gateway.signal(signal.SIGCONT)
+
+
+def test_pings_at_once(gw):
+    """Some get a pong, the latest in any case (RFC 6455 5.5.3)."""
+    with Connection(gw.address("plain")) as client:
+        client.upgrade("/echo")
+        with stopped(gw):
+            client.send(b"".join(frame(PING, b"%d" % i) for i in range(MANY)))
+        pongs = [client.read_frame()]
+        while pongs[-1].payload != b"%d" % (MANY - 1):
+            pongs.append(client.read_frame())
+        assert {pong.opcode for pong in pongs} == {PONG} and len(pongs) < MANY / 8
+        client.expect_echo()
+
+
+@pytest.mark.native
+def test_frames_at_once_traced(start_gateway, recorder, tmp_path):
+    """Small frames with others between them are few sends to the target all the same, and echoed in few."""
+    recorder.drop_waiting()
+    trace = tmp_path / "trace"
+    try:
+        subprocess.run(["strace", "-o", "/dev/null", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("strace cannot be used here")
+    gateway = start_gateway(section("server", workers=1) + listen("plain") + section("route all", target=recorder.target)
+                            + section("route echo", path="/echo", target="echo:"),
+                            prefix=["strace", "-D", "-f", "-o", str(trace), "-e", "trace=sendto"])
+    with Connection(gateway.address("plain")) as client:
+        client.upgrade("/")
+        with recorder.accept() as peer:
+            client.send((frame(BINARY, b"x") + frame(PONG)) * MANY + frame(BINARY, b"y" * 2000) + frame(BINARY, b"z"))
+            assert peer.read(MANY + 2001) == b"x" * MANY + b"y" * 2000 + b"z"
+    with Connection(gateway.address("plain")) as client:
+        client.upgrade("/echo")
+        client.send(frame(BINARY, b"x") * MANY)
+        assert client.read_stream(MANY) == b"x" * MANY
+    gateway.stop()
+    assert 4 < trace.read_text().count("sendto(") < MANY / 8
+
+
+def test_echoes_at_once(gw):
+    """Each message comes back as it was, and many in a send; pongs keep their place among them."""
+    with Connection(gw.address("plain")) as client:
+        client.upgrade("/echo")
+        with stopped(gw):
+            client.send(frame(BINARY, b"a" * 3000) + frame(TEXT, b"b") + frame(PING, b"p") + frame(BINARY, b"") +
+                        frame(BINARY, b"c", fin=False) + frame(CONTINUATION, b"d" * 2000) +
+                        b"".join(frame(BINARY, b"%d" % i) for i in range(MANY)))
+        for opcode, payload in ((BINARY, b"a" * 3000), (TEXT, b"b"), (PONG, b"p"), (BINARY, b""), (BINARY, b"c"),
+                                (CONTINUATION, b"d" * 2000), *((BINARY, b"%d" % i) for i in range(MANY))):
+            got = client.read_frame()
+            assert (got.opcode, got.payload) == (opcode, payload)
