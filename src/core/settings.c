@@ -185,7 +185,7 @@ static const struct conf_kind server_kind = KIND(server, false, "The process as 
 static const struct conf_kind listen_kind =
         KIND(listen, true, "Where clients come in. One section for each way in; at least one.");
 static const struct conf_kind tls_kind = KIND(
-        tls, true, "A certificate. The first section is the default, the server name of a client chooses the others.");
+        tls, true, "Certificates of some names. The first section is the default, the server name of a client chooses the others.");
 static const struct conf_kind route_kind =
         KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
 
