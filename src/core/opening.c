@@ -251,7 +251,10 @@ static enum reason opening_match(struct session *s, const struct http_head *head
 static enum reason opening_tally(struct session *s)
 {
 	const struct route_settings *set = s->route->set;
-	switch (tally_enter(s->route->tally, set->max_sessions, set->max_session_rate, clock_ms())) {
+	const struct claimant claimant = admission_claimant(s->generation->settings->server, session_source(s));
+	switch (tally_enter(s->route->tally, &claimant, set->max_sessions, set->max_session_rate, clock_ms())) {
+	case TALLY_SHARE:
+		return REASON_SOURCE_SHARE;
 	case TALLY_FULL:
 		return REASON_ROUTE_SESSIONS;
 	case TALLY_TOO_FAST:

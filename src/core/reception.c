@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct reception {
-	struct sources *sources;
+	struct admission *admission;
 	struct refusals *refusals;
 	struct refusal_log *news;
 	struct limiter handshakes; /* for refusals */
@@ -22,28 +22,20 @@ struct reception {
 	uint64_t next_id;
 };
 
-struct load {
-	struct worker *least;
-	uint64_t sessions; /* of all workers */
-};
-
-static struct load load_of(const struct reception *r)
+static struct worker *least_loaded(const struct reception *r)
 {
-	struct load load = { .least = r->worker[0] };
-	for (size_t i = 0; i < r->workers; i++) {
-		struct worker *w = r->worker[i];
-		load.sessions += worker_sessions(w);
-		if (worker_load(w) < worker_load(load.least))
-			load.least = w;
-	}
-	return load;
+	struct worker *least = r->worker[0];
+	for (size_t i = 1; i < r->workers; i++)
+		if (worker_load(r->worker[i]) < worker_load(least))
+			least = r->worker[i];
+	return least;
 }
 
 static void post(struct reception *r, struct worker *worker, struct generation *current, struct arrival *arrival)
 {
 	arrival->generation = generation_ref(current);
 	if (worker_post(worker, arrival) != 0)
-		session_unborn(arrival, r->sources, r->news);
+		session_unborn(arrival, r->admission, r->news);
 }
 
 /* Whether the first bytes tell if the answer can be plain. */
@@ -82,29 +74,25 @@ static bool is_proxy(const struct arrival *arrival)
 }
 
 /* Behind a proxy the source is known when its header was read: session_admit(). */
-static enum reason admit(const struct reception *r, const struct load *load, const struct generation *current,
-                         struct arrival *arrival)
+static enum reason admit(const struct reception *r, const struct generation *current, struct arrival *arrival)
 {
-	if (arrival->listen->proxy_protocol && !is_proxy(arrival))
+	bool proxied = arrival->listen->proxy_protocol;
+	if (proxied && !is_proxy(arrival))
 		return REASON_PROXY_UNTRUSTED;
-	if (load->sessions >= r->limits.sessions)
-		return REASON_OVERLOAD;
-	if (arrival->listen->proxy_protocol)
-		return REASON_NONE;
-	return admission_enter(r->sources, current->settings->server, &arrival->peer, &arrival->counted);
+	return admission_enter(r->admission, current->settings->server, proxied ? NULL : &arrival->peer, &arrival->seat);
 }
 
 void reception_take(struct reception *r, struct generation *current, const struct listen_settings *set, int fd,
                     const struct peer *peer)
 {
-	const struct load load = load_of(r);
+	struct worker *least = least_loaded(r);
 	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++r->next_id, .listen = set };
 
-	arrival.refusal = admit(r, &load, current, &arrival);
+	arrival.refusal = admit(r, current, &arrival);
 	if (arrival.refusal == REASON_NONE)
-		post(r, load.least, current, &arrival);
+		post(r, least, current, &arrival);
 	else
-		refuse(r, load.least, current, &arrival);
+		refuse(r, least, current, &arrival);
 }
 
 void reception_add_worker(struct reception *r, struct worker *worker)
@@ -114,11 +102,11 @@ void reception_add_worker(struct reception *r, struct worker *worker)
 	worker->refusals_most = r->limits.of_worker;
 }
 
-struct reception *reception_new(struct event_base *base, struct log *log, struct sources *sources,
+struct reception *reception_new(struct event_base *base, struct log *log, struct admission *admission,
                                 const struct reception_limits *limits)
 {
 	struct reception *r = mem_zalloc(sizeof(*r));
-	r->sources = sources;
+	r->admission = admission;
 	r->limits = *limits;
 	r->refusals = refusals_new(base, (unsigned)limits->refusals, limits->timeout_ms);
 	r->news = refusal_log_new(base, log);

@@ -5,9 +5,9 @@
 
 #include "base/attr.h"
 #include "base/log.h"
+#include "core/admission.h"
 #include "core/generation.h"
 #include "core/worker.h"
-#include "gate/sources.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,14 +15,13 @@
 struct reception;
 
 struct reception_limits {
-	uint64_t sessions;   /* at once, of all workers */
 	uint64_t refusals;   /* being told so at once; and once more as many, by the workers */
 	unsigned of_worker;  /* each one's part of those */
 	uint64_t timeout_ms; /* for those */
 };
 
 /* NULL: out of memory. */
-struct reception *reception_new(struct event_base *base, struct log *log, struct sources *sources,
+struct reception *reception_new(struct event_base *base, struct log *log, struct admission *admission,
                                 const struct reception_limits *limits) must_check;
 void reception_free(struct reception *reception); /* NULL is allowed */
 

@@ -51,7 +51,7 @@ struct server {
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
-	struct sources *sources;
+	struct admission *admission;
 	struct reception *reception;
 	bool stopping, stopped; /* by the first signal; by the second */
 	struct event *signals[4];
@@ -232,7 +232,7 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 }
 
 /* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
-static int server_find_capacity(const struct server *srv, struct reception_limits *limits, struct err *err)
+static int server_find_capacity(const struct server *srv, struct reception_limits *limits, uint64_t *sessions, struct err *err)
 {
 	struct rlimit limit;
 	const struct server_settings *set = server_settings(srv);
@@ -247,8 +247,8 @@ static int server_find_capacity(const struct server *srv, struct reception_limit
 	limits->of_worker = (unsigned)((limits->refusals + srv->workers_count - 1) / srv->workers_count);
 	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals + RESERVE_WORKER * srv->workers_count;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
-	limits->sessions = wanted > 0 ? wanted : possible;
-	if (possible > 0 && limits->sessions <= possible)
+	*sessions = wanted > 0 ? wanted : possible;
+	if (possible > 0 && *sessions <= possible)
 		return 0;
 	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
 	return err_add(err,
@@ -280,7 +280,7 @@ static int server_start_workers(struct server *srv, struct err *err)
 	for (size_t i = 0; i < srv->workers_count; i++) {
 		struct server_worker *slot = &srv->workers[i];
 		slot->farewell.run = server_on_farewell;
-		slot->worker = worker_new(srv->log, srv->resolver, srv->sources, srv->mailbox, &slot->farewell);
+		slot->worker = worker_new(srv->log, srv->resolver, srv->admission, srv->mailbox, &slot->farewell);
 		if (slot->worker != NULL) {
 			slot->worker->lost_names = &srv->lost_names;
 			slot->worker->backlogs.most = server_settings(srv)->max_backlog / srv->workers_count;
@@ -298,11 +298,12 @@ static int server_start_workers(struct server *srv, struct err *err)
 static int server_prepare_reception(struct server *srv, struct err *err)
 {
 	struct reception_limits limits;
-	if (server_find_capacity(srv, &limits, err) != 0)
+	uint64_t sessions = 0;
+	if (server_find_capacity(srv, &limits, &sessions, err) != 0)
 		return -1;
-	srv->sources = sources_new((size_t)server_settings(srv)->source_table);
-	if (srv->sources != NULL)
-		srv->reception = reception_new(srv->base, srv->log, srv->sources, &limits);
+	srv->admission = admission_new(server_settings(srv)->source_table, sessions);
+	if (srv->admission != NULL)
+		srv->reception = reception_new(srv->base, srv->log, srv->admission, &limits);
 	return srv->reception != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
 }
 
@@ -411,7 +412,7 @@ static void server_clear(struct server *srv)
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_free(srv->workers[i].worker);
 	reception_free(srv->reception);
-	sources_free(srv->sources);
+	admission_free(srv->admission);
 	refused_calls_free(srv->refused_calls);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);

@@ -161,14 +161,19 @@ static void session_note_detail(struct session *s)
 		s->detail = strdup(text);
 }
 
+const struct peer *session_source(const struct session *s)
+{
+	return s->proxied || !s->listen->proxy_protocol ? &s->peer : NULL;
+}
+
 void session_end(struct session *s, enum reason reason)
 {
 	if (s->reason != REASON_NONE)
 		return;
 	s->reason = reason;
 	session_note_detail(s);
-	if (s->proxied || !s->listen->proxy_protocol) /* a proxy is not to blame for its clients */
-		admission_note(s->worker->sources, s->generation->settings->server, s->worker->news, &s->peer, reason);
+	if (session_source(s) != NULL)
+		admission_note(s->worker->admission, s->generation->settings->server, s->worker->news, &s->peer, reason);
 	closing_start(s);
 }
 
@@ -176,7 +181,7 @@ enum reason session_admit(struct session *s)
 {
 	if (s->refusal != REASON_NONE)
 		return REASON_NONE;
-	s->refusal = admission_enter(s->worker->sources, s->generation->settings->server, &s->peer, &s->counted);
+	s->refusal = admission_name(s->worker->admission, s->generation->settings->server, &s->peer, &s->seat);
 	if (s->refusal == REASON_NONE)
 		return REASON_NONE;
 	if (!worker_session_refused(s->worker, s))
@@ -204,7 +209,7 @@ static struct session *session_new(struct worker *worker, const struct arrival *
 	s->id = arrival->id;
 	s->peer = arrival->peer;
 	s->refusal = arrival->refusal;
-	s->counted = arrival->counted;
+	s->seat = arrival->seat;
 	s->file = -1;
 	s->accepted_ms = clock_ms();
 	s->state = STATE_NEW;
@@ -265,12 +270,12 @@ static void session_log(const struct session *s)
 	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
 }
 
-void session_unborn(const struct arrival *arrival, struct sources *sources, struct refusal_log *news)
+void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news)
 {
 	refusal_log_note(news, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
 	close(arrival->fd);
-	if (arrival->counted)
-		admission_leave(sources, arrival->generation->settings->server, &arrival->peer);
+	admission_leave(admission, arrival->generation->settings->server, arrival->listen->proxy_protocol ? NULL : &arrival->peer,
+	                &arrival->seat);
 	generation_unref(arrival->generation);
 }
 
@@ -278,7 +283,7 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 {
 	struct session *s = session_new(worker, arrival);
 	if (s == NULL) {
-		session_unborn(arrival, worker->sources, worker->news);
+		session_unborn(arrival, worker->admission, worker->news);
 		worker_session_gone(worker, arrival->refusal != REASON_NONE);
 		return;
 	}
@@ -289,10 +294,10 @@ void session_start(struct worker *worker, const struct arrival *arrival)
 /* Gives its places back. */
 static void session_leave(const struct session *s)
 {
+	const struct claimant claimant = admission_claimant(s->generation->settings->server, session_source(s));
 	if (s->tallied)
-		tally_leave(s->route->tally);
-	if (s->counted)
-		admission_leave(s->worker->sources, s->generation->settings->server, &s->peer);
+		tally_leave(s->route->tally, &claimant);
+	admission_leave(s->worker->admission, s->generation->settings->server, session_source(s), &s->seat);
 	worker_session_gone(s->worker, s->refusal != REASON_NONE);
 }
 

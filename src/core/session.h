@@ -11,6 +11,7 @@
 #define CORE_SESSION_H
 
 #include "base/list.h"
+#include "core/admission.h"
 #include "core/generation.h"
 #include "core/pace.h"
 #include "core/reason.h"
@@ -28,8 +29,6 @@
 #include <stdint.h>
 
 struct log;
-struct refusal_log;
-struct sources;
 struct worker;
 
 enum session_state {
@@ -71,7 +70,7 @@ struct session {
 	enum reason reason;           /* REASON_NONE until session_end() */
 	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
 	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
-	bool counted;                 /* among its source's sessions */
+	struct seat seat;             /* its places among all sessions and its source's */
 	bool tallied;                 /* among its route's */
 	bool proxied;                 /* peer is what a trusted proxy says */
 	bool asked;                   /* a byte of the current request has come */
@@ -125,17 +124,20 @@ struct arrival {
 	struct generation *generation; /* a reference that becomes the session's */
 	const struct listen_settings *listen;
 	enum reason refusal; /* REASON_NONE: it is welcome */
-	bool counted;        /* among its source's sessions, which becomes the session's to end */
+	struct seat seat;    /* which becomes the session's to give back */
 };
 
 /* Takes fd and the reference over, also when it fails for want of memory: then the session is unborn. */
 void session_start(struct worker *worker, const struct arrival *arrival);
 
 /* The end of a connection that there was no memory to make a session of; any thread. */
-void session_unborn(const struct arrival *arrival, struct sources *sources, struct refusal_log *news);
+void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
 
 /* The only writer of state. Asserts that the step is allowed. */
 void session_enter(struct session *session, enum session_state next);
+
+/* Whom limits and penalties are for; NULL as long as its proxy has named nobody, since a proxy is not to blame for its clients. */
+const struct peer *session_source(const struct session *session);
 
 /* The only way out, from any state; idempotent, cannot fail. The first reason wins. */
 void session_end(struct session *session, enum reason reason);

@@ -38,12 +38,6 @@ static unsigned worker_refusals(const struct worker *w)
 	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
-unsigned worker_sessions(const struct worker *w)
-{
-	unsigned all = worker_load(w), refusals = worker_refusals(w);
-	return all > refusals ? all - refusals : 0; /* each is counted for itself */
-}
-
 bool worker_may_refuse(const struct worker *w)
 {
 	return worker_refusals(w) < w->refusals_most;
@@ -235,7 +229,7 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	return 0;
 }
 
-struct worker *worker_new(struct log *log, struct resolver *resolver, struct sources *sources, struct mailbox *home,
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct admission *admission, struct mailbox *home,
                           struct mail *farewell)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -244,7 +238,7 @@ struct worker *worker_new(struct log *log, struct resolver *resolver, struct sou
 	for (int state = 0; state < STATE_COUNT; state++)
 		list_init(&w->sessions[state]);
 	w->log = log;
-	w->sources = sources;
+	w->admission = admission;
 	w->home = home;
 	w->farewell = farewell;
 	w->drain.run = worker_on_drain;

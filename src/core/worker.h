@@ -24,7 +24,7 @@ struct worker {
 	struct event_base *base;
 	struct mailbox *mailbox;
 	struct log *log;
-	struct sources *sources;           /* shared with all other threads */
+	struct admission *admission;       /* shared with all other threads */
 	struct lost_names *lost_names;     /* likewise; NULL: nobody is to be told */
 	struct dial_env dial_env;
 	uint8_t *buffer, *scratch;         /* the second is the first with headroom in front */
@@ -48,7 +48,7 @@ struct worker {
 };
 
 /* NULL on failure, with errno. farewell is posted to home when the worker's last session is gone and its thread is about to end. */
-struct worker *worker_new(struct log *log, struct resolver *resolver, struct sources *sources, struct mailbox *home,
+struct worker *worker_new(struct log *log, struct resolver *resolver, struct admission *admission, struct mailbox *home,
                           struct mail *farewell) must_check;
 must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
 
@@ -57,7 +57,6 @@ must_check int worker_start(struct worker *worker); /* 0 or an errno; all signal
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
 unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
-unsigned worker_sessions(const struct worker *worker); /* without those */
 bool worker_may_refuse(const struct worker *worker);   /* there is room for one more that is to be told so */
 
 /* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted

@@ -116,8 +116,9 @@ uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_b
 
 /* --- finding and making room ---------------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t x)
+uint64_t source_hash(uint64_t key, uint64_t secret)
 {
+	uint64_t x = key ^ secret;
 	x ^= x >> 32;
 	x *= UINT64_C(0xd6e8feb86659fd93);
 	x ^= x >> 32;
@@ -127,8 +128,8 @@ static uint64_t mix(uint64_t x)
 
 static void find_buckets(struct sources *s, uint64_t key, struct bucket *bucket[2])
 {
-	bucket[0] = &s->bucket[mix(key ^ s->secret[0]) & s->mask];
-	bucket[1] = &s->bucket[mix(key ^ s->secret[1]) & s->mask];
+	bucket[0] = &s->bucket[source_hash(key, s->secret[0]) & s->mask];
+	bucket[1] = &s->bucket[source_hash(key, s->secret[1]) & s->mask];
 }
 
 static struct source *bucket_find(struct bucket *bucket, uint64_t key)

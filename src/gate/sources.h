@@ -37,6 +37,9 @@ void sources_free(struct sources *sources); /* NULL is allowed */
  * being on this machine's own socket. */
 uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_bits);
 
+/* Spreads keys over all numbers, in a way that who does not know the secret cannot foresee. */
+uint64_t source_hash(uint64_t key, uint64_t secret);
+
 /* A connection of the source has come. If it is welcome and its sessions are limited, it counts from now on, and *counted
  * says that sources_leave() has to be called in the end. */
 must_check enum source_verdict sources_enter(struct sources *sources, uint64_t key, const struct source_limits *limits,

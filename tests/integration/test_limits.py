@@ -407,6 +407,92 @@ def test_route_session_rate(start_gateway):
     wait_until(lambda: ask(gateway, "/echo").status == 101)
 
 
+# --- fair shares ------------------------------------------------------------------------------------------------------
+
+def joins(stack, client, path="/echo"):
+    """The status that a client gets, who stays if it is 101."""
+    client.send(request(path))
+    answer = client.read_response().status
+    if answer == 101:
+        stack.enter_context(client)
+    else:
+        client.close()
+    return answer
+
+
+def of_six(gateway, source):
+    client = connect(gateway)
+    client.send(f"PROXY TCP6 {source} 2001:db8:ffff::1 4711 80\r\n".encode())
+    return client
+
+
+def test_shares_of_all_sessions(start_gateway):
+    """100 networks of one /56 get three quarters; the last places are for others, be it of the same /48."""
+    gateway = proxied(start_gateway, "max_sessions = 16")
+    with contextlib.ExitStack() as stack:
+        attack = [joins(stack, of_six(gateway, f"2001:db8:0:7{n:02x}::1")) for n in range(100)]
+        assert attack == [101] * 12 + [429] * 88
+        for other in ["2001:db8:0:800::1", "2001:db8:1::1", "2001:db8:2::1"]:
+            assert joins(stack, of_six(gateway, other)) == 101
+        assert joins(stack, through_proxy(gateway, "192.0.2.1")) == 101
+        assert joins(stack, through_proxy(gateway, "192.0.2.2")) == 503
+        gateway.wait_for("connections refused", reason="source_share")
+    wait_until(lambda: status(gateway, ONE, b"PROXY TCP6 2001:db8:0:701::1 ::1 1 2\r\n" + request("/echo")).status == 101)
+
+
+@pytest.mark.parametrize("limit, room", [("max_sessions = 16", 12), ("max_sessions = 3", 3), ("max_sessions = 1", 1)])
+def test_shares_of_one_source(start_gateway, limit, room):
+    """With room it has what it asks for, and near the limit others come first; where there are few places, whoever comes."""
+    gateway = start_gateway(limited(limit))
+    with contextlib.ExitStack() as stack:
+        assert [joins(stack, connect(gateway, source=ONE)) for _ in range(room)] == [101] * room
+        assert joins(stack, connect(gateway, source=ONE)) == (429 if room > 3 else 503)
+        assert joins(stack, connect(gateway, source=OTHER)) == (101 if room > 3 else 503)
+
+
+def test_shares_of_who_is_exempt(start_gateway):
+    """A proxy in front that names nobody, say: it has all of it, and is no reason to refuse others before."""
+    gateway = start_gateway(limited("max_sessions = 16").replace("source_exempt =", f"source_exempt = {ONE}"))
+    with contextlib.ExitStack() as stack:
+        assert [joins(stack, connect(gateway, source=ONE)) for _ in range(15)] == [101] * 15
+        assert joins(stack, connect(gateway, source=OTHER)) == 101
+        assert joins(stack, connect(gateway, source=ONE)) == 503
+
+
+def test_shares_of_a_route(start_gateway):
+    """A browser is told by a Close, and what one source has elsewhere does not count."""
+    gateway = start_gateway(limited("") + route("few", "echo:", max_sessions=4))
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            assert joins(stack, connect(gateway, source=OTHER)) == 101
+        assert [joins(stack, connect(gateway, source=ONE), "/few") for _ in range(4)] == [101] * 3 + [429]
+        with connect(gateway, source=ONE) as client:
+            client.upgrade("/few", origin="http://gateway.test")
+            client.expect_close(1013, then_end=False)
+        assert joins(stack, connect(gateway, source=OTHER), "/few") == 101
+        assert joins(stack, connect(gateway, source="127.0.0.3"), "/few") == 503
+
+
+def test_shares_of_a_route_over_a_reload(start_gateway):
+    config = limited("") + route("few", "echo:", max_sessions=4)
+    gateway = start_gateway(config)
+    with contextlib.ExitStack() as stack:
+        assert [joins(stack, connect(gateway, source=ONE), "/few") for _ in range(3)] == [101] * 3
+        reload(gateway, config)
+        assert joins(stack, connect(gateway, source=ONE), "/few") == 429
+        assert joins(stack, connect(gateway, source=OTHER), "/few") == 101
+
+
+def test_shares_of_a_rate(start_gateway):
+    """Who is the fastest leaves something of each second to others."""
+    gateway = start_gateway(limited("") + route("rare", "echo:", max_session_rate=4))
+    answers = []
+    wait_until(lambda: answers.append(status(gateway, ONE, request("/rare")).status) or answers[-1] != 101)
+    assert answers[:3] == [101] * 3 and answers[-1] == 429, answers
+    assert status(gateway, OTHER, request("/rare")).status == 101
+    gateway.wait_session_end(reason="source_share")
+
+
 # --- bandwidth --------------------------------------------------------------------------------------------------------
 
 AMOUNT = 192 << 10 # what the rate below lets pass in a second and a half

@@ -3,6 +3,7 @@
 One offence is enough here to be refused for an hour, and each row comes from an address of its own.
 """
 
+import contextlib
 import socket
 import contextlib
 import ssl
@@ -209,8 +210,9 @@ TLS_OFFENCES = {
 def tried_by_tls(gateway, source, sent):
     with connect(gateway, "tls", source=source) as client:
         client.send(sent)
-        client.end_sending()
-        client.read_to_end()
+        with contextlib.suppress(OSError): # which it may have been reset for already
+            client.end_sending()
+            client.read_to_end()
     gateway.wait_session_end(client)
     return status(gateway, source).status
 

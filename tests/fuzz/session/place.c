@@ -191,8 +191,8 @@ static void place_make(struct place *place)
 	atexit(place_remove);
 	write_files(place);
 	read_configuration(place);
-	place->sources = sources_new(1024);
-	CHECK(place->sources != NULL);
+	place->admission = admission_new(1024, 1024);
+	CHECK(place->admission != NULL);
 	place->clients = SSL_CTX_new(TLS_client_method());
 	place->targets = context_of_targets();
 	CHECK(fchdir(back) == 0);

@@ -7,14 +7,14 @@
 
 #include "base/log.h"
 #include "core/generation.h"
-#include "gate/sources.h"
+#include "core/admission.h"
 
 #include <openssl/ssl.h>
 
 struct place {
 	struct generation *generation;
 	struct log *log;
-	struct sources *sources;
+	struct admission *admission;
 	struct bytes file;          /* what /big.bin holds */
 	SSL_CTX *clients, *targets; /* for the far ends */
 };

@@ -368,7 +368,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 
 	prepare(data, tls);
 	kernel.running = true;
-	world.worker = worker_new(place->log, NULL, place->sources, NULL, &farewell);
+	world.worker = worker_new(place->log, NULL, place->admission, NULL, &farewell);
 	CHECK(world.worker != NULL);
 	world.worker->backlogs.most = data[3] & 0x40 ? 100000 : 0;
 	script_begin(data + 5, size - 5);
