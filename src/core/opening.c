@@ -3,6 +3,7 @@
 #include "core/opening.h"
 
 #include "base/clock.h"
+#include "core/explain.h"
 #include "core/file.h"
 #include "core/hello.h"
 #include "core/lost_names.h"
@@ -17,14 +18,11 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define HOST_SHOWN 120 /* bytes of a foreign host in the log */
-#define NEAR_SHOWN 200 /* bytes of a route's path */
-#define INPUT_MIN  ((size_t)8192)
+#define INPUT_MIN ((size_t)8192)
 
 _Static_assert(HTTP_HEAD_MAX <= WORKER_SCRATCH, "a head is read into the scratch buffer");
 
@@ -205,34 +203,6 @@ static enum reason opening_choose_subprotocol(struct session *s, const struct ht
 	return REASON_NONE;
 }
 
-/* With the cure, in the words of where the hosts were said. */
-static enum reason opening_refuse_host(struct session *s, struct span authority)
-{
-	const char *cure = s->generation->settings->quick ? "--host" : "host =";
-	struct span host, port;
-	char text[2 * HOST_SHOWN + 64];
-
-	if (authority.p != NULL && http_split_authority(authority, &host, &port)) {
-		int n = (int)(host.n < HOST_SHOWN ? host.n : HOST_SHOWN);
-		snprintf(text, sizeof(text), "Host is %.*s; to answer to it, add %s %.*s", n, host.p, cure, n, host.p);
-		s->detail = strdup(text);
-	}
-	return REASON_FORBIDDEN_HOST;
-}
-
-/* Perhaps with the path that was meant. */
-static enum reason opening_refuse_path(struct session *s, const struct http_head *head, bool upgrade)
-{
-	char text[NEAR_SHOWN + 32];
-
-	s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
-	if (s->near != NULL) {
-		snprintf(text, sizeof(text), "did you mean %.*s?", NEAR_SHOWN, s->near->set->path);
-		s->detail = strdup(text);
-	}
-	return REASON_NO_ROUTE;
-}
-
 static enum reason opening_match(struct session *s, const struct http_head *head, bool upgrade)
 {
 	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
@@ -240,11 +210,12 @@ static enum reason opening_match(struct session *s, const struct http_head *head
 	case ROUTE_FOUND:
 		return REASON_NONE;
 	case ROUTE_OTHER_HOST:
-		return opening_refuse_host(s, head->authority);
+		return REASON_FORBIDDEN_HOST;
 	case ROUTE_OTHER_KIND:
 		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
 	default:
-		return opening_refuse_path(s, head, upgrade);
+		s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
+		return REASON_NO_ROUTE;
 	}
 }
 
@@ -265,7 +236,7 @@ static enum reason opening_tally(struct session *s)
 	}
 }
 
-static enum reason opening_upgrade(struct session *s, const struct http_head *head)
+static enum reason opening_upgrade(struct session *s, struct http_head *head)
 {
 	enum reason reason;
 	struct span key;
@@ -337,18 +308,9 @@ static bool opening_is_misdirected(const struct session *s, const struct http_he
 	return session_is_secure(s) && !tls_server_admits(s->generation->tls, s->client.ssl, route_host(head->authority));
 }
 
-/* A complete head, which stands in the scratch buffer with rest bytes behind it. */
-static enum reason opening_request(struct session *s, size_t length, size_t rest)
+static enum reason opening_judge(struct session *s, struct http_head *head, size_t length)
 {
-	struct http_head *head = &s->worker->head;
-	const char *text = (const char *)s->worker->scratch;
-	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
-	s->input.scanned = 0;
-	enum reason reason = opening_keep(s, text + length, rest);
-	if (reason != REASON_NONE)
-		return reason;
-
-	int status = http_parse_head(head, text, length);
+	int status = http_parse_head(head, (const char *)s->worker->scratch, length);
 	if (status != 0)
 		return head->browser_can ? REASON_BAD_FIELD : reason_from_http(status);
 	if (s->listen->keepalive_timeout == 0)
@@ -362,6 +324,21 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	if (span_eq(head->path, SPAN("*")))
 		return REASON_SERVER_OPTIONS;
 	return upgrade_requested(head) ? opening_upgrade(s, head) : opening_plain(s, head);
+}
+
+/* A complete head, which stands in the scratch buffer with rest bytes behind it. */
+static enum reason opening_request(struct session *s, size_t length, size_t rest)
+{
+	struct http_head *head = &s->worker->head;
+	const char *text = (const char *)s->worker->scratch;
+	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
+	s->input.scanned = 0;
+	enum reason reason = opening_keep(s, text + length, rest);
+	if (reason == REASON_NONE)
+		reason = opening_judge(s, head, length);
+	if (s->detail == NULL && reason != REASON_NONE)
+		s->detail = explain_refusal(s, reason, head);
+	return reason;
 }
 
 /* Bytes that will never be a head; the first one tells whether they were meant to be. */

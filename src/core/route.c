@@ -169,17 +169,19 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
                                struct span path, const struct route **found)
 {
 	struct span host = route_host(authority);
-	bool other_host = false, other_kind = false;
+	bool other_host = false, other_kind = false, upgrades_only = false;
 
 	for (size_t i = 0; i < routes->count; i++) {
 		const struct route *route = &routes->item[i];
 		if (!settings_route_is_for(route->set, listen) || !path_matches(route, path))
 			continue;
 		if ((route->files == NULL) != upgrade) {
-			other_kind = other_kind || host_matches(route, &routes->own, host);
+			bool matches = host_matches(route, &routes->own, host);
+			other_kind = other_kind || matches;
+			upgrades_only = upgrades_only || (matches && route->exact && !upgrade);
 		} else if (host_matches(route, &routes->own, host)) {
 			*found = route;
-			return ROUTE_FOUND;
+			return upgrades_only && !route->exact ? ROUTE_OTHER_KIND : ROUTE_FOUND;
 		} else {
 			other_host = true;
 		}

@@ -47,7 +47,8 @@ enum route_result {
 	ROUTE_FOUND,
 	ROUTE_NONE,       /* 404 */
 	ROUTE_OTHER_HOST, /* a route has the path, but is for other hosts: 403 (DNS rebinding) */
-	ROUTE_OTHER_KIND, /* only a route of the other kind has the path: 426 for a plain request, 404 for an upgrade */
+	ROUTE_OTHER_KIND, /* only a route of the other kind has the path, or, for a plain request, one that is more specific has
+	                   * exactly this path: 426 for a plain request, 404 for an upgrade */
 };
 
 /* listen: name of the listener; authority: host[:port] as the client sent it (may be absent, which is no browser's and so

@@ -146,11 +146,17 @@ bool http_split_authority(struct span authority, struct span *host, struct span 
 	return port_valid(*port);
 }
 
+static int bad_request(struct http_head *head, const char *fault)
+{
+	head->fault = fault;
+	return BAD_REQUEST;
+}
+
 static int parse_version(struct http_head *head, struct span version)
 {
 	if (version.n != 8 || !span_starts(version, SPAN("HTTP/")) || version.p[6] != '.' ||
 	    !all_of((struct span){ version.p + 5, 1 }, DIGIT) || !all_of((struct span){ version.p + 7, 1 }, DIGIT))
-		return BAD_REQUEST;
+		return bad_request(head, "version in the request line");
 	head->minor = version.p[7] != '0';
 	return version.p[5] == '1' ? 0 : VERSION_UNKNOWN;
 }
@@ -183,7 +189,7 @@ static int parse_target(struct http_head *head)
 	if (rest.n > HTTP_TARGET_MAX)
 		return TARGET_TOO_LONG;
 	if (rest.n == 0 || !all_of(rest, TARGET))
-		return BAD_REQUEST;
+		return bad_request(head, "request target");
 	if (span_eq(rest, SPAN("*")) && span_eq(head->method, SPAN("OPTIONS"))) {
 		head->path = rest;
 		return 0;
@@ -191,7 +197,7 @@ static int parse_target(struct http_head *head)
 	if (rest.p[0] != '/')
 		rest = parse_absolute(head);
 	if (rest.p == NULL)
-		return BAD_REQUEST;
+		return bad_request(head, "request target");
 	head->path = split(rest, '?', &head->query);
 	if (head->path.n == 0)
 		head->path = SPAN("/");
@@ -205,7 +211,7 @@ static int parse_request_line(struct http_head *head, struct span line)
 	head->method = split(line, ' ', &rest);
 	head->target = split(rest, ' ', &version);
 	if (!http_is_token(head->method))
-		return BAD_REQUEST;
+		return bad_request(head, "method in the request line");
 	int status = parse_version(head, version);
 	return status != 0 ? status : parse_target(head);
 }
@@ -216,10 +222,10 @@ static int parse_field(struct http_head *head, struct span line)
 	struct span name = split(line, ':', &value);
 
 	if (!http_is_token(name) || value.p == NULL)
-		return BAD_REQUEST;
+		return bad_request(head, "field name");
 	if (!all_of(value, VALUE)) {
 		head->browser_can = true; /* fetch() takes control bytes */
-		return BAD_REQUEST;
+		return bad_request(head, "control byte in a field value");
 	}
 	if (head->fields_count == HTTP_FIELDS_MAX)
 		return HEAD_TOO_LARGE;
@@ -233,12 +239,12 @@ static int check_host(struct http_head *head)
 	struct span host, port;
 
 	if (field == NULL)
-		return head->minor == 0 ? 0 : BAD_REQUEST;
+		return head->minor == 0 ? 0 : bad_request(head, "Host is missing");
 	if (http_field_count(head, "Host") != 1)
-		return BAD_REQUEST;
+		return bad_request(head, "more than one Host");
 	if (!http_split_authority(field->value, &host, &port)) {
 		head->browser_can = true; /* a URL may have a host such as a{b}.example, and its owner an address for it */
-		return BAD_REQUEST;
+		return bad_request(head, "Host");
 	}
 	if (head->authority.p == NULL)
 		head->authority = field->value;
@@ -256,7 +262,7 @@ static bool is_zero(struct span digits)
 
 /* RFC 9112 section 6.1: whose coding is not chunked in the end, or that also has a length or an older version, ends
  * nobody knows where. */
-static int check_coding(const struct http_head *head)
+static int check_coding(struct http_head *head)
 {
 	struct http_list cursor = { 0 };
 	struct span coding = absent, last = absent;
@@ -264,22 +270,22 @@ static int check_coding(const struct http_head *head)
 	while (http_list_next(head, "Transfer-Encoding", &cursor, &coding))
 		last = coding;
 	if (head->minor == 0 || http_field(head, "Content-Length") != NULL || !span_eq_nocase(last, SPAN("chunked")))
-		return BAD_REQUEST;
+		return bad_request(head, "Transfer-Encoding");
 	return BODY;
 }
 
-static int check_no_body(const struct http_head *head)
+static int check_no_body(struct http_head *head)
 {
 	const struct http_field *length = http_field(head, "Content-Length");
 
 	if (http_field(head, "Transfer-Encoding") != NULL)
 		return check_coding(head);
 	if (http_field_count(head, "Content-Length") > 1)
-		return BAD_REQUEST;
+		return bad_request(head, "more than one Content-Length");
 	if (length == NULL)
 		return 0;
 	if (length->value.n == 0 || !all_of(length->value, DIGIT))
-		return BAD_REQUEST;
+		return bad_request(head, "Content-Length");
 	return is_zero(length->value) ? 0 : BODY;
 }
 
@@ -305,14 +311,14 @@ static struct span take_line(struct span *rest)
 static int parse_lines(struct http_head *head, struct span rest)
 {
 	struct span line = take_line(&rest);
-	int status = line.p == NULL ? BAD_REQUEST : parse_request_line(head, line);
+	int status = line.p == NULL ? bad_request(head, "line end") : parse_request_line(head, line);
 
 	while (status == 0) {
 		line = take_line(&rest);
-		if (line.p == NULL)
-			return BAD_REQUEST;
+		if (line.p == NULL || (line.n == 0 && rest.n > 0))
+			return bad_request(head, "line end");
 		if (line.n == 0)
-			return rest.n == 0 ? 0 : BAD_REQUEST;
+			return 0;
 		status = parse_field(head, line);
 	}
 	return status;

@@ -39,7 +39,8 @@ struct http_head {
 	struct span path;      /* begins with '/', without query; as it came, not percent-decoded. "*": asterisk-form */
 	struct span query;     /* without '?'; absent when there was none */
 	bool keep_alive;       /* the client allows another request after this one (RFC 9112 section 9.3) */
-	bool browser_can;     /* of a head that was refused with 400: a page can make a browser send the like */
+	const char *fault;     /* of a head that was refused with 400: which part of it is wrong, for the log; or NULL */
+	bool browser_can;      /* ... and a page can make a browser send the like */
 	size_t fields_count;
 	struct http_field fields[HTTP_FIELDS_MAX];
 };

@@ -104,7 +104,13 @@ static const struct http_field *sole_field(const struct http_head *head, const c
 	return http_field_count(head, name) == 1 ? http_field(head, name) : NULL;
 }
 
-int upgrade_check(const struct http_head *head, struct span *key)
+static int bad_field(struct http_head *head, const char *name)
+{
+	head->fault = name;
+	return BAD_REQUEST;
+}
+
+int upgrade_check(struct http_head *head, struct span *key)
 {
 	const struct http_field *version_field = sole_field(head, "Sec-WebSocket-Version");
 	const struct http_field *key_field = sole_field(head, "Sec-WebSocket-Key");
@@ -113,14 +119,19 @@ int upgrade_check(const struct http_head *head, struct span *key)
 		return NOT_ALLOWED;
 	if (head->minor != 1)
 		return VERSION_UNKNOWN;
-	if (!upgrade_requested(head) || !http_list_has(head, "Connection", SPAN("Upgrade")))
-		return BAD_REQUEST;
+	if (!upgrade_requested(head))
+		return bad_field(head, "Upgrade");
+	if (!http_list_has(head, "Connection", SPAN("Upgrade")))
+		return bad_field(head, "Connection: Upgrade is missing");
 	if (version_field == NULL || !span_eq(version_field->value, SPAN("13")))
 		return UPGRADE_REQUIRED; /* before the key: what a key looks like depends on the version */
-	if (key_field == NULL || !key_valid(key_field->value) || !extensions_valid(head))
-		return BAD_REQUEST;
+	if (key_field == NULL || !key_valid(key_field->value))
+		return bad_field(head, "Sec-WebSocket-Key");
+	if (!extensions_valid(head))
+		return bad_field(head, "Sec-WebSocket-Extensions");
 	*key = key_field->value;
-	return check_subprotocols(head);
+	int status = check_subprotocols(head);
+	return status == BAD_REQUEST ? bad_field(head, "Sec-WebSocket-Protocol") : status;
 }
 
 static struct span find_offered(const struct http_head *head, struct span wanted)

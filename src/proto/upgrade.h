@@ -19,8 +19,8 @@ bool upgrade_requested(const struct http_head *head);
 /* Checks section 4.2.1 item by item. Returns 0 and the key (a span into the head), or the status to refuse with:
  * 405 not GET, 505 not HTTP/1.1, 426 version not 13, 431 more than 64 subprotocols, 400 anything else (Upgrade, Connection,
  * Key: exactly one, canonical base64 of 16 bytes; a Sec-WebSocket-Protocol list that is malformed or has an element twice;
- * malformed Sec-WebSocket-Extensions). */
-int upgrade_check(const struct http_head *head, struct span *key);
+ * malformed Sec-WebSocket-Extensions); then head->fault says which field. */
+int upgrade_check(struct http_head *head, struct span *key);
 
 /* Chooses the subprotocol of section 4.2.2 /subprotocol/: the first of the server's list that the client offered
  * (case-sensitive), as a span of that list. An absent span when none fits. */

@@ -143,4 +143,4 @@ def test_answer_names_the_near_miss(gw, sent, meant):
     ending = f"; did you mean {meant}?" if meant else ""
     assert response.body.decode() == f"no such path{ending}\n"
     detail = gw.wait_session_end(client).get("detail")
-    assert detail == (f"did you mean {meant}?" if meant else None)
+    assert f"did you mean {meant}?" in detail if meant else "did you mean" not in detail
