@@ -77,7 +77,8 @@ class Starter:
 
     def quick(self, *arguments, ready=True, **options):
         """From the words of the quick form, such as "127.0.0.1:0", "echo:". It answers to the name that wsclient asks for."""
-        return self._start(["--host", "gateway.test", *(str(a) for a in arguments)], ["command line"], ready, options)
+        names = [] if "-c" in arguments else ["--host", "gateway.test"]
+        return self._start([*names, *(str(a) for a in arguments)], ["command line"], ready, options)
 
     def _start(self, arguments, listeners, ready, options):
         gateway = Gateway(arguments, listeners, **options)
