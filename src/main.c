@@ -208,7 +208,7 @@ static int run(const struct request *r)
 
 	err_init(&err);
 	err_init(&warnings);
-	struct settings *settings = r->file != NULL ? settings_read(r->file, &err) : settings_quick(&r->form, &err);
+	struct settings *settings = r->file != NULL ? settings_read(r->file, true, &err) : settings_quick(&r->form, &err);
 	if (settings != NULL)
 		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {

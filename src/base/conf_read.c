@@ -3,10 +3,10 @@
 #include "base/conf_read.h"
 
 #include "base/conf_internal.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -451,11 +451,12 @@ static int file_load(int fd, char *out, size_t *len)
 	return -1;
 }
 
-int conf_read_file(struct conf *conf, const char *path, struct err *err)
+int conf_read_file(struct conf *conf, const char *path, bool patient, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *why;
+	int fd = file_open_to_read(path, patient, &why);
 	if (fd < 0)
-		return err_add(err, "%s: cannot be read: %s", path, strerror(errno));
+		return err_add(err, "%s: cannot be read: %s", path, why);
 
 	char *text = mem_resize(NULL, CONF_FILE_MAX + 1, 1);
 	size_t len;

@@ -165,8 +165,7 @@ static bool end_thread(struct log *log)
 		;
 	bool ended = log->ended;
 	pthread_mutex_unlock(&log->lock);
-	if (ended)
-		pthread_join(log->thread, NULL);
+	(void)(ended ? pthread_join(log->thread, NULL) : pthread_detach(log->thread));
 	return ended;
 }
 

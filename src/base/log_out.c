@@ -2,6 +2,7 @@
  * It must never take a part of a record for all of it, nor set a flag on a descriptor that others share. */
 #include "base/log_out.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 static int open_file(const char *path, struct err *err)
 {
-	int fd = open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
+	int fd = file_open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
 	if (fd < 0)
 		err_add(err, "log file %s: %s", path, strerror(errno));
 	return fd;

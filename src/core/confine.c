@@ -2,6 +2,7 @@
  * It must never widen that later, nor let a reload find out by a bare "permission denied". */
 #include "core/confine.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "core/confine_ports.h"
 #include "core/lost_names.h"
@@ -188,7 +189,8 @@ static bool is_too_wide(const char *directory)
 {
 	char *real = realpath(directory, NULL);
 	const char *last = real != NULL ? strrchr(real, '/') : NULL;
-	bool wide = last == NULL || last == real || strncmp(real, "/home/", (size_t)(last - real) + 1) == 0;
+	bool wide = last == NULL || last == real || strncmp(real, "/home/", (size_t)(last - real) + 1) == 0 ||
+	            strncmp(real, "/proc/", 6) == 0; /* a descriptor's directory, as /dev/fd is one */
 
 	free(real);
 	return wide;
@@ -387,6 +389,8 @@ static const char outside[] = "is outside of the sandbox, which covers what was 
 
 static bool is_denied(const char *path)
 {
+	if (file_is_special(path)) /* who reads it will tell */
+		return false;
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd >= 0)
@@ -412,7 +416,11 @@ static bool is_outside(const struct sandbox *sandbox, const struct need *need)
 
 static void admit(const struct confine *confine, const struct need *need, struct err *err, struct err *warnings)
 {
-	if (confine->sandbox != NULL && is_outside(confine->sandbox, need)) {
+	bool read = (kinds[need->kind].access & SANDBOX_READ) != 0;
+
+	if (read && need->section != NULL && file_is_special(need->path)) {
+		conf_complain_option(need->section, need->option, err, "%s " FILE_SPECIAL, need->path);
+	} else if (confine->sandbox != NULL && is_outside(confine->sandbox, need)) {
 		if (need->section != NULL)
 			conf_complain_option(need->section, need->option, err, "%s %s", need->path, outside);
 		else /* one of the system's, and nobody asked for it now */

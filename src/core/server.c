@@ -98,7 +98,7 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 
 static struct settings *server_read(struct server *srv, struct err *err, struct err *warnings)
 {
-	struct settings *settings = confine_admits_file(srv->confine, srv->path, err) == 0 ? settings_read(srv->path, err) : NULL;
+	struct settings *settings = confine_admits_file(srv->confine, srv->path, err) == 0 ? settings_read(srv->path, false, err) : NULL;
 	if (settings == NULL || confine_admits(srv->confine, settings, srv->path, err, warnings) == 0)
 		return settings;
 	settings_free(settings);

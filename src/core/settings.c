@@ -299,7 +299,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name); /* alphasort would ask the locale */
 }
 
-static void read_directory(struct conf *conf, const char *directory, struct err *err)
+static void read_directory(struct conf *conf, const char *directory, bool patient, struct err *err)
 {
 	struct dirent **entries;
 	int count = scandir(directory, &entries, is_conf_name, by_name);
@@ -311,22 +311,22 @@ static void read_directory(struct conf *conf, const char *directory, struct err 
 	}
 	for (int i = 0; i < count; i++) {
 		char *path = mem_printf("%s/%s", directory, entries[i]->d_name);
-		conf_read_file(conf, path, err);
+		conf_read_file(conf, path, patient, err);
 		free(path);
 		free(entries[i]);
 	}
 	free(entries);
 }
 
-struct settings *settings_read(const char *path, struct err *err)
+struct settings *settings_read(const char *path, bool patient, struct err *err)
 {
 	struct conf *conf = conf_new(kinds, ARRAY_LEN(kinds));
 	unsigned errors = err->count;
 	const char *slash = strrchr(path, '/');
 	char *directory = mem_printf("%.*sconf.d", slash != NULL ? (int)(slash - path) + 1 : 0, path);
 
-	conf_read_file(conf, path, err);
-	read_directory(conf, directory, err);
+	conf_read_file(conf, path, patient, err);
+	read_directory(conf, directory, patient, err);
 	free(directory);
 	return settings_new(conf, path, false, errors, err);
 }

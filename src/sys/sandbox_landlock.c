@@ -106,7 +106,8 @@ static uint64_t rights_of(unsigned access, bool directory)
 	return allowed;
 }
 
-/* Returns 0, also when the path is not there, or -1 and errno. */
+/* Returns 0, also when the path is not there, or has no place in a file system (EBADFD: a pipe or a socket that was handed to
+ * us, as /dev/stdin may be), or -1 and errno. */
 static int add_path(int ruleset, const struct sandbox_path *at)
 {
 	struct stat st;
@@ -123,7 +124,7 @@ static int add_path(int ruleset, const struct sandbox_path *at)
 	int error = errno;
 	close(fd);
 	errno = error;
-	return result;
+	return error == EBADFD ? 0 : result;
 }
 
 /* Returns 0, or -1 and errno. */

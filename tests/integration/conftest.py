@@ -80,6 +80,10 @@ class Starter:
         names = [] if "-c" in arguments else ["--host", "gateway.test"]
         return self._start([*names, *(str(a) for a in arguments)], ["command line"], ready, options)
 
+    def from_file(self, path, listeners, ready=True, **options):
+        """From a configuration that is no file of this directory, such as a pipe."""
+        return self._start([f"--config={path}"], listeners, ready, options)
+
     def _start(self, arguments, listeners, ready, options):
         gateway = Gateway(arguments, listeners, **options)
         self.gateways.append(gateway)

@@ -3,14 +3,16 @@
 import ctypes
 import fcntl
 import os
+import re
 import resource
+import shutil
 import signal
 import socket
 import time
 
 import pytest
 
-from gateway import Record
+from gateway import Record, find_instrument, open_to_all
 from inside import cpu_seconds
 from test_lifecycle import PLAIN, ask, in_namespaces, opened, plain, route, wait_until
 from test_log import wait_listening
@@ -56,12 +58,17 @@ def open_writer(path):
     return descriptor
 
 
+no_instrument = pytest.mark.skipif(find_instrument() is not None, reason="an instrument needs sandbox = off in a file")
+
+
+@no_instrument
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
 def test_early_signals_wait(start_gateway, tmp_path, number):
     """A signal that comes while the configuration is still being read is obeyed once the gateway serves."""
     fifo = tmp_path / "early.conf"
     os.mkfifo(fifo, 0o644)
-    gateway = start_gateway.quick("-c", fifo, ready=False)
+    open_to_all(tmp_path)
+    gateway = start_gateway.from_file(fifo, ["plain"], ready=False)
     writer = open_writer(fifo)
     gateway.signal(number)
     fresh = tmp_path / "fresh.conf"
@@ -70,7 +77,7 @@ def test_early_signals_wait(start_gateway, tmp_path, number):
     with os.fdopen(writer, "w") as configuration:
         configuration.write(PLAIN + ECHO)
     gateway.wait_for(SIGNALS[number])
-    assert ask(gateway, "/echo", 0).status == 101
+    assert ask(gateway, "/echo").status == 101
 
 
 def hanging_names(tmp_path):
@@ -184,3 +191,110 @@ def test_a_shared_stderr_is_left_as_it_is(start_gateway):
         text = log.read().decode()
     assert gateway.wait() == 0
     assert text.count("session end") == 60 and "could not be written" not in text
+
+
+# --- files that are none ---------------------------------------------------------------------------------------------
+
+TLS = "tls = auto\n[tls t]\ncertificate = {d}/cert\nkey = {d}/key\nclient_certificate = optional\nclient_ca = {d}/client_ca\n"
+OTHERS = route("secure", "tls:localhost:1", target_ca="{d}/target_ca") + route("tokens", "x").replace("target = x", "token_file = {d}/tokens")
+
+
+@pytest.fixture
+def files(tmp_path, certificate):
+    """A directory with all that a configuration may name."""
+    for source, name in ((certificate.cert, "cert"), (certificate.key, "key"), (certificate.cert, "client_ca"), (certificate.cert, "target_ca")):
+        shutil.copyfile(source, tmp_path / name)
+        (tmp_path / name).chmod(0o644)
+    (tmp_path / "tokens").write_text("a: 127.0.0.1:1\n")
+    (tmp_path / "conf.d").mkdir(exist_ok=True)
+    (tmp_path / "conf.d" / "more.conf").write_text("[server]\nmax_sessions = 10\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["sallyport.conf", "conf.d/more.conf", "cert", "key", "client_ca", "target_ca", "tokens"])
+def test_reload_waits_for_nobody(start_gateway, files, name):
+    """Where a reload finds a FIFO that nobody writes to, it is refused, and says what stood in the way."""
+    gateway = start_gateway(PLAIN + (TLS + ECHO + OTHERS).format(d=files))
+    whole = (files / name).read_bytes()
+    (files / name).unlink()
+    os.mkfifo(files / name, 0o644)
+    mark = gateway.mark()
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for("reload refused: the running configuration stays", since=mark)
+    told = [r.line for r in gateway.find(since=mark) if r.level == "error"]
+    assert any(f"{files}/{name}" in line and "is no regular file" in line for line in told), told
+    assert ask(gateway, "/echo").status == 101
+    (files / name).unlink()
+    (files / name).write_bytes(whole)
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for("configuration was reloaded", since=mark)
+
+
+def feed(data):
+    """A pipe from which the data can be read."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as end:
+        end.write(data)
+    return reading
+
+
+@no_instrument
+@pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/{}", "/proc/self/fd/{}"])
+def test_configuration_from_a_pipe(start_gateway, path):
+    """As by -c <(...); a reload cannot read it again, and says so."""
+    pipe = feed((PLAIN + ECHO).encode())
+    try:
+        gateway = start_gateway.from_file(path.format(pipe), ["plain"], pass_fds=[pipe], preexec=lambda: os.dup2(pipe, 0))
+    finally:
+        os.close(pipe)
+    assert ask(gateway, "/echo").status == 101
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for("reload refused: the running configuration stays")
+    assert "restart to read it again" in gateway.log
+
+
+def test_key_from_a_pipe(start_gateway, files, certificate):
+    pipe = feed((files / "key").read_bytes())
+    try:
+        text = PLAIN + f"tls = on\n[tls t]\ncertificate = {files}/cert\nkey = /dev/fd/{pipe}\n" + ECHO
+        gateway = start_gateway(text, pass_fds=[pipe])
+    finally:
+        os.close(pipe)
+    with opened(gateway, tls=certificate.client_context()) as client:
+        client.expect_echo()
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
+@pytest.mark.parametrize("pair", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]], ids=["pipe", "socket"])
+def test_log_to_standard_output(start_gateway, pair, path):
+    """Also where it belongs to somebody else, or is none that can be opened by its name; SIGUSR1 opens what there is."""
+    reading, writing = pair()
+    if os.geteuid() == 0:
+        os.fchown(writing, 0, 0)
+        os.fchmod(writing, 0o600)
+    gateway = start_gateway(plain(f"log = file:{path}") + ECHO, ready=False, preexec=lambda: os.dup2(writing, 1))
+    os.close(writing)
+    with open(reading, "rb", buffering=0) as log:
+        def read_until(text):
+            got = b""
+            while text not in got:
+                part = log.read(4096)
+                assert part, got
+                got += part
+        read_until(b"listening")
+        gateway.signal(signal.SIGUSR1)
+        read_until(b"log was reopened")
+        gateway.terminate()
+        read_until(b"stopped")
+    assert gateway.wait() == 0
+
+
+def test_log_to_a_shared_file(start_gateway, tmp_path):
+    """Standard output as a file: what others write into it stays."""
+    path = tmp_path / "out"
+    with open(path, "ab", buffering=0) as out:
+        gateway = start_gateway(plain("log = file:/dev/stdout") + ECHO, ready=False, preexec=lambda: os.dup2(out.fileno(), 1))
+        wait_until(lambda: b"listening" in path.read_bytes())
+        out.write(b"of somebody else\n")
+        gateway.stop()
+    assert re.search(rb"listening.*\n(.*\n)*of somebody else\n(.*\n)*.*stopped\n$", path.read_bytes())

@@ -1,0 +1,65 @@
+/* file.c owns the ways to open a file that is none on any disk: a descriptor of ours, a FIFO.
+ * It must never wait for anybody unless it was told that it may. */
+#include "base/file.h"
+
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -1: the path is none of a descriptor. */
+static int descriptor_of(const char *path)
+{
+	static const char *const names[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+	static const char *const directories[] = { "/dev/fd/", "/proc/self/fd/" };
+	uint64_t number;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(path, names[i]) == 0)
+			return (int)i;
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+		size_t n = strlen(directories[i]);
+		if (strncmp(path, directories[i], n) == 0 && str_to_number(path + n, 0, INT_MAX, &number) == 0)
+			return (int)number;
+	}
+	return -1;
+}
+
+int file_open(const char *path, int flags, mode_t mode)
+{
+	int fd = open(path, flags, mode);
+	int own = fd < 0 && (errno == ENXIO || errno == EACCES) ? descriptor_of(path) : -1;
+
+	return own < 0 ? fd : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+static bool is_special(const struct stat *st)
+{
+	return !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode);
+}
+
+bool file_is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && is_special(&st);
+}
+
+int file_open_to_read(const char *path, bool patient, const char **why)
+{
+	int fd = file_open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC | (patient ? 0 : O_NONBLOCK), 0);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		*why = strerror(errno);
+	} else if (!patient && is_special(&st)) {
+		*why = FILE_SPECIAL;
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
