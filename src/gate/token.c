@@ -130,6 +130,12 @@ static const char *words_of(int error)
 	}
 }
 
+/* It says nothing about the file, and may be over at the next try. */
+static bool is_passing(int error)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EAGAIN || error == ESTALE;
+}
+
 /* Reads to the end or to the size. Returns 0 or an errno. */
 static int read_whole(int fd, struct token_text *text, size_t size)
 {
@@ -144,7 +150,7 @@ static int read_whole(int fd, struct token_text *text, size_t size)
 	return 0;
 }
 
-/* Returns 0 or an errno, of which ENOMEM is ours alone to bear. */
+/* Returns 0 or an errno. */
 static int read_file(struct token_table *table, int fd, const char *path, off_t size, struct err *report)
 {
 	if (size > TOKEN_FILE_MAX)
@@ -159,6 +165,7 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 	return error;
 }
 
+/* A member that can't be read is none, but for causes that are ours: then nobody can know. Returns 0 or such an errno. */
 static int read_member(struct token_table *table, const struct beneath *directory, const char *name, struct err *report)
 {
 	char path[PATH_MAX];
@@ -173,9 +180,11 @@ static int read_member(struct token_table *table, const struct beneath *director
 	} else if (error == ENXIO || (fstatat(directory->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))) {
 		return 0; /* a socket, or a directory that is nobody's business */
 	}
-	if (error != 0 && error != ENOMEM)
+	if (is_passing(error))
+		return error;
+	if (error != 0)
 		err_add(report, "%s: %s", path, words_of(error));
-	return error == ENOMEM ? ENOMEM : 0;
+	return 0;
 }
 
 static int read_members(struct tokens *tokens, const struct state *state, struct err *report)
@@ -204,7 +213,7 @@ static void read_anew(struct tokens *tokens, const struct state *state, struct e
 	if (tokens->error != 0)
 		err_add(report, "%s: %s", tokens->path, words_of(tokens->error));
 	token_table_sort(&tokens->table);
-	tokens->settled = tokens->error != ENOMEM && time(NULL) - state->changed > SETTLED_S;
+	tokens->settled = !is_passing(tokens->error) && time(NULL) - state->changed > SETTLED_S;
 }
 
 /* With the lock held. */

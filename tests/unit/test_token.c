@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -467,6 +468,28 @@ static void what_cannot_be_a_token_file_is_none(void **state)
 	free(text);
 }
 
+/* What we lack says nothing of the token. */
+static void no_descriptor_is_left(void **state)
+{
+	struct rlimit before, none;
+	int next = dup(STDERR_FILENO);
+	(void)state;
+
+	close(next);
+	write_file("file", "t: a.test:1\n");
+	getrlimit(RLIMIT_NOFILE, &before);
+	struct tokens *tokens = tokens_new(dir);
+	for (rlim_t more = 0; more < 2; more++) { /* not even for the directory, and not for what is in it */
+		none = (struct rlimit){ .rlim_cur = (rlim_t)next + more, .rlim_max = before.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+		const char *got = ask(tokens, dir, "token=u");
+		setrlimit(RLIMIT_NOFILE, &before);
+		assert_string_equal(got, strerror(EMFILE));
+	}
+	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
+	tokens_free(tokens);
+}
+
 /* Nothing that fails is anybody's offence: a token that cannot be looked up is neither known nor unknown. */
 static void closed_files(void **state)
 {
@@ -500,6 +523,7 @@ int main(void)
 		WITH_DIR(a_map_that_is_mounted),
 		WITH_DIR(links_that_lead_out_are_no_files),
 		WITH_DIR(what_cannot_be_a_token_file_is_none),
+		WITH_DIR(no_descriptor_is_left),
 		WITH_DIR(closed_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
