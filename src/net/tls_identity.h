@@ -24,6 +24,7 @@ struct identity {
 struct tls_server {
 	struct identity *identity; /* the first is the default */
 	size_t count;
+	bool alike; /* all of them ask the same of clients */
 };
 
 /* index: a number of its own. -1: complained, and there is nothing to clear. */
