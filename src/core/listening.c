@@ -84,9 +84,10 @@ static bool plan_has(const struct listening_plan *plan, const struct address *ad
 }
 
 static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
-                             struct err *err)
+                             const struct lookups *lookups, struct err *err)
 {
-	const struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode };
+	const struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
+		                                  .found = lookups_find(lookups, address) };
 	struct listener *listener = listener_new(address, &options, err);
 	if (listener == NULL)
 		return NULL;
@@ -97,7 +98,7 @@ static struct door *door_new(struct listening *l, const struct address *address,
 }
 
 static int plan_add(struct listening *l, struct listening_plan *plan, const struct address *address,
-                    const struct listen_settings *set, struct err *err)
+                    const struct listen_settings *set, const struct lookups *lookups, struct err *err)
 {
 	if (plan_has(plan, address, set))
 		return conf_complain(set, err, "address: %s is listened on already", address->text);
@@ -105,7 +106,7 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	struct door *door = listening_find(l, address, set);
 	bool kept = door != NULL;
 	if (!kept)
-		door = door_new(l, address, set, err);
+		door = door_new(l, address, set, lookups, err);
 	if (door == NULL)
 		return -1;
 	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
@@ -113,14 +114,15 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	return 0;
 }
 
-struct listening_plan *listening_plan(struct listening *l, const struct generation *generation, struct err *err)
+struct listening_plan *listening_plan(struct listening *l, const struct generation *generation,
+                                      const struct lookups *lookups, struct err *err)
 {
 	struct listening_plan *plan = mem_zalloc(sizeof(*plan));
 	int result = 0;
 	for (size_t i = 0; i < generation->settings->listens_count; i++) {
 		const struct listen_settings *set = generation->settings->listens[i];
 		for (size_t k = 0; k < set->address.count; k++)
-			if (plan_add(l, plan, &set->address.item[k], set, err) != 0)
+			if (plan_add(l, plan, &set->address.item[k], set, lookups, err) != 0)
 				result = -1;
 	}
 	if (result == 0)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/generation.h"
+#include "core/lookups.h"
 #include "net/listener.h"
 
 struct event_base;
@@ -18,9 +19,10 @@ typedef void listening_cb(void *arg, const struct listen_settings *set, int fd, 
 
 struct listening *listening_new(struct event_base *base, struct log *log, listening_cb *accepted, void *arg);
 
-/* NULL and complaints on failure: then nothing has changed. */
+/* lookups: what the names of new listeners lead to; NULL: they are looked up here, which may block. NULL and complaints on
+ * failure: then nothing has changed. */
 struct listening_plan *listening_plan(struct listening *listening, const struct generation *generation,
-                                      struct err *err) must_check;
+                                      const struct lookups *lookups, struct err *err) must_check;
 /* Starts what is new, closes what is gone. The plan is used up. */
 void listening_commit(struct listening *listening, struct listening_plan *plan);
 void listening_plan_drop(struct listening_plan *plan); /* instead of committing it */

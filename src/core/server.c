@@ -7,6 +7,7 @@
 #include "base/signals.h"
 #include "core/confine.h"
 #include "core/listening.h"
+#include "core/lookups.h"
 #include "core/lost_names.h"
 #include "core/reception.h"
 #include "core/refused_calls.h"
@@ -48,6 +49,8 @@ struct server {
 	struct confine *confine;
 	struct refused_calls *refused_calls;
 	struct generation *current;
+	struct generation *next; /* built by a reload, and committed once its names are found; else NULL */
+	struct lookups *lookups;
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
@@ -105,7 +108,7 @@ static struct settings *server_read(struct server *srv, struct err *err, struct 
 	return NULL;
 }
 
-static struct generation *server_build(struct server *srv, struct err *err, struct listening_plan **plan)
+static struct generation *server_build(struct server *srv, struct err *err)
 {
 	struct err warnings;
 	err_init(&warnings);
@@ -114,31 +117,56 @@ static struct generation *server_build(struct server *srv, struct err *err, stru
 	if (next != NULL)
 		routes_check_tokens(&next->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);
-	if (next == NULL)
-		return NULL;
-	*plan = listening_plan(srv->listening, next, err);
-	if (*plan != NULL)
-		return next;
-	generation_unref(next);
-	return NULL;
+	return next;
+}
+
+static void server_refuse_reload(struct server *srv, const struct err *err)
+{
+	log_lines(srv->log, LEVEL_ERROR, err);
+	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
+}
+
+/* One that still waits for a name. */
+static void server_forget_reload(struct server *srv)
+{
+	lookups_free(srv->lookups);
+	generation_unref(srv->next);
+	srv->lookups = NULL;
+	srv->next = NULL;
+}
+
+static void server_on_names(void *arg)
+{
+	struct server *srv = arg;
+	struct err err;
+	err_init(&err);
+	struct listening_plan *plan = listening_plan(srv->listening, srv->next, srv->lookups, &err);
+	if (plan == NULL)
+		server_refuse_reload(srv, &err);
+	else
+		server_commit(srv, generation_ref(srv->next), plan);
+	server_forget_reload(srv);
 }
 
 static void server_reload(struct server *srv)
 {
 	struct err err;
-	struct listening_plan *plan;
 	err_init(&err);
+	server_forget_reload(srv);
 	if (srv->path == NULL) {
 		log_line(srv->log, LEVEL_WARN, "there is no configuration file to reload");
 		return;
 	}
-	struct generation *next = server_build(srv, &err, &plan);
-	if (next != NULL) {
-		server_commit(srv, next, plan);
+	srv->next = server_build(srv, &err);
+	if (srv->next == NULL) {
+		server_refuse_reload(srv, &err);
 		return;
 	}
-	log_lines(srv->log, LEVEL_ERROR, &err);
-	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
+	srv->lookups = lookups_new(srv->resolver, srv->mailbox, srv->next, srv->current, server_on_names, srv);
+	if (lookups_are_done(srv->lookups))
+		server_on_names(srv);
+	else
+		log_line(srv->log, LEVEL_INFO, "the reload waits until the names of new listeners are looked up");
 }
 
 /* --- signals -------------------------------------------------------------------------------------------------------- */
@@ -147,6 +175,7 @@ static void server_drain(struct server *srv)
 {
 	srv->stopping = true;
 	log_line(srv->log, LEVEL_INFO, "stopping");
+	server_forget_reload(srv);
 	listening_free(srv->listening);
 	srv->listening = NULL;
 	for (size_t i = 0; i < srv->workers_count; i++)
@@ -326,7 +355,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	if (server_prepare_reception(srv, err) != 0)
 		return -1;
 	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
-	*plan = listening_plan(srv->listening, srv->current, err);
+	*plan = listening_plan(srv->listening, srv->current, NULL, err);
 	return *plan != NULL ? 0 : -1;
 }
 

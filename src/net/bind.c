@@ -23,6 +23,7 @@
 struct build {
 	struct bound *bound;
 	const struct address *address;
+	const struct resolved *found;
 	int backlog;
 	mode_t unix_mode;
 	struct err *err;
@@ -145,6 +146,25 @@ static int open_all(const struct build *b, const struct addrinfo *all)
 	return b->bound->count > 0 ? 0 : complain_tcp(b, missing, missing_error);
 }
 
+static int complain_name(const struct build *b, int failure)
+{
+	return err_add(b->err, "cannot listen on %s: %s", b->address->text, gai_strerror(failure));
+}
+
+/* In the form in which getaddrinfo() answers. */
+static int open_found(const struct build *b)
+{
+	const struct resolved *found = b->found;
+	struct addrinfo all[RESOLVE_MAX];
+
+	for (size_t i = 0; i < found->count; i++)
+		all[i] = (struct addrinfo){ .ai_family = found->addr[i].sa.ss_family,
+			                    .ai_addr = (void *)(uintptr_t)&found->addr[i].sa,
+			                    .ai_addrlen = found->addr[i].len,
+			                    .ai_next = i + 1 < found->count ? &all[i + 1] : NULL };
+	return found->count > 0 ? open_all(b, all) : complain_name(b, found->error);
+}
+
 static int open_host(const struct build *b)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
@@ -153,13 +173,15 @@ static int open_host(const struct build *b)
 
 	if (b->address->host == NULL)
 		return open_any(b, b->address->port);
+	if (b->found != NULL)
+		return open_found(b);
 	snprintf(port, sizeof(port), "%u", b->address->port);
 	const char *host = addr_is_localhost(b->address->host) ? NULL : b->address->host; /* NULL: loopback, without asking */
 	int failure = getaddrinfo(host, port, &hints, &all);
 	if (failure == EAI_SYSTEM)
 		return complain(b, errno);
 	if (failure != 0)
-		return err_add(b->err, "cannot listen on %s: %s", b->address->text, gai_strerror(failure));
+		return complain_name(b, failure);
 	int result = open_all(b, all);
 	freeaddrinfo(all);
 	return result;
@@ -315,9 +337,10 @@ static int open_address(const struct build *b)
 	return err_add(b->err, "cannot listen on %s", b->address->text);
 }
 
-int bind_open(struct bound *bound, const struct address *address, int backlog, mode_t unix_mode, struct err *err)
+int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
+              mode_t unix_mode, struct err *err)
 {
-	struct build b = { bound, address, backlog, unix_mode, err };
+	struct build b = { bound, address, found, backlog, unix_mode, err };
 
 	*bound = (struct bound){ .fd = NULL };
 	if (open_address(&b) == 0)

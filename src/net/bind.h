@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/addr.h"
+#include "net/resolve.h"
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -27,7 +28,7 @@ struct bound {
  * or IPv4 alone where the host has no IPv6; `[::]` and every other IPv6 address is IPv6 alone, so that 0.0.0.0 and
  * [::] can be listened on side by side). Of a name's addresses those that this host does not have are passed over, as
  * long as one remains. TCP: SO_REUSEADDR and the options of net/tcp.h are set here, once, because accepted sockets
- * inherit them. May block on a look-up.
+ * inherit them. found: what the name leads to, with the port; NULL: it is looked up here, which may block.
  *
  * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular
  * file, a symbolic link) is refused. The umask belongs to the whole process: call this on the main thread only, and
@@ -36,8 +37,8 @@ struct bound {
  * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
  * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. These are duplicates: the
  * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
-must_check int bind_open(struct bound *bound, const struct address *address, int backlog, mode_t unix_mode,
-                         struct err *err);
+must_check int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
+                         mode_t unix_mode, struct err *err);
 
 /* Closes them, and removes the socket file unless another one has taken its place. */
 void bind_close(struct bound *bound);

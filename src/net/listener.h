@@ -14,10 +14,12 @@
 
 struct event_base;
 struct listener;
+struct resolved;
 
 struct listener_options {
 	int backlog;
 	mode_t unix_mode; /* of a UNIX socket that is created, from its first moment on */
+	const struct resolved *found; /* as in net/bind.h */
 };
 
 enum listener_trouble {

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -298,3 +299,33 @@ def test_log_to_a_shared_file(start_gateway, tmp_path):
         out.write(b"of somebody else\n")
         gateway.stop()
     assert re.search(rb"listening.*\n(.*\n)*of somebody else\n(.*\n)*.*stopped\n$", path.read_bytes())
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+def test_reload_looks_names_up_aside(start_gateway, tmp_path):
+    """A listener's name that hangs stops nobody: clients are served, another reload replaces this one, SIGTERM ends it."""
+    server, prefix = hanging_names(tmp_path)
+    (tmp_path / "hosts").write_text(Path("/etc/hosts").read_text() + f"127.0.0.9 found.example {socket.gethostname()}\n")
+    prefix[-2] = prefix[-2].replace(" && exec", f" && mount --bind {tmp_path}/hosts /etc/hosts && exec")
+    slow = "[listen slow]\naddress = slow.example:0\n"
+    with server:
+        gateway = start_gateway(PLAIN + ECHO, prefix=prefix)
+
+        def reload_with(more):
+            gateway.config.write_text(PLAIN + more + ECHO)
+            gateway.signal(signal.SIGHUP)
+        reload_with(slow)
+        while b"slow" not in server.recvfrom(512)[0]:
+            pass
+        assert ask(gateway, "/echo").status == 101
+        mark = gateway.mark()
+        reload_with("[listen named]\naddress = found.example:0\n")
+        gateway.wait_for("configuration was reloaded", since=mark)
+        gateway.wait_for("listening", since=mark, listen="named")
+        address = gateway.find("listening", since=mark, listen="named")[0]["address"]
+        assert address.startswith("127.0.0.9:")
+        reload_with(slow.replace("slow", "slower"))
+        gateway.wait_for("the reload waits until the names of new listeners are looked up", count=3)
+        gateway.terminate()
+        assert gateway.wait() == 0
