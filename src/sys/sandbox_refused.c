@@ -56,7 +56,8 @@ static void on_refused(int signal, siginfo_t *info, void *context)
 
 	if (info->si_code != SECCOMP_SAYS)
 		return; /* somebody sent it: there is no call to answer */
-	RESULT((ucontext_t *)context) = -EPERM;
+	ucontext_t *thread = context;
+	RESULT(thread) = (__typeof__(RESULT(thread)))-EPERM;
 	remember(info->si_syscall);
 	errno = before;
 }

@@ -94,6 +94,7 @@ def check_thread(status):
         assert int(status[name], 16) == 0, name
     assert not ROOT or int(status["CapBnd"], 16) == 0
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    assert int(status["SigBlk"], 16) >> (signal.SIGSYS - 1) & 1 == 0 # or a refused call would be death
 
 
 def test_sb_all_threads(start_gateway):
