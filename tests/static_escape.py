@@ -43,9 +43,11 @@ def make_tree(parent):
     """parent/root is the web root; everything else below parent, and what is hidden in the root, is a canary."""
     root = parent / "root"
     for name in ("index.html", "page.txt", "sub/index.html", "sub/deep/page.txt", "space name.txt", "a%2fb.txt", "x;y.txt",
-                 "top.txt", "swap/top.txt", "swap/dir/page.txt", "swap/file.txt", "swap/deep/here/file.txt", "swap/app.js"):
+                 "top.txt", "swap/top.txt", "swap/dir/page.txt", "swap/file.txt", "swap/deep/here/file.txt", "swap/app.js",
+                 ".well-known/page.txt"):
         write(root / name, PUBLIC + b" " + name.encode() + b"\n")
-    for name in (".hidden", ".git/config", "sub/.htpasswd", ".well-known/x", "sub/..swp"):
+    for name in (".hidden", ".git/config", "sub/.htpasswd", ".well-known/.hidden", ".well-known/sub/.git/config",
+                 "sub/.well-known/x", "sub/..swp"):
         write(root / name, CANARY + b" hidden\n")
     for name in ("secret.txt", "page.txt", "index.html", "top.txt", "root-evil/secret.txt", "rootsecret.txt",
                  "outside/page.txt", "outside/index.html", "outside/top.txt"):
@@ -63,6 +65,7 @@ def make_links(parent, root):
                      ("link-dir", "../outside"), ("link-dir-abs", parent / "outside"), ("link-etc", "/etc"), ("link-root", "/"),
                      ("link-up", ".."), ("link-loop", "link-loop"), ("link-proc", "/proc/self"), ("link-cwd", "/proc/self/cwd"),
                      ("link-link", "link-out"), ("link-in-out", "sub/../../secret.txt"), ("link-back", "../root/page.txt"),
+                     (".well-known/link-out", "../../secret.txt"),
                      ("swap/link", "../../outside"), ("swap/link.txt", "../../outside/page.txt"),
                      ("swap/link.gz", "../../outside/app.js.gz"), ("swap/deep/here/up.txt", "../../top.txt")):
         (root / name).symlink_to(to)
@@ -96,8 +99,9 @@ SLASHES = [b"/", b"//", b"/./", b"%2f", b"%2F", b"%5c", b"\\", b"/\\", b"%252f",
            b"%ef%bc%8f", b"%u2215", b"/%2e/", b"/%00/", b"%00/", b"/sub/../", b":", b";/"]
 GOALS = [b"secret.txt", b"root-evil/secret.txt", b"outside/page.txt", b"page.txt"]
 STARTS = [b"/", b"/sub/", b"/sub/deep/", b"//", b"/nowhere/", b"/link-in/", b"/below/", b"/page.txt/", b"\\", b""]
-NAMES = [b"secret.txt", b".hidden", b".git/config", b".git", b".git/", b"sub/.htpasswd", b".well-known/x",
-         b"sub/..swp", b"link-out", b"link-abs", b"link-dir", b"link-dir/", b"link-dir/page.txt",
+NAMES = [b"secret.txt", b".hidden", b".git/config", b".git", b".git/", b"sub/.htpasswd", b".well-known/.hidden",
+         b".well-known/sub/.git/config", b".well-known/../.hidden", b".well-known/../../secret.txt", b".well-known/link-out",
+         b"sub/.well-known/x", b"sub/..swp", b"link-out", b"link-abs", b"link-dir", b"link-dir/", b"link-dir/page.txt",
          b"link-dir-abs/page.txt", b"link-etc/passwd", b"link-root/", b"link-root/etc/passwd", b"link-up/",
          b"link-up/secret.txt", b"link-loop", b"link-loop/x", b"link-proc/environ", b"link-proc/root/etc/passwd",
          b"link-proc/fd/0", b"link-cwd/secret.txt", b"link-link", b"link-in-out", b"link-back", b"fifo", b"pit/",
@@ -234,7 +238,7 @@ def ask_all(address, targets):
 
 CONTROLS = [b"/", b"/page.txt", b"/sub/", b"/sub/deep/page.txt", b"/space%20name.txt", b"/a%252fb.txt", b"/x;y.txt",
             b"/link-in", b"/packed.js", b"/%70age.txt", b"/below/page.txt", b"http://gateway.test/page.txt",
-            b"/swap/deep/here/up.txt", b"/swap/app.js"]
+            b"/swap/deep/here/up.txt", b"/swap/app.js", b"/.well-known/page.txt"]
 
 
 def run_forms(address):

@@ -120,7 +120,8 @@ def test_answer_hsts(gw, certificate, case):
 
 def test_answer_without_a_session(start_gateway, certificate, tmp_path):
     """Who is one too many is told so in the same form."""
-    gateway = start_gateway(configuration(certificate, tmp_path, max_sessions=1))
+    (tmp_path / "root").mkdir()
+    gateway = start_gateway(configuration(certificate, tmp_path / "root", max_sessions=1))
     with opened(gateway):
         response = ask(gateway, get("/files/a.txt"))
         assert response.status == 503 and int(response["Retry-After"]) > 0

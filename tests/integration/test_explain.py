@@ -69,9 +69,10 @@ def test_refusal_is_told_at_info(gw):
 
 def test_plain_request_for_a_websocket_path_beside_a_web_root(start_gateway, tmp_path):
     """A proxy that drops Upgrade makes a 426 of it, and no 404 of the web root's."""
-    tmp_path.chmod(0o755)
+    root = tmp_path / "root"
+    root.mkdir()
     gateway = start_gateway(listen("plain") + section("route desk", path="/websockify", target="echo:")
-                            + section("route pages", path="/*", root=tmp_path))
+                            + section("route pages", path="/*", root=root))
     with Connection(gateway.address("plain")) as conn:
         conn.send(get("/websockify"))
         assert conn.read_response().status == 426

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from strict import streams, wire
-from strict.runner import Table, Way, configuration, source_addresses
+from strict.runner import Table, Way, configuration, furnish, source_addresses
 
 STREAMS = int(os.environ.get("SPLIT_STREAMS", "400"))
 SEED = int(os.environ.get("SPLIT_SEED", "1"))
@@ -20,7 +20,7 @@ SEED = int(os.environ.get("SPLIT_SEED", "1"))
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("split")
-    (path / "tokens").write_text("")
+    furnish(path)
     return path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from strict.handshakes import HANDSHAKES
 from strict.messages import MESSAGES
-from strict.runner import WAYS, Table, configuration, source_addresses
+from strict.runner import WAYS, Table, configuration, furnish, source_addresses
 from strict.verdict import judge
 
 
@@ -45,7 +45,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played(share_gateway, certificate, request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("strict")
-    (directory / "tokens").write_text("")
+    furnish(directory)
     gateway = share_gateway(configuration(certificate, directory)).running()
     addresses = {name: gateway.address(name) for name in ("plain", "tls")}
     asked = [(item.callspec.params["way"], item.callspec.params["row"]) for item in request.session.items

@@ -87,7 +87,7 @@ REQUEST_LINE = [
         ("other-protocol", request(version="RTSP/1.0"), 400),
         ("text-behind", request(version="HTTP/1.1x"), 400),
         ("1.2-without-upgrade", get("/echo", version="HTTP/1.2"), 426),
-        ("2.0-without-upgrade", get("/files/tokens", version="HTTP/2.0"), 505),
+        ("2.0-without-upgrade", get("/files/page.txt", version="HTTP/2.0"), 505),
         ("http2-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)),
     *shakes("hs_request_line", "RFC 9112 3",
         ("two-spaces", line(b"GET  /echo HTTP/1.1"), 400),
@@ -164,7 +164,7 @@ REQUEST_LINE = [
         ("below-a-prefix", request("/tree/any/thing"), OPEN),
         ("prefix-itself", request("/tree/"), OPEN),
         ("prefix-without-slash", request("/treehouse"), 404),
-        ("files-by-upgrade", request("/files/tokens"), 404),
+        ("files-by-upgrade", request("/files/page.txt"), 404),
         ("plain-request", get("/echo"), 426),
         ("plain-request-unknown", get("/nowhere"), 404)),
 ]
@@ -631,7 +631,7 @@ LIMITS = [
 ]
 
 # What is pipelined behind a refused request is neither answered nor run.
-BEHIND = {"frame": frame(BINARY, b"x"), "junk": b"\xff" * 300, "file": get("/files/tokens"),
+BEHIND = {"frame": frame(BINARY, b"x"), "junk": b"\xff" * 300, "file": get("/files/page.txt"),
           "blank-lines": b"\r\n" * 20,
           "much": b"x" * 20000, "nothing": b""}
 REFUSED = {400: request(key="short", connection="keep-alive, Upgrade"), 403: request(origin="http://evil.test"),

@@ -49,13 +49,20 @@ ECHO_ROUTES = {"echo": "path = /echo", "tree": "path = /tree/*", "protocols": "s
                "echo-small": "max_message = 1000"}
 
 
+def furnish(directory):
+    """What the gateway's configuration names."""
+    (directory / "tokens").write_text("")
+    (directory / "files").mkdir()
+    (directory / "files" / "page.txt").write_text("a page\n")
+
+
 def configuration(certificate, directory):
     """Of a gateway for all rows. Its timers are set far away, so that only right behaviour can end a session. Targets
     come from a token file, which a Table writes."""
     patient = "close_timeout = 300s\nstall_timeout = 300s\nping_interval = 0\n"
     parts = [section("server", workers=2, drain_timeout="5s", log_level="debug"),
              listeners(certificate, handshake_timeout="300s", linger_timeout="300s"),
-             section("route files", path="/files/*", root=directory)]
+             section("route files", path="/files/*", root=directory / "files")]
     for name, more in ROUTES.items():
         parts.append(f"[route {name}]\npath = /{name}\ntoken_file = {directory}/tokens\n{patient}{more}\n")
     for name, more in ECHO_ROUTES.items():

@@ -6,6 +6,7 @@ Owns the making and the comparing of streams; it must never know what is right, 
 
 import dataclasses
 import random
+import re
 
 from strict.handshakes import HANDSHAKES
 from strict.messages import MESSAGES
@@ -17,6 +18,7 @@ ECHOES = [name for name in ECHO_ROUTES if name.startswith("echo-")]
 TARGETS = [f"/{name}" for name in [*ROUTES, *ECHOES]] + ["/echo"] * 4
 SNIPPETS = [step.value for row in MESSAGES for step in row.steps
             if (step.who, step.what) == ("client", "sends") and len(step.value) < 3000]
+DATE = re.compile(rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n")
 CHARACTERS = ["a", "Z", "ä", "€", "𝄞", "\ud7ff", "\U0010ffff"]
 
 
@@ -101,12 +103,13 @@ def make(seed, tls):
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 def observed(stream, seen):
-    """(head of the answer, frames or body, end, bytes at the backend, end of its connection)"""
+    """(head of the answer without its date, frames or body, end, bytes at the backend, end of its connection)"""
     recorded = Recorded(seen.client)
     try:
         head = recorded.read_until(b"\r\n\r\n")
     except EndOfStream:
         return seen.client, [], seen.end, seen.backend, seen.backend_end
+    head = DATE.sub(b"\r\n", head, count=1)
     upgraded = head.startswith(b"HTTP/1.1 101 ")
     rest = read_all(recorded, stream.backend) if upgraded else [bytes(recorded.buffer)]
     return head, rest, seen.end, seen.backend, seen.backend_end
