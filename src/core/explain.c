@@ -55,6 +55,14 @@ static void say_host(struct words *w, const struct session *s, const struct http
 	say_cure(w, s, "host", host);
 }
 
+/* A client that speaks for two names has to open two connections; the gateway can allow nothing. */
+static void say_names(struct words *w, const struct session *s, const struct http_head *head)
+{
+	const char *name = SSL_get_servername(s->client.ssl, TLSEXT_NAMETYPE_host_name);
+	say(w, "host %.*s, while TLS asked for %.*s, and their [tls] sections ask different things of clients", CUT(head->authority),
+	    SHOWN, name != NULL ? name : "no name");
+}
+
 static void say_origin(struct words *w, const struct session *s, const struct http_head *head)
 {
 	struct span origin = value_of(head, "Origin");
@@ -106,7 +114,7 @@ static explain_fn *const explain[REASON_COUNT] = {
 	[REASON_BAD_REQUEST] = say_fault,
 	[REASON_BAD_FIELD] = say_fault,
 	[REASON_FORBIDDEN_HOST] = say_host,
-	[REASON_MISDIRECTED] = say_host,
+	[REASON_MISDIRECTED] = say_names,
 	[REASON_FORBIDDEN_ORIGIN] = say_origin,
 	[REASON_NO_ROUTE] = say_path,
 	[REASON_BODY] = say_path,

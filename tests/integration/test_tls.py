@@ -224,7 +224,9 @@ def test_tls_other_name_is_misdirected(gw, attack):
         response = client.read_response("HEAD" if attack == "a HEAD" else "GET")
         assert (response.status, response.reason) == (421, "Misdirected Request")
         client.expect_end()
-    assert gw.wait_session_end(client)["reason"] == "misdirected"
+    record = gw.wait_session_end(client)
+    assert record["reason"] == "misdirected"
+    assert f"while TLS asked for {name or 'no name'}, and" in record["detail"]
 
 
 @pytest.mark.parametrize("host", [OPEN, OPEN.upper() + ".:443", "a.wild.test"])
