@@ -190,10 +190,10 @@ WRAP(ssize_t, pread, -1, (int fd, void *buf, size_t n, off_t at), (fd, buf, n, a
 WRAP(int, epoll_wait, -1, (int fd, struct epoll_event *events, int max, int ms), (fd, events, max, ms))
 WRAP(FILE *, fopen, NULL, (const char *path, const char *mode), (path, mode))
 WRAP(FILE *, fopen64, NULL, (const char *path, const char *mode), (path, mode))
-WRAP(int, scandir, -1,
-     (const char *path, struct dirent ***list, int (*filter)(const struct dirent *),
+WRAP(int, scandirat, -1,
+     (int directory, const char *path, struct dirent ***list, int (*filter)(const struct dirent *),
       int (*order)(const struct dirent **, const struct dirent **)),
-     (path, list, filter, order))
+     (directory, path, list, filter, order))
 
 /* To take a descriptor off needs neither memory nor room: the kernel does not fail it. */
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)

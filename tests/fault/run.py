@@ -47,7 +47,7 @@ FAULTS = {
     "open": (*OPENING, E.EIO, E.ENOSPC),
     "fopen": OPENING,
     "fopen64": OPENING,
-    "scandir": (E.EMFILE, E.ENOMEM),
+    "scandirat": (E.EMFILE, E.ENOMEM),
     "fstat": (E.EIO, E.ENOMEM),
     "fcntl": (E.EMFILE, E.ENOMEM),
     "dup3": (E.EBUSY, E.EINTR),
