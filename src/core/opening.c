@@ -26,6 +26,10 @@
 
 _Static_assert(HTTP_HEAD_MAX <= WORKER_SCRATCH, "a head is read into the scratch buffer");
 
+/* What WebRTC sends begins with a STUN message's type (RFC 8489), or with the message's length in two bytes (RFC 4571), and a page
+ * can make it some hundred bytes long by the name it gives. */
+#define STUN_FIRST_MAX 3
+
 static bool session_is_secure(const struct session *s)
 {
 	return s->client.ssl != NULL;
@@ -346,7 +350,7 @@ static enum reason opening_no_head(char first, int status)
 {
 	if (first == TLS_HANDSHAKE_BYTE)
 		return REASON_TLS_ON_PLAIN_PORT;
-	return first == '\0' ? REASON_NOT_HTTP : reason_from_http(status);
+	return first >= 0 && first <= STUN_FIRST_MAX ? REASON_NOT_HTTP : reason_from_http(status);
 }
 
 /* len bytes of input stand in the scratch buffer: a complete head, a part, or the news that it never will be one. */

@@ -76,6 +76,7 @@ BY_A_PAGE = {
     "https": b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
     "webrtc": STUN,
     "webrtc-ice": len(STUN).to_bytes(2, "big") + STUN,
+    "webrtc-long": b"\x02\x10" + STUN,
     # a page that may connect
     "own-subprotocols": request(origin=OWN, protocol=MANY),
     "too-big": session("/small", frame(BINARY, b"x" * 11)),

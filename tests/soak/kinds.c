@@ -60,8 +60,8 @@ static struct kind table[] = {
 	ROW("TLS, RST", "client_reset", 1, "tls", "/tcp", "tls 0 upgrade 101 echo 400 reset 0"),
 	ROW("TLS, protocol error", "protocol_error", 1, "tls", "/tcp", "tls 0 upgrade 101 unmasked 5 closed 1002 bye 1002 eof 0"),
 	ROW("no TLS at all", "tls_failed", 2, "tls", "/", "noise 40 eof 0"),
-	ROW("half a ClientHello", "tls_failed", 1, "tls", "/", "hello 30 fin 0 eof 0"),
-	ROW("half a ClientHello, RST", "tls_failed", 1, "tls", "/", "hello 30 reset 0"),
+	ROW("half a ClientHello", "tls_abandoned", 1, "tls", "/", "hello 30 fin 0 eof 0"),
+	ROW("half a ClientHello, RST", "tls_abandoned", 1, "tls", "/", "hello 30 reset 0"),
 	/* files */
 	ROW("files", "http_done", 5, "plain", "/files/index.html", "get 200 get 200 fin 0 eof 0"),
 	ROW("large file", "http_done", 1, "plain", "/files/large.bin", "get 200 fin 0 eof 0"),

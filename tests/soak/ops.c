@@ -113,7 +113,7 @@ static void part_begin(struct client *c, unsigned n)
 
 static void noise_begin(struct client *c, unsigned n)
 {
-	put(c, "This is not what a TLS client begins with.", n);
+	put(c, "this is not what a TLS client begins with.", n);
 }
 
 static void hello_begin(struct client *c, unsigned n)
