@@ -9,6 +9,7 @@
 #include "proto/http.h"
 #include "proto/upgrade.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -416,26 +417,37 @@ static bool allows_any_origin(const struct route_settings *r)
 	return false;
 }
 
-/* With TLS the browser refuses the page already: the certificate does not have its name. */
-static void warn_of_rebinding(const struct settings *s, const struct route_settings *r, struct err *warnings)
+/* The listener at which a page of any name passes for one of ours; NULL: there is none. With TLS the browser refuses the
+ * page already: the certificate does not have its name. */
+static const struct listen_settings *rebound_at(const struct settings *s, const struct route_settings *r)
 {
 	if (route_is_root(r) || r->host.count > 0 || allows_any_origin(r))
-		return;
+		return NULL;
 	for (size_t i = 0; i < s->listens_count; i++) {
-		if (s->listens[i]->tls == TLS_MODE_ON || !settings_route_is_for(r, s->listens[i]->section.name))
-			continue;
-		conf_complain(r, warnings,
-		              "has no host, and [listen %s] has no TLS: a page of any name that is made to point here may "
-		              "connect (DNS rebinding). Write host = NAME, host = own for addresses and this machine's names, "
-		              "or host = * to allow it", s->listens[i]->section.name);
-		return;
+		if (s->listens[i]->tls != TLS_MODE_ON && settings_route_is_for(r, s->listens[i]->section.name))
+			return s->listens[i];
 	}
+	return NULL;
 }
 
 void settings_warn(const struct settings *s, struct err *warnings)
 {
-	for (size_t i = 0; i < s->routes_count; i++)
-		warn_of_rebinding(s, s->routes[i], warnings);
+	const struct route_settings *first = NULL;
+	char others[64] = "";
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->routes_count; i++) {
+		if (rebound_at(s, s->routes[i]) != NULL && count++ == 0)
+			first = s->routes[i];
+	}
+	if (first == NULL)
+		return;
+	if (count > 1)
+		snprintf(others, sizeof(others), " (as do %zu more routes)", count - 1);
+	conf_complain(first, warnings,
+	              "has no host, and [listen %s] has no TLS%s: a page of any name that is made to point here may connect (DNS "
+	              "rebinding). Write host = NAME, host = own for addresses and this machine's names, or host = * to allow it",
+	              rebound_at(s, first)->section.name, others);
 }
 
 /* --- all --------------------------------------------------------------------------------------------------------- */

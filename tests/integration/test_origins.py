@@ -156,6 +156,13 @@ def test_a_route_without_host_and_tls_is_warned_of(tmp_path, name):
         assert "host = own" in lines[0] and f"[listen {'u' if 'listen = u' in text else 'l'}]" in lines[0]
 
 
+def test_many_routes_are_warned_of_once(tmp_path):
+    routes = "".join(f"[route r{i}]\npath = /{i}\ntarget = echo:\n" for i in range(5)) + "[route own]\nhost = own\ntarget = echo:\n"
+    lines = check(tmp_path, PLAIN + routes).stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"warning: {tmp_path}/s.conf:5: [route r0] has no host, and [listen l] has no TLS (as do 4 more routes)")
+
+
 def test_tls_needs_no_warning(tmp_path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a",
                     "-keyout", tmp_path / "k", "-out", tmp_path / "c"], check=True, capture_output=True)

@@ -166,10 +166,12 @@ def test_the_quick_form_gives_no_key_away(site):
 
 def test_a_reload_gives_no_secret_away(start_gateway, tmp_path):
     (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "tokens").write_text("")
-    good = "[listen l]\naddress = 127.0.0.1:0\n[route w]\nroot = WEB\n".replace("WEB", f"{tmp_path}/web")
-    gateway = start_gateway(good)
-    gateway.config.write_text(good + f"[route t]\nhost = own\npath = /t\ntoken_file = {tmp_path}/web/tokens\n")
+    for place in (tmp_path, tmp_path / "web"):
+        (place / "tokens").write_text("")
+    text = (f"[listen l]\naddress = 127.0.0.1:0\n[route w]\nroot = {tmp_path}/web\n"
+            f"[route t]\nhost = own\npath = /t\ntoken_file = {tmp_path}/tokens\n")
+    gateway = start_gateway(text)
+    gateway.config.write_text(text.replace("/tokens", "/web/tokens"))
     gateway.signal(signal.SIGHUP)
     gateway.wait_for("reload refused: the running configuration stays")
     assert "tokens would be served, and is the token_file of [route t]" in gateway.log
