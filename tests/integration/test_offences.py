@@ -27,7 +27,8 @@ def configuration(tmp_path, certificate, **tls):
     penalties = dict.fromkeys(["protocol", "auth", "timeout"], "1h")
     return (section("server", source_exempt="", log_level="debug", source_penalty_min="1h", source_penalty_max="1h",
                     **{f"source_penalty_{kind}": value for kind, value in penalties.items()})
-            + listen("plain", handshake_timeout="500ms") + listen("tls", tls="on", handshake_timeout="500ms")
+            + listen("plain") + listen("tls", tls="on")
+            + listen("hasty", handshake_timeout="500ms") + listen("hasty-tls", tls="on", handshake_timeout="500ms")
             + section("tls default", certificate=certificate.cert, key=certificate.key, **tls)
             + section("route echo", path="/echo", target="echo:")
             + section("route small", path="/small", target="echo:", max_message=10)
@@ -101,7 +102,6 @@ OFFENCES = {
     "two-keys": request(key=[KEY, KEY]),
     "subprotocol-twice": request(protocol="a, a"),
     "subprotocol-syntax": request(protocol="a b"),
-    "half-a-request": request(end=b""),
     "guess": request(GUESS),
     "guess-of-a-friend": request(GUESS, origin=OWN),
     "unmasked": session("/echo", frame(BINARY, b"x", mask=None)),
@@ -148,13 +148,17 @@ def test_offence_by_a_program(gw, name):
     assert tried(gw, source_of(OFFENCES, name), OFFENCES[name]) == 429
 
 
+def test_offence_half_a_request(gw):
+    assert tried(gw, "127.9.1.3", request(end=b""), "hasty") == 429
+
+
 def half_a_handshake(gateway, source):
     """A client that got our half and goes no further until it is ended."""
     outgoing = ssl.MemoryBIO()
     tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="gateway.test")
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
-    with connect(gateway, "tls", source=source) as client:
+    with connect(gateway, "hasty-tls", source=source) as client:
         client.send(outgoing.read())
         client.read_to_end()
     gateway.wait_session_end(client)
