@@ -3,6 +3,7 @@
 #include "core/closing.h"
 
 #include "base/clock.h"
+#include "core/input.h"
 #include "core/opening.h"
 #include "core/refusal.h"
 #include "core/relay.h"
@@ -80,7 +81,7 @@ static void closing_refuse_by_close(struct session *s)
 	}
 	closing_send_close(s);
 	s->close_sent = true; /* a ping that came early gets no pong behind the Close */
-	size_t early = opening_take_input(s);
+	size_t early = input_take(s);
 	uint16_t code = s->code;
 	if (early > 0)
 		closing_relay(s, relay_feed(s, s->worker->scratch, early), code);

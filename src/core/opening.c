@@ -6,6 +6,7 @@
 #include "core/explain.h"
 #include "core/file.h"
 #include "core/hello.h"
+#include "core/input.h"
 #include "core/lost_names.h"
 #include "core/proxied.h"
 #include "core/relay.h"
@@ -21,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define INPUT_MIN ((size_t)8192)
 
 _Static_assert(HTTP_HEAD_MAX <= WORKER_SCRATCH, "a head is read into the scratch buffer");
 
@@ -78,20 +77,12 @@ enum reason opening_answer(struct session *s)
 	return REASON_NONE;
 }
 
-size_t opening_take_input(struct session *s)
-{
-	size_t early = s->input.len;
-	if (early > 0)
-		memcpy(s->worker->scratch, s->input.buf, early);
-	return early;
-}
-
 static enum reason opening_established(struct session *s)
 {
 	enum reason reason = opening_answer(s);
 	if (reason != REASON_NONE)
 		return reason;
-	size_t early = opening_take_input(s);
+	size_t early = input_take(s);
 	session_enter(s, STATE_OPEN);
 	return relay_start(s, early);
 }
@@ -248,6 +239,8 @@ static enum reason opening_upgrade(struct session *s, struct http_head *head)
 	    (reason = opening_check_origin(s, head)) != REASON_NONE) /* first: a foreign page commits no offence */
 		return reason;
 	int status = upgrade_check(head, &key);
+	if (status == 400 && !http_list_has(head, "Connection", SPAN("Upgrade")))
+		return REASON_CONNECTION_DROPPED;
 	if (status != 0)
 		return reason_from_http(status);
 	memcpy(s->key_text, key.p, sizeof(s->key_text));
@@ -266,44 +259,6 @@ static enum reason opening_plain(struct session *s, const struct http_head *head
 		return REASON_METHOD_NOT_ALLOWED;
 	enum reason reason = opening_match(s, head, false);
 	return reason != REASON_NONE ? reason : file_start(s, head);
-}
-
-/* A buffer grows, so that who sends little costs little whatever head_limit is. */
-static enum reason opening_make_room(struct session *s, size_t len)
-{
-	struct stream_pool *pool = &s->worker->backlogs;
-	size_t room = s->input.room > 0 ? s->input.room : INPUT_MIN;
-	while (room < len)
-		room *= 2;
-	if (room == s->input.room)
-		return REASON_NONE;
-	if (stream_pool_is_full(pool))
-		return REASON_BACKLOG_FULL;
-	char *buf = realloc(s->input.buf, room);
-	if (buf == NULL)
-		return REASON_OUT_OF_MEMORY;
-	pool->held += room - s->input.room;
-	s->input.buf = buf;
-	s->input.room = room;
-	return REASON_NONE;
-}
-
-enum reason opening_keep(struct session *s, const char *bytes, size_t len)
-{
-	enum reason reason = len > 0 ? opening_make_room(s, len) : REASON_NONE;
-	if (reason != REASON_NONE)
-		return reason;
-	if (len > 0)
-		memcpy(s->input.buf, bytes, len);
-	s->input.len = len;
-	return REASON_NONE;
-}
-
-void opening_drop_input(struct session *s)
-{
-	s->worker->backlogs.held -= s->input.room;
-	free(s->input.buf);
-	s->input = (struct input){ .buf = NULL };
 }
 
 /* Who may pass was asked of the name that TLS began with; a request that names another is judged by what that one asks. */
@@ -337,7 +292,7 @@ static enum reason opening_request(struct session *s, size_t length, size_t rest
 	const char *text = (const char *)s->worker->scratch;
 	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
 	s->input.scanned = 0;
-	enum reason reason = opening_keep(s, text + length, rest);
+	enum reason reason = input_keep(s, text + length, rest);
 	if (reason == REASON_NONE)
 		reason = opening_judge(s, head, length);
 	if (s->detail == NULL && reason != REASON_NONE)
@@ -369,7 +324,7 @@ static enum reason opening_input(struct session *s, size_t len)
 		return opening_request(s, (size_t)length, len - (size_t)length);
 	if (length < 0)
 		return opening_no_head(text[0], -length);
-	return opening_keep(s, text, len);
+	return input_keep(s, text, len);
 }
 
 /* Who has asked nothing, or has all it asked for, may leave as it likes. */
@@ -384,7 +339,7 @@ static enum reason opening_lost(const struct session *s)
 
 static enum reason opening_read(struct session *s)
 {
-	size_t had = opening_take_input(s);
+	size_t had = input_take(s);
 	if (s->input.unseen) {
 		s->input.unseen = false;
 		stream_wake(&s->client); /* this look was for what is kept; what an SSL still holds needs another */
@@ -404,7 +359,7 @@ enum reason opening_next_request(struct session *s)
 	s->asked = s->head_only = false;
 	s->input.unseen = s->input.len > 0;
 	if (!s->input.unseen)
-		opening_drop_input(s);
+		input_drop(s);
 	opening_set_deadline(s, s->listen->keepalive_timeout);
 	opening_expect_request(s);
 	if (s->input.unseen)

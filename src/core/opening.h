@@ -22,15 +22,9 @@ enum reason opening_expect_request(struct session *session);
 /* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
 enum reason opening_next_request(struct session *session);
 
-/* Keeps bytes, which stand elsewhere, as input for later. They count against max_backlog. */
-must_check enum reason opening_keep(struct session *session, const char *bytes, size_t len);
-
-void opening_drop_input(struct session *session); /* what was kept */
-
-/* Writes the 101 and makes the decoder ready; and copies the input that is kept into the worker's scratch buffer,
- * returning its length. Also for closing.c, which tells a browser by 101 and Close why there will be no session. */
+/* Writes the 101 and makes the decoder ready. Also for closing.c, which tells a browser by 101 and Close why there will be
+ * no session. */
 enum reason opening_answer(struct session *session);
-size_t opening_take_input(struct session *session);
 
 /* What ends a session in one of these states when its worker drains, if anything yet: who has only just connected is about to
  * ask, and told then that this is no time for it, if that is within linger_timeout. */

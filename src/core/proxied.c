@@ -2,6 +2,7 @@
  * It must never take a byte that stands behind the header. */
 #include "core/proxied.h"
 
+#include "core/input.h"
 #include "core/opening.h"
 #include "core/worker.h"
 #include "proto/proxyhdr.h"
@@ -46,7 +47,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 	if (stream_skip(&s->client, bytes + had, length == PROXYHDR_MORE ? n : (size_t)length - had) != 0)
 		return REASON_CLIENT_RESET;
 	if (length == PROXYHDR_MORE)
-		return opening_keep(s, (const char *)bytes, had + n);
+		return input_keep(s, (const char *)bytes, had + n);
 	proxied_name_peer(s, &header);
 	stream_hold(&s->client, HOLD_STATE);
 	session_enter(s, STATE_TLS);
@@ -57,7 +58,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 /* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */
 static enum reason proxied_read(struct session *s)
 {
-	size_t had = opening_take_input(s);
+	size_t had = input_take(s);
 	ssize_t n = stream_peek(&s->client, s->worker->scratch + had, PROXYHDR_MAX - had);
 
 	if (n > 0)

@@ -7,6 +7,7 @@
 #include "core/closing.h"
 #include "core/file.h"
 #include "core/hello.h"
+#include "core/input.h"
 #include "core/opening.h"
 #include "core/proxied.h"
 #include "core/refusal_log.h"
@@ -132,7 +133,7 @@ static void session_clear_step(struct session *s, enum session_state next)
 	if (next == STATE_REQUEST)
 		session_close_file(s);
 	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD)
-		opening_drop_input(s);
+		input_drop(s);
 }
 
 void session_enter(struct session *s, enum session_state next)

@@ -73,6 +73,7 @@ BY_A_PAGE = {
     "control-byte": get("/echo", extra=["Accept: \x01\x7f"]),
     "cookies": get("/echo", extra=["Cookie: a=" + "x" * 70000]),
     "fields": get("/echo", extra=[f"X-{i}: x" for i in range(120)]),
+    "through-a-proxy": request(origin=OWN, connection="close"),
     # other protocols that pages have
     "https": b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
     "webrtc": STUN,
