@@ -29,6 +29,11 @@ static int descriptor_of(const char *path)
 	return -1;
 }
 
+bool file_is_descriptor(const char *path)
+{
+	return descriptor_of(path) >= 0;
+}
+
 int file_open(const char *path, int flags, mode_t mode)
 {
 	int fd = open(path, flags, mode);

@@ -11,6 +11,9 @@
  * such as a socket or a pipe of somebody else's, it is that descriptor once more: flags and mode are then its own. */
 must_check int file_open(const char *path, int flags, mode_t mode);
 
+/* Whether the path is one of those names. */
+bool file_is_descriptor(const char *path);
+
 /* Why a reload reads no such file. */
 #define FILE_SPECIAL "is no regular file, and a reload waits for nobody to write into one: restart to read it again"
 

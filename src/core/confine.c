@@ -298,10 +298,19 @@ static void paths_clear(struct paths *paths)
 	free(paths->item);
 }
 
-void confine_make_log(const struct settings *settings)
+struct log *confine_open_log(const struct settings *settings, struct err *err)
 {
-	if (log_file(settings) != NULL)
-		privs_make_file(settings->server->user, log_file(settings), LOG_FILE_MODE);
+	const char *user = settings->server->user, *file = log_file(settings);
+	struct privs_loan loan;
+
+	if (file == NULL || file_is_descriptor(file))
+		return log_open(settings->server->log, err);
+	privs_make_file(user, file, LOG_FILE_MODE);
+	if (privs_borrow(&loan, user, file, err) != 0)
+		return NULL;
+	struct log *log = log_open(settings->server->log, err);
+	privs_give_back(&loan);
+	return log;
 }
 
 static struct sandbox *sandbox_of(const struct settings *settings, const char *file, struct err *err)

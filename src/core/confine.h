@@ -11,8 +11,9 @@
 
 struct confine;
 
-/* Before the log is opened: makes the file, if it is one and not there, for the user who will have to open it anew. */
-void confine_make_log(const struct settings *settings);
+/* Opens the log. A file that is not there is made for the user who will have to open it anew, and nobody but root could have put
+ * a link on its way if it is root who opens it. */
+struct log *confine_open_log(const struct settings *settings, struct err *err) must_check;
 
 /* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and leaves the process
  * these files. file: the configuration, NULL for the quick form. Complaints are about what would fail every session,

@@ -3,6 +3,7 @@
 #include "core/listening.h"
 
 #include "base/mem.h"
+#include "sys/privs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct listening_plan {
 		bool kept;
 	} * item;
 	size_t count;
+	const char *user;
 };
 
 static void door_free(struct door *door)
@@ -83,12 +85,23 @@ static bool plan_has(const struct listening_plan *plan, const struct address *ad
 	return false;
 }
 
+/* A socket file is made, and a stale one removed, by its name. */
+static int borrow_for(struct privs_loan *loan, const char *address, const char *user, struct err *err)
+{
+	*loan = (struct privs_loan){ .groups = -1 };
+	return strncmp(address, "unix:/", 6) == 0 ? privs_borrow(loan, user, address + 5, err) : 0;
+}
+
 static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
-                             const struct lookups *lookups, struct err *err)
+                             const char *user, const struct lookups *lookups, struct err *err)
 {
 	const struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
 		                                  .found = lookups_find(lookups, address) };
+	struct privs_loan loan;
+	if (borrow_for(&loan, address->text, user, err) != 0)
+		return NULL;
 	struct listener *listener = listener_new(address, &options, err);
+	privs_give_back(&loan);
 	if (listener == NULL)
 		return NULL;
 	struct door *door = mem_zalloc(sizeof(*door));
@@ -106,7 +119,7 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	struct door *door = listening_find(l, address, set);
 	bool kept = door != NULL;
 	if (!kept)
-		door = door_new(l, address, set, lookups, err);
+		door = door_new(l, address, set, plan->user, lookups, err);
 	if (door == NULL)
 		return -1;
 	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
@@ -119,6 +132,7 @@ struct listening_plan *listening_plan(struct listening *l, const struct generati
 {
 	struct listening_plan *plan = mem_zalloc(sizeof(*plan));
 	int result = 0;
+	plan->user = generation->settings->server->user;
 	for (size_t i = 0; i < generation->settings->listens_count; i++) {
 		const struct listen_settings *set = generation->settings->listens[i];
 		for (size_t k = 0; k < set->address.count; k++)
@@ -131,11 +145,23 @@ struct listening_plan *listening_plan(struct listening *l, const struct generati
 	return NULL;
 }
 
+/* Its socket file is removed as it was made. */
+static void door_drop(struct door *door, const char *user)
+{
+	struct privs_loan loan;
+	struct err ignored;
+	err_init(&ignored);
+	if (borrow_for(&loan, listener_text(door->listener), user, &ignored) != 0)
+		return; /* the process is about to end, and the next one finds the file stale */
+	door_free(door);
+	privs_give_back(&loan);
+}
+
 void listening_plan_drop(struct listening_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->item[i].kept)
-			door_free(plan->item[i].door);
+			door_drop(plan->item[i].door, plan->user);
 	free(plan->item);
 	free(plan);
 }

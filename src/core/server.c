@@ -338,8 +338,7 @@ static int server_prepare_reception(struct server *srv, struct err *err)
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
-	confine_make_log(srv->current->settings);
-	srv->log = log_open(server_settings(srv)->log, err);
+	srv->log = confine_open_log(srv->current->settings, err);
 	if (srv->log == NULL)
 		return -1;
 	server_configure_log(srv);

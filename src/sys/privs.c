@@ -2,12 +2,15 @@
  * It must never leave a way back, never go on when a step of it failed, and never end as root. */
 #include "sys/privs.h"
 
+#include "sys/roots_alone.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -135,13 +138,44 @@ void privs_make_file(const char *user, const char *path, mode_t mode)
 	struct err ignored;
 
 	err_init(&ignored);
-	if (!privs_are_roots() || name == NULL || find_user(name, &to, &ignored) != 0)
+	if (!privs_are_roots() || !roots_alone(path) || name == NULL || find_user(name, &to, &ignored) != 0)
 		return;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (fd < 0)
 		return;
 	(void)!fchown(fd, to.uid, to.gid);
 	close(fd);
+}
+
+int privs_borrow(struct privs_loan *loan, const char *user, const char *path, struct err *err)
+{
+	struct ids to;
+
+	loan->groups = -1;
+	if (geteuid() != 0 || roots_alone(path))
+		return 0;
+	const char *name = choose(user); /* not NULL for root */
+	if (find_user(name, &to, err) != 0)
+		return -1;
+	int groups = getgroups(PRIVS_GROUPS_MAX, loan->group);
+	if (groups < 0 || initgroups(name, to.gid) != 0)
+		return complain(name, "groups", err);
+	loan->groups = groups;
+	if (setegid(to.gid) == 0 && seteuid(to.uid) == 0)
+		return 0;
+	complain(name, "seteuid", err);
+	privs_give_back(loan);
+	return -1;
+}
+
+void privs_give_back(const struct privs_loan *loan)
+{
+	if (loan->groups < 0)
+		return;
+	int before = errno;
+	if (seteuid(0) != 0 || setegid(0) != 0 || setgroups((size_t)loan->groups, loan->group) != 0)
+		abort(); /* to go on half as one and half as the other would be a lie to all that follows */
+	errno = before;
 }
 
 int privs_become(const char *user, bool debuggable, struct err *err)

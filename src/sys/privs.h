@@ -25,8 +25,20 @@
 must_check int privs_become(const char *user, bool debuggable, struct err *err);
 
 /* Before: makes the file, if there is none, for whom privs_become() will become, so that it can be opened again then. What
- * is there already, be it a link, is left alone, and so is all if it can't be done: who opens the file will tell. */
+ * is there already, be it a link, is left alone, and so is all if it can't be done: who opens the file will tell. Nothing is
+ * made where others than root could have put a link on the way (sys/roots_alone.h). */
 void privs_make_file(const char *user, const char *path, mode_t mode);
+
+/* Before, around what root does by the name of a file (making, opening, removing it): where others than root could have put
+ * a link on the way, it is done as the user, with the user's rights, until privs_give_back(). Otherwise, and when there is no
+ * root to be left, nothing happens. Calls belong in pairs, and no thread may have been started. */
+#define PRIVS_GROUPS_MAX 256
+struct privs_loan {
+	int groups; /* -1: nothing was borrowed */
+	gid_t group[PRIVS_GROUPS_MAX];
+};
+must_check int privs_borrow(struct privs_loan *loan, const char *user, const char *path, struct err *err);
+void privs_give_back(const struct privs_loan *loan);
 
 /* The name of the user that the process is, or its number. */
 void privs_name(char out[PRIVS_NAME_MAX]);

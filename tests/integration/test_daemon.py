@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -329,3 +330,83 @@ def test_reload_looks_names_up_aside(start_gateway, tmp_path):
         gateway.wait_for("the reload waits until the names of new listeners are looked up", count=3)
         gateway.terminate()
         assert gateway.wait() == 0
+
+
+# --- what root does by name ------------------------------------------------------------------------------------------
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
+
+
+@pytest.fixture
+def roots():
+    """A directory of root's alone, with a file that nobody else may change, down to the root of the file system."""
+    base = Path(tempfile.mkdtemp(prefix=".sallyport-test-", dir="/var/lib"))
+    base.chmod(0o755)
+    (base / "secret").write_text("secret\n")
+    (base / "secret").chmod(0o600)
+    yield base
+    shutil.rmtree(base)
+
+
+@as_root
+@pytest.mark.parametrize("planted", ["file", "directory"])
+def test_root_follows_no_planted_link_to_the_log(start_gateway, tmp_path, roots, planted):
+    """In a directory that others may change a link decides where root's log goes: there it is opened as the user."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs").chmod(0o777)
+    log = tmp_path / "logs" / "secret"
+    if planted == "file":
+        log.symlink_to(roots / "secret")
+    else:
+        (tmp_path / "logs").rmdir()
+        (tmp_path / "logs").symlink_to(roots)
+    gateway = start_gateway(plain(f"log = file:{log}") + ECHO, ready=False)
+    assert gateway.wait() == 1
+    start_gateway.forget(gateway)
+    assert f"log file {log}: Permission denied" in gateway.log
+    assert (roots / "secret").read_text() == "secret\n" and len(list(roots.iterdir())) == 1
+
+
+@as_root
+def test_root_makes_no_log_behind_a_planted_link(start_gateway, tmp_path, roots):
+    (tmp_path / "logs").symlink_to(roots)
+    gateway = start_gateway(plain(f"log = file:{tmp_path}/logs/new") + ECHO, ready=False)
+    assert gateway.wait() == 1
+    start_gateway.forget(gateway)
+    assert not (roots / "new").exists()
+
+
+@as_root
+def test_root_makes_no_socket_behind_a_planted_link(start_gateway, tmp_path, roots):
+    (tmp_path / "run").symlink_to(roots)
+    gateway = start_gateway(PLAIN + f"address = unix:{tmp_path}/run/door\n" + ECHO, ready=False)
+    assert gateway.wait() == 1
+    start_gateway.forget(gateway)
+    assert not (roots / "door").exists()
+
+
+@as_root
+def test_root_removes_no_socket_behind_a_planted_link(start_gateway, tmp_path, roots):
+    """One that nobody listens on, which would be replaced where it is ours."""
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(roots / "door"))
+    before = (roots / "door").stat().st_ino
+    (tmp_path / "run").symlink_to(roots)
+    gateway = start_gateway(PLAIN + f"address = unix:{tmp_path}/run/door\n" + ECHO, ready=False)
+    assert gateway.wait() == 1
+    start_gateway.forget(gateway)
+    assert (roots / "door").stat().st_ino == before
+
+
+@as_root
+def test_root_makes_files_where_only_root_can(start_gateway, roots):
+    """As in /run and /var/log: there the user has no right to, and a link is root's own."""
+    (roots / "real").mkdir()
+    (roots / "link").symlink_to(roots / "real")
+    log, door = roots / "link" / "log", roots / "link" / "door"
+    gateway = start_gateway(plain(f"log = file:{log}") + f"[listen door]\naddress = unix:{door}\n" + ECHO, ready=False)
+    wait_until(lambda: log.exists() and "sandbox: user" in log.read_text())
+    with Connection(str(door)) as client:
+        client.upgrade("/echo")
+    assert log.stat().st_uid != 0
+    gateway.stop()

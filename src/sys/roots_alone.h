@@ -1,0 +1,11 @@
+/* Whether a name can be trusted by root: who may change a directory on the way decides where the name leads. */
+#ifndef SYS_ROOTS_ALONE_H
+#define SYS_ROOTS_ALONE_H
+
+#include <stdbool.h>
+
+/* Whether nobody but root can change where the file of this absolute path is: each directory down to it, and each that a link
+ * on the way leads to, belongs to root and can be written by nobody else. The file itself may be missing. */
+bool roots_alone(const char *path);
+
+#endif
