@@ -227,13 +227,39 @@ static int look(const struct settings *settings, const char *file, const char *u
 	return err->count == before ? 0 : -1;
 }
 
+/* What is wrong with the user is told by its line. */
+static int complain_of_user(const struct settings *settings, const struct err *why, struct err *err)
+{
+	return conf_complain_option(settings->server, "user", err, "%s", why->text);
+}
+
+int confine_check_user(const struct settings *settings, struct err *err)
+{
+	struct err why;
+
+	err_init(&why);
+	return privs_check(settings->server->user, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+}
+
+static int become(const struct settings *settings, bool debuggable, struct err *err)
+{
+	struct err why;
+
+	err_init(&why);
+	return privs_become(settings->server->user, debuggable, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+}
+
 int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings)
 {
 	char user[PRIVS_NAME_MAX];
 
-	if (privs_are_roots() && privs_become(settings->server->user, true, err) != 0)
+	if (privs_are_roots() && become(settings, true, err) != 0)
 		return -1;
 	privs_name(user);
+	if (settings->server->user[0] != '\0' && strcmp(settings->server->user, user) != 0)
+		conf_complain_option(settings->server, "user", warnings,
+		                     "only root can become %s; this check was made as %s, who may read other files",
+		                     settings->server->user, user);
 	return look(settings, file, user, err, warnings);
 }
 
@@ -338,7 +364,7 @@ struct confine *confine_enter(const struct settings *settings, const char *file,
 {
 	bool on = settings->server->sandbox;
 	struct confine *confine = mem_zalloc(sizeof(*confine));
-	bool failed = privs_become(settings->server->user, !on, err) != 0;
+	bool failed = become(settings, !on, err) != 0;
 
 	privs_name(confine->user);
 	failed = failed || look(settings, file, confine->user, err, warnings) != 0;

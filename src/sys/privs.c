@@ -28,13 +28,12 @@ static int find_user(const char *user, struct ids *ids, struct err *err)
 	errno = 0;
 	const struct passwd *found = getpwnam(user);
 	if (found == NULL) {
-		err_add(err, "user \"%s\": %s", user, errno != 0 ? strerror(errno) : "no such user");
-		return -1;
+		if (errno == 0 || errno == ENOENT || errno == ESRCH)
+			return err_add(err, "there is no user \"%s\"; create it, or name another", user);
+		return err_add(err, "user \"%s\" cannot be looked up: %s", user, strerror(errno));
 	}
-	if (found->pw_uid == 0) {
-		err_add(err, "user \"%s\" is root, as whom sallyport never serves; name one without privileges", user);
-		return -1;
-	}
+	if (found->pw_uid == 0)
+		return err_add(err, "user \"%s\" is root; sallyport does not run as root, name an unprivileged user", user);
 	*ids = (struct ids){ found->pw_uid, found->pw_gid };
 	return 0;
 }
@@ -51,7 +50,9 @@ static bool is_already(const struct ids *to)
 
 static int complain(const char *user, const char *step, struct err *err)
 {
-	return err_add(err, "can't become user \"%s\": %s: %s", user, step, strerror(errno));
+	const char *cure = errno == EPERM ? "; start it as root, or leave user out" : "";
+
+	return err_add(err, "can't become user \"%s\": %s: %s%s", user, step, strerror(errno), cure);
 }
 
 /* Groups first: after the user id is gone, there is no right left to change them. */
@@ -176,6 +177,13 @@ void privs_give_back(const struct privs_loan *loan)
 	if (seteuid(0) != 0 || setegid(0) != 0 || setgroups((size_t)loan->groups, loan->group) != 0)
 		abort(); /* to go on half as one and half as the other would be a lie to all that follows */
 	errno = before;
+}
+
+int privs_check(const char *user, struct err *err)
+{
+	struct ids to;
+
+	return user[0] == '\0' ? 0 : find_user(user, &to, err);
 }
 
 int privs_become(const char *user, bool debuggable, struct err *err)

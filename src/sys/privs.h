@@ -24,6 +24,9 @@
  * Returns -1 with a complaint; the caller must then exit, as only a part may have been given up. */
 must_check int privs_become(const char *user, bool debuggable, struct err *err);
 
+/* Whether there is such a user, and it is not root. Needs no rights. 0 as well for an empty one. */
+must_check int privs_check(const char *user, struct err *err);
+
 /* Before: makes the file, if there is none, for whom privs_become() will become, so that it can be opened again then. What
  * is there already, be it a link, is left alone, and so is all if it can't be done: who opens the file will tell. Nothing is
  * made where others than root could have put a link on the way (sys/roots_alone.h). */

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from gateway import find_instrument
+from gateway import find_instrument, open_to_all
 from wsclient import Connection, get
 
 SALLYPORT = os.environ["SALLYPORT"]
@@ -242,6 +242,41 @@ def test_web_root_and_authorities_are_checked(check, tmp_path):
     assert len(done.lines) == 2
     assert any(line.startswith("FILE:7: [route w]") and str(missing) in line for line in done.lines)
     assert any(line.startswith("FILE:11: [route t]") and str(missing) in line for line in done.lines)
+
+
+def as_nobody(tmp_path):
+    """How to run as an ordinary user who can read the directory."""
+    open_to_all(tmp_path)
+    return {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@pytest.mark.parametrize("words", [["-t"], []], ids=["check", "start"])
+@pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
+@pytest.mark.parametrize("user, complaint", [
+    ("sallyprot", 'there is no user "sallyprot"; create it, or name another'),
+    ("root", 'user "root" is root; sallyport does not run as root, name an unprivileged user'),
+])
+def test_user_is_checked(tmp_path, words, root, user, complaint):
+    path = tmp_path / "s.conf"
+    path.write_text(f"[server]\nsandbox = off\nuser = {user}\n" + GOOD + "host = own\n")
+    who = {} if root else as_nobody(tmp_path)
+    done = subprocess.run([SALLYPORT, *words, "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
+    assert done.returncode == 1
+    assert done.stderr == f"{path}:3: [server] user: {complaint}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
+def test_only_root_becomes_another_user(tmp_path):
+    path = tmp_path / "s.conf"
+    path.write_text("[server]\nuser = daemon\n" + GOOD + "host = own\n")
+    who = as_nobody(tmp_path)
+    check = subprocess.run([SALLYPORT, "-t", "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
+    assert check.returncode == 0
+    assert check.stderr.startswith(f"warning: {path}:2: [server] user: only root can become daemon; this check was made as nobody")
+    start = subprocess.run([SALLYPORT, "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
+    assert start.returncode == 1
+    assert f"{path}:2: [server] user: can't become user \"daemon\"" in start.stderr
+    assert start.stderr.rstrip().endswith("start it as root, or leave user out")
 
 
 def test_port_in_use_is_one_clear_line(tmp_path):

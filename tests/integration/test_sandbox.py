@@ -136,7 +136,8 @@ def test_sb_refuses_root(tmp_path, user):
     for words in (["-t"], []):
         done = run(*words, "-c", config)
         assert done.returncode == 1
-        assert "is root, as whom sallyport never serves" in done.stderr or 'user "0": no such user' in done.stderr
+        want = 'user "root" is root; sallyport does not run as root' if user == "root" else 'there is no user "0"'
+        assert f"{config}:2: [server] user: {want}" in done.stderr
 
 
 @as_root
