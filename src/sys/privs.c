@@ -151,11 +151,11 @@ void privs_make_file(const char *user, const char *path, mode_t mode)
 int privs_borrow(struct privs_loan *loan, const char *user, const char *path, struct err *err)
 {
 	struct ids to;
+	const char *name = geteuid() == 0 ? choose(user) : NULL;
 
 	loan->groups = -1;
-	if (geteuid() != 0 || roots_alone(path))
+	if (name == NULL || roots_alone(path))
 		return 0;
-	const char *name = choose(user); /* not NULL for root */
 	if (find_user(name, &to, err) != 0)
 		return -1;
 	int groups = getgroups(PRIVS_GROUPS_MAX, loan->group);
