@@ -411,7 +411,7 @@ static int reader_option(void *user, const char *section, const char *name, cons
 	if (r->value_len > 0)
 		r->value[r->value_len++] = '\n';
 	for (; *value != '\0'; value++)
-		r->value[r->value_len++] = *value == PROTECTED_SEMICOLON ? ';' : *value;
+		r->value[r->value_len++] = (char)(*value == PROTECTED_SEMICOLON ? ';' : *value);
 	r->value[r->value_len] = '\0';
 	return 1;
 }

@@ -37,9 +37,10 @@ bool file_is_descriptor(const char *path)
 int file_open(const char *path, int flags, mode_t mode)
 {
 	int fd = open(path, flags, mode);
-	int own = fd < 0 && (errno == ENXIO || errno == EACCES) ? descriptor_of(path) : -1;
-
-	return own < 0 ? fd : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fd >= 0 || (errno != ENXIO && errno != EACCES))
+		return fd;
+	int own = descriptor_of(path);
+	return own < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
 static bool is_special(const struct stat *st)

@@ -291,12 +291,11 @@ enum reason closing_on_timer(struct session *s)
 	bool waits_for_backend = closing_waits_for_backend(s, now);
 	if (closing_moved(s, waits_for_backend))
 		s->progress_ms = now;
-	if (now >= closing_end_of_life(s)) {
+	bool stuck = now - s->progress_ms >= closing_limit(s, waits_for_backend);
+	if (now >= closing_end_of_life(s) || (stuck && s->client_done)) {
 		closing_abort(s);
-	} else if (now - s->progress_ms < closing_limit(s, waits_for_backend)) {
+	} else if (!stuck) {
 		closing_arm(s);
-	} else if (s->client_done) {
-		closing_abort(s);
 	} else { /* its Close never came */
 		closing_set_client_done(s);
 		s->progress_ms = now;

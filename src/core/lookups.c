@@ -42,7 +42,7 @@ static void lookup_start(struct lookups *all, const struct address *address, str
 	lookup->answer.error = EAI_MEMORY;
 	lookup->resolve = resolve_start(resolver, box, address->host, address->port, lookups_on_answer, lookup);
 	all->waiting += lookup->resolve != NULL;
-	all->item = mem_resize(all->item, all->count + 1, sizeof(*all->item));
+	all->item = mem_resize(all->item, all->count + 1, sizeof(struct lookup *));
 	all->item[all->count++] = lookup;
 }
 

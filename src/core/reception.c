@@ -55,12 +55,12 @@ static void reset(int fd)
 /* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
 static void refuse(struct reception *r, struct worker *least, struct generation *current, struct arrival *arrival)
 {
+	bool in_words = reason_row[arrival->refusal].http != 0;
+
 	refusal_log_note(r->news, arrival->refusal, &arrival->peer, arrival->listen);
-	if (reason_row[arrival->refusal].http == 0)
-		reset(arrival->fd);
-	else if (may_be_plain(arrival->listen))
+	if (in_words && may_be_plain(arrival->listen))
 		refusals_take(r->refusals, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (worker_may_refuse(least) && admission_tells(&r->handshakes, current->settings->server, arrival->listen,
+	else if (in_words && worker_may_refuse(least) && admission_tells(&r->handshakes, current->settings->server, arrival->listen,
 	                                                     &arrival->peer, arrival->refusal))
 		post(r, least, current, arrival);
 	else

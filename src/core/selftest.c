@@ -32,7 +32,8 @@ struct trial {
 	const char *file;
 	int epoll;                     /* made before, as the loops of a gateway are */
 	int listener, client;          /* made before, and connected */
-	struct sockaddr_un door;       /* abstract; listens since before */
+	int porter;                    /* made before, and listens at the door */
+	struct sockaddr_un door;       /* abstract */
 	socklen_t door_len;
 	const struct sandbox *sandbox; /* in force */
 };
@@ -42,7 +43,6 @@ struct trial {
 /* Each returns 0 when it was possible, -1 and errno when not; what is killed does not return. A row has one of these. */
 struct row {
 	const char *name;
-	bool deadly; /* forbidden so that it has to end the process */
 	int (*act)(void);
 	int (*act_on)(const struct trial *trial);
 	struct {
@@ -50,11 +50,12 @@ struct row {
 		int flags;
 	} open;
 	struct {
-		int family, type, protocol;
-	} socket;
-	struct {
 		long number, first, second; /* chosen so that it could do nothing by itself */
 	} call;
+	struct {
+		int family, type, protocol;
+	} socket;
+	bool deadly; /* forbidden so that it has to end the process */
 };
 
 static int open_and_close(const char *path, int flags)
@@ -340,18 +341,18 @@ static void prepare(struct trial *trial)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(address);
-	int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	trial->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	trial->client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (bind(trial->listener, (struct sockaddr *)&address, len) == 0 && listen(trial->listener, 1) == 0 &&
 	    getsockname(trial->listener, (struct sockaddr *)&address, &len) == 0)
 		(void)connect(trial->client, (struct sockaddr *)&address, len);
+	trial->porter = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	trial->door = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	trial->door_len = sizeof(trial->door);
-	(void)!bind(door, (struct sockaddr *)&trial->door, sizeof(sa_family_t)); /* the kernel chooses a name */
-	(void)!listen(door, 1);
-	(void)!getsockname(door, (struct sockaddr *)&trial->door, &trial->door_len);
+	(void)!bind(trial->porter, (struct sockaddr *)&trial->door, sizeof(sa_family_t)); /* the kernel chooses a name */
+	(void)!listen(trial->porter, 1);
+	(void)!getsockname(trial->porter, (struct sockaddr *)&trial->door, &trial->door_len);
 }
 
 static struct confine *enter(const struct trial *trial)

@@ -144,7 +144,7 @@ static bool is_of_one_connection(int error)
 /* Returns 0 or the errno of accept. */
 static int accept_one(struct listener *listener, int listening)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(sa);
 	struct peer peer;
 

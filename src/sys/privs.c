@@ -27,15 +27,17 @@ static int find_user(const char *user, struct ids *ids, struct err *err)
 {
 	errno = 0;
 	const struct passwd *found = getpwnam(user);
-	if (found == NULL) {
-		if (errno == 0 || errno == ENOENT || errno == ESRCH)
-			return err_add(err, "there is no user \"%s\"; create it, or name another", user);
-		return err_add(err, "user \"%s\" cannot be looked up: %s", user, strerror(errno));
+	if (found != NULL && found->pw_uid != 0) {
+		*ids = (struct ids){ found->pw_uid, found->pw_gid };
+		return 0;
 	}
-	if (found->pw_uid == 0)
-		return err_add(err, "user \"%s\" is root; sallyport does not run as root, name an unprivileged user", user);
-	*ids = (struct ids){ found->pw_uid, found->pw_gid };
-	return 0;
+	if (found != NULL)
+		err_add(err, "user \"%s\" is root; sallyport does not run as root, name an unprivileged user", user);
+	else if (errno == 0 || errno == ENOENT || errno == ESRCH)
+		err_add(err, "there is no user \"%s\"; create it, or name another", user);
+	else
+		err_add(err, "user \"%s\" cannot be looked up: %s", user, strerror(errno));
+	return -1;
 }
 
 static bool is_already(const struct ids *to)

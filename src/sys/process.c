@@ -10,9 +10,11 @@
 
 static int open_standard_descriptors(void)
 {
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the lowest number that is free */
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) { /* open() takes the lowest number that is free */
+		int opened = fcntl(fd, F_GETFD) < 0 ? open("/dev/null", O_RDWR) : fd;
+		if (opened != fd)
 			return -1;
+	}
 	return 0;
 }
 
