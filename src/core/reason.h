@@ -9,7 +9,7 @@
 
 enum reason {
 	REASON_NONE,
-#define REASON(name, label, http, ws_code, level, flags, text) REASON_##name,
+#define REASON(name, label, http, ws_code, level, flags, text, cure) REASON_##name,
 #include "core/reason.def"
 #undef REASON
 	REASON_COUNT
