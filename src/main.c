@@ -141,7 +141,7 @@ static int take_words(struct request *r, char **word, int count)
 	struct quick_form *form = &r->form;
 
 	if (r->file != NULL && (count > 0 || memcmp(form, &empty, sizeof(empty)) != 0))
-		return usage("only --test and --selftest-sandbox go with -c; all else stands in the file");
+		return usage("with -c only --test and --selftest-sandbox may be given; put everything else in the file");
 	if (r->file != NULL)
 		return 0;
 	if (count == 0 && r->action == SELFTEST) {
@@ -160,7 +160,7 @@ static int take_words(struct request *r, char **word, int count)
 	if (form->target != NULL && form->token_file != NULL)
 		return usage("give either TARGET or --token-file");
 	if (form->target == NULL && form->token_file == NULL && form->web == NULL)
-		return usage("TARGET is missing: where shall connections to %s lead", form->listen);
+		return usage("missing TARGET for listener %s", form->listen);
 	return 0;
 }
 

@@ -118,7 +118,7 @@ static void closing_tell(struct session *s, enum session_state before)
 
 /* --- each direction's end ------------------------------------------------------------------------------------------- */
 
-/* Whatever was not promised to anybody may be read and thrown away, so nobody waits for credit any more. */
+/* Releases every hold: data that nobody will receive is read and discarded. */
 static void closing_open_streams(struct session *s)
 {
 	stream_release(&s->backend, HOLD_PEER);

@@ -42,7 +42,7 @@ enum reason hello_start(struct session *s)
 	uint8_t first;
 	ssize_t n = stream_peek(&s->client, &first, 1);
 	if (n < 0)
-		return REASON_HTTP_DONE; /* it came for nothing */
+		return REASON_HTTP_DONE; /* closed without sending a request */
 	if (n == STREAM_AGAIN) {
 		stream_release(&s->client, HOLD_STATE);
 		return REASON_NONE;

@@ -1,4 +1,5 @@
-/* The traffic of an OPEN session: bytes up (client to backend), bytes down, and the credit between them. While a session closes, closing.c lets what is still under way pass through here.
+/* The traffic of an OPEN session: bytes up (client to backend), bytes down, and the credit between them. closing.c also calls
+ * these functions, to flush traffic that is still in flight.
  *
  * Credit: one side is read only while less than high_water waits for the other, and never more at once than fits into
  * RELAY_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends nothing by itself: what

@@ -85,7 +85,7 @@ static bool session_spare(struct session *s)
 	return true;
 }
 
-/* Whether the timer has nothing to judge this time. */
+/* True if the process was suspended, so that this tick must not judge any timeout. */
 static bool session_was_frozen(struct session *s)
 {
 	uint64_t now = clock_ms();

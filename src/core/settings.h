@@ -96,7 +96,7 @@ struct quick_form {
  * where client certificates are asked for; exactly one of target, token_file and root in a route (the quick form's
  * --web makes a route of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols;
  * low_water < high_water <= 192k; other sizes with bounds; durations that may not be 0; routes that tie (a listener, a host, the path and the
- * kind of request in common); options that can't matter where they stand. patient: as in file_open_to_read(). */
+ * kind of request in common); options that have no effect where they stand. patient: as in file_open_to_read(). */
 struct settings *settings_read(const char *path, bool patient, struct err *err) must_check;
 struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
 void settings_free(struct settings *settings);

@@ -63,10 +63,10 @@ static void check_proxy(const struct listen_settings *l, struct err *err)
 		conf_complain_option(l, "proxy_protocol", err,
 		                     "needs trusted_proxy = NETWORK: who may say where a connection comes from");
 	if (conf_given(l, "trusted_proxy") && !conf_given(l, "proxy_protocol"))
-		conf_complain_option(l, "trusted_proxy", err, "can't matter without proxy_protocol = on");
+		conf_complain_option(l, "trusted_proxy", err, "has no effect without proxy_protocol = on");
 	else if (conf_given(l, "trusted_proxy") && all_unix)
 		conf_complain_option(l, "trusted_proxy", err,
-		                     "can't matter for UNIX sockets: their permissions say who may connect");
+		                     "has no effect for UNIX sockets: their permissions say who may connect");
 }
 
 static void check_between(const void *section, const char *option, uint64_t value, uint64_t least, uint64_t most,
@@ -97,7 +97,7 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 		unix_path = unix_path || (l->address.item[k].kind == ADDRESS_UNIX && l->address.item[k].name[0] == '/');
 	}
 	if (conf_given(l, "unix_mode") && !unix_path)
-		conf_complain_option(l, "unix_mode", err, "can't matter: no address is unix:/path");
+		conf_complain_option(l, "unix_mode", err, "has no effect: no address is unix:/path");
 	check_proxy(l, err);
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
 		conf_complain_option(l, "tls", err, "needs a certificate: %s",
@@ -144,9 +144,9 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
 	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))
 		conf_complain_option(t, "client_ca", err,
-		                     "can't matter without client_certificate = optional or required");
+		                     "has no effect without client_certificate = optional or required");
 	if (t->min_version == 1 && conf_given(t, "ciphers"))
-		conf_complain_option(t, "ciphers", err, "can't matter with min_version = 1.3; write ciphersuites");
+		conf_complain_option(t, "ciphers", err, "has no effect with min_version = 1.3; write ciphersuites");
 }
 
 static void check_sources(const struct server_settings *server, struct err *err)
@@ -241,7 +241,7 @@ static void check_idle_options(const struct route_settings *r, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		if (conf_given(r, options[i].name) && !has[options[i].wants])
-			conf_complain_option(r, options[i].name, err, "can't matter without %s",
+			conf_complain_option(r, options[i].name, err, "has no effect without %s",
 			                     wants[options[i].wants]);
 	}
 }

@@ -60,7 +60,7 @@ unsigned worker_load(const struct worker *worker);     /* sessions, and refusals
 bool worker_may_refuse(const struct worker *worker);   /* there is room for one more that is to be told so */
 
 /* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
- * after it but worker_stop(), which cuts at once. Each is to be called once at most. */
+ * after it but worker_stop(), which cuts at once. Call each at most once. */
 void worker_drain(struct worker *worker, uint64_t timeout_ms);
 void worker_stop(struct worker *worker);
 
@@ -71,7 +71,7 @@ void worker_free(struct worker *worker); /* after that; NULL is allowed */
 
 void worker_reap_soon(struct worker *worker);
 
-/* One that was welcome is not any more; false: and it is not to be told. */
+/* Counts an admitted session as refused. False when it must be closed without an answer. */
 must_check bool worker_session_refused(struct worker *worker, const struct session *session);
 void worker_session_gone(struct worker *worker, bool was_refusal);
 

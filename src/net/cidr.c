@@ -15,7 +15,7 @@ static unsigned width(int family)
 	return family == AF_INET ? 32 : 128;
 }
 
-/* Turns IPv4 that is written as IPv6 into IPv4. A shorter prefix has bits set behind it, so it is refused elsewhere. */
+/* Turns IPv4 that is written as IPv6 into IPv4. A shorter prefix has host bits set, so it is refused elsewhere. */
 static void cidr_unmap(struct cidr *cidr)
 {
 	if (cidr->family != AF_INET6 || cidr->bits < MAPPED_BITS || memcmp(cidr->address, mapped, sizeof(mapped)) != 0)
@@ -45,7 +45,7 @@ static int check_prefix(const struct cidr *cidr, const char *text, struct err *e
 	if (memcmp(masked, cidr->address, sizeof(masked)) == 0)
 		return 0;
 	inet_ntop(cidr->family, masked, network, sizeof(network));
-	return err_add(err, "\"%s\" has bits set behind its prefix; the network is %s/%u", text, network, cidr->bits);
+	return err_add(err, "\"%s\" has host bits set; did you mean %s/%u?", text, network, cidr->bits);
 }
 
 int cidr_parse(struct cidr *cidr, const char *text, struct err *err)

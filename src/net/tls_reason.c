@@ -16,11 +16,11 @@ static const struct {
 	int reason;
 	const char *words;
 } causes[] = {
-	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, "nothing of that kind in PEM form in it" },
+	{ ERR_LIB_PEM, PEM_R_NO_START_LINE, "contains no PEM block of the expected type" },
 	{ ERR_LIB_PEM, PEM_R_BAD_BASE64_DECODE, "damaged PEM block" },
 	{ ERR_LIB_PEM, PEM_R_BAD_END_LINE, "damaged PEM block" },
 	{ ERR_LIB_PEM, PEM_R_SHORT_HEADER, "damaged PEM block" },
-	{ ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND, "nothing of that kind in PEM form in it" },
+	{ ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND, "contains no PEM block of the expected type" },
 	{ ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, "the certificate's key is too short to be secure" },
 	{ ERR_LIB_SSL, SSL_R_CA_KEY_TOO_SMALL, "a key in the chain is too short to be secure" },
 	{ ERR_LIB_SSL, SSL_R_CA_MD_TOO_WEAK, "a signature in the chain is too weak" },

@@ -1,6 +1,6 @@
 /* The header that a proxy puts in front of a connection to say where it came from: the PROXY protocol, version 1 (a line of
- * text) and version 2 (binary), as HAProxy's doc/proxy-protocol.txt has it. Whoever is believed when he sends one is asked
- * for it always: a header is never optional, or clients would send their own. */
+ * text) and version 2 (binary), as HAProxy's doc/proxy-protocol.txt has it. A trusted peer must
+ * always send one: were it optional, clients could send their own. */
 #ifndef PROTO_PROXYHDR_H
 #define PROTO_PROXYHDR_H
 

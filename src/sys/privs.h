@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What is a process of root's to become if nothing else was said; the first that exists. */
+/* Default users when started as root; the first that exists is used. */
 #define PRIVS_USER   "sallyport"
 #define PRIVS_NOBODY "nobody"
 

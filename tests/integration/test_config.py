@@ -298,12 +298,12 @@ USAGE = {
     ("-z",): "there is no option -z",
     ("-c",): "-c needs a value",
     ("6080", "echo:", "--web"): "--web needs a value",
-    ("6080",): "TARGET is missing: where shall connections to 6080 lead",
+    ("6080",): "missing TARGET for listener 6080",
     ("6080", "echo:", "more"): '"more" is one word too many',
     ("6080", "echo:", "--token-file", "f"): "give either TARGET or --token-file",
-    ("-c", "f", "6080"): "only --test and --selftest-sandbox go with -c; all else stands in the file",
-    ("-c", "f", "--tls", "on"): "only --test and --selftest-sandbox go with -c; all else stands in the file",
-    ("-c", "f", "--origin", "*"): "only --test and --selftest-sandbox go with -c; all else stands in the file",
+    ("-c", "f", "6080"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
+    ("-c", "f", "--tls", "on"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
+    ("-c", "f", "--origin", "*"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
 }
 
 

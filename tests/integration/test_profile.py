@@ -238,4 +238,4 @@ def test_profile_of_files(tmp_path):
     path.write_text(f"[listen l]\naddress = 127.0.0.1:0\n[route r]\nroot = {tmp_path}\nprofile = interactive\n")
     done = subprocess.run([os.environ["SALLYPORT"], "-t", "-c", path], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"{path}:5: [route r] profile: can't matter without target or token_file\n"
+    assert done.stderr == f"{path}:5: [route r] profile: has no effect without target or token_file\n"

@@ -160,7 +160,7 @@ static void bad_words_are_refused(void **state)
 	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or "
 	       "echo:\n"
 	       "~7: [route r] send: \"both\" is none of: binary, text\n"
-	       "~3: [listen l] unix_mode: can't matter: no address is unix:/path");
+	       "~3: [listen l] unix_mode: has no effect: no address is unix:/path");
 	expect(*state, "[listen l]\naddress = unix:/x\nunix_mode = 1000\n" ROUTE,
 	       "~3: [listen l] unix_mode: \"1000\" is no octal mode from 0000 to 0777");
 }
@@ -317,13 +317,13 @@ static void who_names_sources_must_be_said(void **state)
 	expect(*state, "[listen l]\naddress = unix:/x, 6080\nproxy_protocol = on\n" ROUTE,
 	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: who may say where a connection comes from");
 	expect(*state, LISTEN "trusted_proxy = ::1\n" ROUTE,
-	       "~3: [listen l] trusted_proxy: can't matter without proxy_protocol = on");
+	       "~3: [listen l] trusted_proxy: has no effect without proxy_protocol = on");
 	expect(*state, LISTEN "proxy_protocol = on\ntrusted_proxy = here\n" ROUTE,
 	       "~4: [listen l] trusted_proxy: \"here\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address");
 	expect(*state, LISTEN "proxy_protocol = v2\ntrusted_proxy = ::1\n" ROUTE,
 	       "~3: [listen l] proxy_protocol: \"v2\" is none of: no, yes, off, on, false, true");
 	expect(*state, "[listen l]\naddress = unix:/x\nproxy_protocol = on\ntrusted_proxy = ::1\n" ROUTE,
-	       "~4: [listen l] trusted_proxy: can't matter for UNIX sockets: their permissions say who may connect");
+	       "~4: [listen l] trusted_proxy: has no effect for UNIX sockets: their permissions say who may connect");
 	expect(*state, "[listen l]\naddress = unix:@x\nproxy_protocol = on\n" ROUTE,
 	       "~3: [listen l] proxy_protocol: anybody could connect to unix:@x and be believed; give the socket a path");
 }
@@ -347,8 +347,8 @@ static void tls_needs_both_ends(void **state)
 	       "~9: [tls t] client_certificate: clients could avoid it by speaking plain text to [listen l]; write tls = on there");
 	expect(*state,
 	       LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
-	       "~6: [tls t] client_ca: can't matter without client_certificate = optional or required\n"
-	       "~8: [tls t] ciphers: can't matter with min_version = 1.3; write ciphersuites");
+	       "~6: [tls t] client_ca: has no effect without client_certificate = optional or required\n"
+	       "~8: [tls t] ciphers: has no effect with min_version = 1.3; write ciphersuites");
 }
 
 static void names_of_listeners_exist(void **state)
@@ -430,15 +430,15 @@ static void options_matter_where_they_stand(void **state)
 {
 	expect(*state,
 	       LISTEN ROUTE "target_ca = ca.pem\nindex = a.html\n[route w]\nroot = /w\norigin = *\nmax_message = 1m\n",
-	       "~6: [route r] index: can't matter without root\n"
-	       "~5: [route r] target_ca: can't matter without a target of the form tls:HOST:PORT\n"
-	       "~9: [route w] origin: can't matter without target or token_file\n"
-	       "~10: [route w] max_message: can't matter without target or token_file");
+	       "~6: [route r] index: has no effect without root\n"
+	       "~5: [route r] target_ca: has no effect without a target of the form tls:HOST:PORT\n"
+	       "~9: [route w] origin: has no effect without target or token_file\n"
+	       "~10: [route w] max_message: has no effect without target or token_file");
 	expect(*state, LISTEN "[route w]\nroot = /w\nlifetime = 1h\nidle_timeout = 1h\nhigh_water = 8k\nlow_water = 4k\n",
-	       "~5: [route w] lifetime: can't matter without target or token_file\n"
-	       "~6: [route w] idle_timeout: can't matter without target or token_file\n"
-	       "~7: [route w] high_water: can't matter without target or token_file\n"
-	       "~8: [route w] low_water: can't matter without target or token_file");
+	       "~5: [route w] lifetime: has no effect without target or token_file\n"
+	       "~6: [route w] idle_timeout: has no effect without target or token_file\n"
+	       "~7: [route w] high_water: has no effect without target or token_file\n"
+	       "~8: [route w] low_water: has no effect without target or token_file");
 	expect(*state, LISTEN ROUTE "subprotocol =\nrequire_subprotocol = yes\n",
 	       "~6: [route r] require_subprotocol: there is no subprotocol to require");
 }

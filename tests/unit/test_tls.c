@@ -933,9 +933,9 @@ static const struct {
 	{ .certificate = "a.pem", .complaint = "[tls x] key DIR/a.pem: no private key in PEM form in it; is it in a file" },
 	{ .certificate = "a.pem", .key = "b.pem", .complaint = "[tls x] key DIR/b.pem: no private key in PEM form in it" },
 	{ .certificate = "a.key", .key = "a.key",
-	  .complaint = "[tls x] certificate DIR/a.key: nothing of that kind in PEM form in it" },
+	  .complaint = "[tls x] certificate DIR/a.key: contains no PEM block of the expected type" },
 	{ .certificate = "empty.pem", .key = "a.key",
-	  .complaint = "[tls x] certificate DIR/empty.pem: nothing of that kind in PEM form in it" },
+	  .complaint = "[tls x] certificate DIR/empty.pem: contains no PEM block of the expected type" },
 	{ .certificate = "junk.pem", .key = "a.key", .complaint = "[tls x] certificate DIR/junk.pem: damaged PEM block" },
 	{ .certificate = "short.pem", .key = "short.key",
 	  .complaint = "[tls x] certificate DIR/short.pem: the certificate's key is too short to be secure" },
@@ -955,7 +955,7 @@ static const struct {
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_REQUIRED, .client_ca = "nofile.pem",
 	  .complaint = "[tls x] client_ca DIR/nofile.pem: no such file" },
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_REQUIRED, .client_ca = "empty.pem",
-	  .complaint = "[tls x] client_ca DIR/empty.pem: nothing of that kind in PEM form in it" },
+	  .complaint = "[tls x] client_ca DIR/empty.pem: contains no PEM block of the expected type" },
 };
 
 static void faults_are_told_in_words(void **state)
