@@ -132,11 +132,11 @@ static void bad_networks_are_refused_with_the_cause(void **state)
 		{ "10.0.0.0/18446744073709551624", "from 0 to 32" },
 		{ "2001:db8::/129", "from 0 to 128" },
 		{ "2001:db8::/x", "from 0 to 128" },
-		{ "10.0.0.1/8", "the network is 10.0.0.0/8" },
-		{ "192.0.2.128/24", "the network is 192.0.2.0/24" },
-		{ "1.2.3.4/0", "the network is 0.0.0.0/0" },
-		{ "2001:db8::1/32", "the network is 2001:db8::/32" },
-		{ "::ffff:10.0.0.0/95", "the network is ::fffe:0:0/95" },
+		{ "10.0.0.1/8", "did you mean 10.0.0.0/8?" },
+		{ "192.0.2.128/24", "did you mean 192.0.2.0/24?" },
+		{ "1.2.3.4/0", "did you mean 0.0.0.0/0?" },
+		{ "2001:db8::1/32", "did you mean 2001:db8::/32?" },
+		{ "::ffff:10.0.0.0/95", "did you mean ::fffe:0:0/95?" },
 	};
 
 	(void)state;
