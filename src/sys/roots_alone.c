@@ -8,37 +8,45 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_roots_directory(const char *path);
+static bool is_roots(const char *path, bool holds_file);
+
+/* The directories down to it; that which it lies in holds the file, or only another directory. */
+static bool way_is_roots(const char *path, bool holds_file)
+{
+	bool alone = path[0] == '/' && is_roots("/", holds_file && strchr(path + 1, '/') == NULL);
+
+	for (const char *slash = strchr(path + 1, '/'); alone && slash != NULL; slash = strchr(slash + 1, '/')) {
+		char *directory = mem_strndup(path, (size_t)(slash - path));
+		alone = is_roots(directory, holds_file && strchr(slash + 1, '/') == NULL);
+		free(directory);
+	}
+	return alone;
+}
 
 /* A link among root's own files is as good as the directory it leads to. */
-static bool leads_to_roots(const char *link)
+static bool leads_to_roots(const char *link, bool holds_file)
 {
 	char *real = realpath(link, NULL);
-	bool alone = real != NULL && roots_alone(real) && is_roots_directory(real);
+	bool alone = real != NULL && way_is_roots(real, false) && is_roots(real, holds_file);
 
 	free(real);
 	return alone;
 }
 
-static bool is_roots_directory(const char *path)
+/* In a sticky directory, such as /tmp, nobody can move what is root's; but the file may be missing, or somebody else's. */
+static bool is_roots(const char *path, bool holds_file)
 {
 	struct stat st;
 
 	if (lstat(path, &st) != 0 || st.st_uid != 0)
 		return false;
 	if (S_ISLNK(st.st_mode))
-		return leads_to_roots(path);
-	return S_ISDIR(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+		return leads_to_roots(path, holds_file);
+	bool closed = (st.st_mode & (S_IWGRP | S_IWOTH)) == 0, sticky = (st.st_mode & S_ISVTX) != 0;
+	return S_ISDIR(st.st_mode) && (closed || (sticky && !holds_file));
 }
 
 bool roots_alone(const char *path)
 {
-	bool alone = path[0] == '/' && is_roots_directory("/");
-
-	for (const char *slash = strchr(path + 1, '/'); alone && slash != NULL; slash = strchr(slash + 1, '/')) {
-		char *directory = mem_strndup(path, (size_t)(slash - path));
-		alone = is_roots_directory(directory);
-		free(directory);
-	}
-	return alone;
+	return way_is_roots(path, true);
 }

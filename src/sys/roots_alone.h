@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /* Whether nobody but root can change where the file of this absolute path is: each directory down to it, and each that a link
- * on the way leads to, belongs to root and can be written by nobody else. The file itself may be missing. */
+ * on the way leads to, belongs to root and can be written by nobody else, or is sticky and holds but the next directory. The file
+ * itself may be missing. */
 bool roots_alone(const char *path);
 
 #endif
