@@ -3,6 +3,7 @@
 #include "core/listening.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "sys/privs.h"
 
 #include <errno.h>
@@ -92,6 +93,21 @@ static int borrow_for(struct privs_loan *loan, const char *address, const char *
 	return strncmp(address, "unix:/", 6) == 0 ? privs_borrow(loan, user, address + 5, err) : 0;
 }
 
+/* Another address of a port that we hold can't be bound as long as we hold it. */
+static void hint_own_port(const struct listening *l, const struct address *address, struct err *err)
+{
+	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->doors.count; i++) {
+		const char *own = listener_text(l->doors.item[i]->listener), *port = strrchr(own, ':');
+		uint64_t number;
+		if (strncmp(own, "unix:", 5) == 0 || port == NULL || str_to_number(port + 1, 1, 65535, &number) != 0 ||
+		    number != address->port)
+			continue;
+		err_add(err, "the gateway itself listens on %s ([listen %s]): a reload cannot change the address of a port that "
+		        "it holds; restart to do so", own, l->doors.item[i]->set->section.name);
+		return;
+	}
+}
+
 static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
                              const char *user, const struct lookups *lookups, struct err *err)
 {
@@ -102,8 +118,10 @@ static struct door *door_new(struct listening *l, const struct address *address,
 		return NULL;
 	struct listener *listener = listener_new(address, &options, err);
 	privs_give_back(&loan);
-	if (listener == NULL)
+	if (listener == NULL) {
+		hint_own_port(l, address, err);
 		return NULL;
+	}
 	struct door *door = mem_zalloc(sizeof(*door));
 	door->owner = l;
 	door->listener = listener;

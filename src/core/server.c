@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/signals.h"
+#include "core/announce.h"
 #include "core/confine.h"
 #include "core/listening.h"
 #include "core/lookups.h"
@@ -171,10 +172,19 @@ static void server_reload(struct server *srv)
 
 /* --- signals -------------------------------------------------------------------------------------------------------- */
 
+static uint64_t server_sessions(const struct server *srv)
+{
+	uint64_t sessions = 0;
+	for (size_t i = 0; i < srv->workers_count; i++)
+		if (srv->workers[i].started)
+			sessions += worker_load(srv->workers[i].worker);
+	return sessions;
+}
+
 static void server_drain(struct server *srv)
 {
 	srv->stopping = true;
-	log_line(srv->log, LEVEL_INFO, "stopping");
+	announce_stop(srv->log, LEVEL_INFO, "stopping", server_sessions(srv), server_settings(srv)->drain_timeout);
 	server_forget_reload(srv);
 	listening_free(srv->listening);
 	srv->listening = NULL;
@@ -184,7 +194,7 @@ static void server_drain(struct server *srv)
 
 static void server_stop(struct server *srv)
 {
-	log_line(srv->log, LEVEL_WARN, "stopping at once");
+	announce_stop(srv->log, LEVEL_WARN, "stopping at once", server_sessions(srv), 0);
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_stop(srv->workers[i].worker);
 	srv->stopped = true;
@@ -489,7 +499,9 @@ int server_run(struct generation *first, const char *path)
 	if (server_start(&srv, &err) != 0)
 		return server_fail(&srv, &err);
 	mem_be_patient(); /* there are sessions now */
+	announce_start(srv.log, srv.workers_count);
 	listening_announce(srv.listening, address);
+	announce_routes(srv.log, srv.current->settings);
 	confine_log(srv.confine, srv.log);
 	server_greet(&srv, address);
 	event_base_dispatch(srv.base);

@@ -8,13 +8,14 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from gateway import Record, find_instrument, open_to_all
+from gateway import Record, binary, find_instrument, open_to_all
 from inside import cpu_seconds
 from test_lifecycle import PLAIN, ask, in_namespaces, opened, plain, route, wait_until
 from test_log import wait_listening
@@ -181,7 +182,8 @@ def test_a_shared_stderr_is_left_as_it_is(start_gateway):
     os.set_blocking(writing, False)
     gateway = start_gateway(PLAIN + ECHO, ready=False, preexec=lambda: os.dup2(writing, 2))
     with open(reading, "rb") as log:
-        gateway.records += [Record(log.readline().decode().rstrip()) for _ in range(2)]
+        while not gateway.find("listening"):
+            gateway.records.append(Record(log.readline().decode().rstrip()))
         address = gateway.address("plain")
         for _ in range(60): # more than the pipe holds, less than the queue
             with Connection(address) as client:
@@ -410,3 +412,61 @@ def test_root_makes_files_where_only_root_can(start_gateway, roots):
         client.upgrade("/echo")
     assert log.stat().st_uid != 0
     gateway.stop()
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+def test_start_and_end_in_words(start_gateway, tmp_path):
+    """The log says what was started, where it listens, where its routes lead, and what is left at the end."""
+    version = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    (tmp_path / "web").mkdir()
+    gateway = start_gateway(PLAIN + ECHO + route("far", "tcp:127.0.0.1:9") + f"[route files]\npath = /files/*\nroot = {tmp_path}/web\n")
+    started = gateway.wait_for("started")
+    assert (started["version"], started["workers"]) == (version, "2")
+    assert gateway.wait_for("route", route="echo")["target"] == "echo:"
+    far, files = gateway.wait_for("route", route="far"), gateway.wait_for("route", route="files")
+    assert (far["path"], far["target"]) == ("/far", "127.0.0.1:9")
+    assert (files["path"], files["root"]) == ("/files/*", f"{tmp_path}/web")
+    with opened(gateway) as one, opened(gateway) as other:
+        gateway.terminate()
+        stopping = gateway.wait_for("stopping")
+        assert (stopping["sessions"], stopping["timeout"]) == ("2", "30.000")
+        one.read_close()
+        other.read_close()
+    assert gateway.wait() == 0
+
+
+def test_many_routes_are_not_many_lines(start_gateway):
+    gateway = start_gateway(PLAIN + "".join(route(f"r{i}", "echo:") for i in range(40)))
+    gateway.wait_for("and 8 more routes")
+    assert len(gateway.find("route")) == 32
+
+
+@pytest.mark.parametrize("before, after", [("*", "127.0.0.1"), ("127.0.0.1", "*")])
+def test_reload_within_a_port_says_restart(start_gateway, before, after):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = "[listen a]\naddress = {}:" + str(port) + "\n" + ECHO
+    gateway = start_gateway(text.format(before))
+    gateway.config.write_text(text.format(after))
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for("reload refused: the running configuration stays")
+    assert f"the gateway itself listens on {before}:{port} ([listen a])" in gateway.log and "restart" in gateway.log
+
+
+@as_root
+def test_root_makes_files_below_a_sticky_directory(start_gateway):
+    """Nobody can move root's own directory there; a file that lies there itself is the user's to open."""
+    with tempfile.TemporaryDirectory(prefix="sallyport-test-", dir="/tmp") as own:
+        os.chmod(own, 0o755)
+        log = Path(own) / "log"
+        gateway = start_gateway(plain(f"log = file:{log}") + ECHO, ready=False)
+        wait_until(lambda: log.exists() and "sandbox: user" in log.read_text())
+        gateway.stop()
+    secret = Path(tempfile.mkstemp(prefix="sallyport-test-", dir="/tmp")[1])
+    try:
+        gateway = start_gateway(plain(f"log = file:{secret}") + ECHO, ready=False)
+        assert gateway.wait() == 1 and secret.read_text() == ""
+        start_gateway.forget(gateway)
+    finally:
+        secret.unlink()
