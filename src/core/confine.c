@@ -233,12 +233,31 @@ static int complain_of_user(const struct settings *settings, const struct err *w
 	return conf_complain_option(settings->server, "user", err, "%s", why->text);
 }
 
-int confine_check_user(const struct settings *settings, struct err *err)
+static void check_owner(const struct listen_settings *set, const char *option, const char *user, const char *group, struct err *err)
 {
+	struct err why;
+	uid_t uid;
+	gid_t gid;
+
+	err_init(&why);
+	if (privs_find_owner(user, group, &uid, &gid, &why) != 0)
+		conf_complain_option(set, option, err, "%s", why.text);
+}
+
+int confine_check_users(const struct settings *settings, struct err *err)
+{
+	unsigned before = err->count;
 	struct err why;
 
 	err_init(&why);
-	return privs_check(settings->server->user, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+	if (privs_check(settings->server->user, &why) != 0)
+		complain_of_user(settings, &why, err);
+	for (size_t i = 0; i < settings->listens_count; i++) {
+		const struct listen_settings *set = settings->listens[i];
+		check_owner(set, "unix_user", set->unix_user, "", err);
+		check_owner(set, "unix_group", "", set->unix_group, err);
+	}
+	return err->count == before ? 0 : -1;
 }
 
 static int become(const struct settings *settings, bool debuggable, struct err *err)

@@ -11,8 +11,8 @@
 
 struct confine;
 
-/* Whether the user is one that could be become: there, and not root. */
-must_check int confine_check_user(const struct settings *settings, struct err *err);
+/* Whether the users and groups that are named exist, and `user` is not root. */
+must_check int confine_check_users(const struct settings *settings, struct err *err);
 
 /* Opens the log. A file that is not there is made for the user who will have to open it anew, and nobody but root could have put
  * a link on its way if it is root who opens it. */

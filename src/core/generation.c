@@ -98,7 +98,7 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, err);
 	int exposed = exposure_check(settings, err);
-	int user = before != NULL ? 0 : confine_check_user(settings, err); /* a reload does not change it */
+	int user = before != NULL ? 0 : confine_check_users(settings, err); /* a reload does not change it */
 	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {
 		generation_unref(g);
 		return NULL;

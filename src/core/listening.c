@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/bind.h"
 #include "sys/privs.h"
 
 #include <errno.h>
@@ -108,13 +109,23 @@ static void hint_own_port(const struct listening *l, const struct address *addre
 	}
 }
 
+/* NULL in *owner: as it comes. */
+static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner, struct err *err)
+{
+	bool given = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
+
+	*owner = given ? room : NULL;
+	return given ? privs_find_owner(set->unix_user, set->unix_group, &room->user, &room->group, err) : 0;
+}
+
 static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
                              const char *user, const struct lookups *lookups, struct err *err)
 {
-	const struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
-		                                  .found = lookups_find(lookups, address) };
+	struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
+		                            .found = lookups_find(lookups, address) };
+	struct bind_owner owner;
 	struct privs_loan loan;
-	if (borrow_for(&loan, address->text, user, err) != 0)
+	if (find_owner(set, &owner, &options.owner, err) != 0 || borrow_for(&loan, address->text, user, err) != 0)
 		return NULL;
 	struct listener *listener = listener_new(address, &options, err);
 	privs_give_back(&loan);

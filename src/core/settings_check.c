@@ -88,6 +88,7 @@ static void check_hsts(const struct listen_settings *l, struct err *err)
 static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
 {
 	const struct listen_settings *l = s->listens[i];
+	static const char *const for_files[] = { "unix_mode", "unix_user", "unix_group" };
 	bool unix_path = false;
 
 	if (!conf_given(l, "address"))
@@ -96,8 +97,10 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 		check_unique_address(s, i, k, err);
 		unix_path = unix_path || (l->address.item[k].kind == ADDRESS_UNIX && l->address.item[k].name[0] == '/');
 	}
-	if (conf_given(l, "unix_mode") && !unix_path)
-		conf_complain_option(l, "unix_mode", err, "has no effect: no address is unix:/path");
+	for (size_t k = 0; k < ARRAY_LEN(for_files); k++) {
+		if (conf_given(l, for_files[k]) && !unix_path)
+			conf_complain_option(l, for_files[k], err, "has no effect: no address is unix:/path");
+	}
 	check_proxy(l, err);
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
 		conf_complain_option(l, "tls", err, "needs a certificate: %s",

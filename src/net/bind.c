@@ -26,6 +26,7 @@ struct build {
 	const struct resolved *found;
 	int backlog;
 	mode_t unix_mode;
+	const struct bind_owner *owner;
 	struct err *err;
 };
 
@@ -242,6 +243,16 @@ static int own_file(struct bound *bound, const char *path)
 	return 0;
 }
 
+/* Nobody can have connected yet: that takes listen(). */
+static int give_file(const struct build *b, const char *path)
+{
+	if (b->owner == NULL || fchownat(AT_FDCWD, path, b->owner->user, b->owner->group, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	const char *cure = errno == EPERM ? "; only root can, at a start, in a directory in which nobody else writes. Any user can give "
+	                                    "it to a group of its own" : "";
+	return err_add(b->err, "cannot listen on %s: its owner or group cannot be set: %s%s", b->address->text, strerror(errno), cure);
+}
+
 static int open_unix(const struct build *b)
 {
 	struct sockaddr_un sa;
@@ -258,6 +269,8 @@ static int open_unix(const struct build *b)
 		return complain(b, errno);
 	if (is_file && own_file(b->bound, sa.sun_path) != 0)
 		return complain(b, errno);
+	if (is_file && give_file(b, sa.sun_path) != 0)
+		return -1;
 	return listen(fd, b->backlog) == 0 ? 0 : complain(b, errno);
 }
 
@@ -338,9 +351,9 @@ static int open_address(const struct build *b)
 }
 
 int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
-              mode_t unix_mode, struct err *err)
+              mode_t unix_mode, const struct bind_owner *owner, struct err *err)
 {
-	struct build b = { bound, address, found, backlog, unix_mode, err };
+	struct build b = { bound, address, found, backlog, unix_mode, owner, err };
 
 	*bound = (struct bound){ .fd = NULL };
 	if (open_address(&b) == 0)

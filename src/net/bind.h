@@ -21,8 +21,14 @@ struct bound {
 	ino_t ino;
 };
 
+/* Whose a socket file that is created is to be; (uid_t)-1, (gid_t)-1: as it comes. */
+struct bind_owner {
+	uid_t user;
+	gid_t group;
+};
+
 /* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns
- * -1, having opened nothing. unix_mode is that of a UNIX socket file that is created, from its first moment on.
+ * -1, having opened nothing. unix_mode is that of a UNIX socket file that is created, from its first moment on; owner: NULL for as it comes.
  *
  * A name that resolves to several addresses, and `*`, yield sockets that cover them all (`*` is one dual-stack socket,
  * or IPv4 alone where the host has no IPv6; `[::]` and every other IPv6 address is IPv6 alone, so that 0.0.0.0 and
@@ -38,7 +44,7 @@ struct bound {
  * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. These are duplicates: the
  * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
 must_check int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
-                         mode_t unix_mode, struct err *err);
+                         mode_t unix_mode, const struct bind_owner *owner, struct err *err);
 
 /* Closes them, and removes the socket file unless another one has taken its place. */
 void bind_close(struct bound *bound);

@@ -38,7 +38,8 @@ struct listener *listener_new(const struct address *address, const struct listen
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
 
-	if (bind_open(&listener->bound, address, options->found, options->backlog, options->unix_mode, err) != 0) {
+	if (bind_open(&listener->bound, address, options->found, options->backlog, options->unix_mode, options->owner,
+	              err) != 0) {
 		free(listener);
 		return NULL;
 	}

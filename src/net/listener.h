@@ -19,6 +19,7 @@ struct resolved;
 struct listener_options {
 	int backlog;
 	mode_t unix_mode; /* of a UNIX socket that is created, from its first moment on */
+	const struct bind_owner *owner; /* and this, as in net/bind.h */
 	const struct resolved *found; /* as in net/bind.h */
 };
 

@@ -2,6 +2,7 @@
  * It must never leave a way back, never go on when a step of it failed, and never end as root. */
 #include "sys/privs.h"
 
+#include "base/str.h"
 #include "sys/roots_alone.h"
 
 #include <errno.h>
@@ -179,6 +180,21 @@ void privs_give_back(const struct privs_loan *loan)
 	if (seteuid(0) != 0 || setegid(0) != 0 || setgroups((size_t)loan->groups, loan->group) != 0)
 		abort(); /* to go on half as one and half as the other would be a lie to all that follows */
 	errno = before;
+}
+
+int privs_find_owner(const char *user, const char *group, uid_t *uid, gid_t *gid, struct err *err)
+{
+	const struct passwd *a_user = getpwnam(user);
+	const struct group *a_group = getgrnam(group);
+	uint64_t user_number = UINT32_MAX, group_number = UINT32_MAX;
+
+	if (user[0] != '\0' && a_user == NULL && str_to_number(user, 0, UINT32_MAX - 1, &user_number) != 0)
+		return err_add(err, "there is no user \"%s\"", user);
+	if (group[0] != '\0' && a_group == NULL && str_to_number(group, 0, UINT32_MAX - 1, &group_number) != 0)
+		return err_add(err, "there is no group \"%s\"", group);
+	*uid = a_user != NULL ? a_user->pw_uid : (uid_t)user_number;
+	*gid = a_group != NULL ? a_group->gr_gid : (gid_t)group_number;
+	return 0;
 }
 
 int privs_check(const char *user, struct err *err)

@@ -1,7 +1,9 @@
 """Configuration and command line as an administrator meets them: what is refused, in which words, with which status."""
 
+import grp
 import os
 import pathlib
+import pwd
 import re
 import signal
 import socket
@@ -263,6 +265,28 @@ def test_user_is_checked(tmp_path, words, root, user, complaint):
     done = subprocess.run([SALLYPORT, *words, "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
     assert done.returncode == 1
     assert done.stderr == f"{path}:3: [server] user: {complaint}\n"
+
+
+def test_owners_of_sockets_are_checked(tmp_path, check):
+    text = f"[listen l]\naddress = unix:{tmp_path}/s\nunix_user = nobady\nunix_group = nogroop\n[route r]\ntarget = echo:\nhost = own\n"
+    refused(check(text), 'FILE:3: [listen l] unix_user: there is no user "nobady"',
+            'FILE:4: [listen l] unix_group: there is no group "nogroop"')
+    assert check(text.replace("nobady", "nobody").replace("nogroop", "4711")).returncode == 0
+    refused(check(text.replace(f"unix:{tmp_path}/s", "unix:@s")), "FILE:3: [listen l] unix_user: has no effect: no address is unix:/path",
+            "FILE:4: [listen l] unix_group: has no effect: no address is unix:/path")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0,
+                    reason="a directory in which only root writes is needed")
+@pytest.mark.parametrize("lines, user, group", [
+    ("unix_user = daemon\nunix_group = 4711", pwd.getpwnam("daemon").pw_uid, 4711), ("unix_group = daemon", 0, grp.getgrnam("daemon").gr_gid),
+    ("", 0, 0),
+])
+def test_sockets_have_the_owner_that_is_named(start_gateway, lines, user, group):
+    prefix = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o mode=755 tmpfs /mnt && exec "$@"', "sh"]
+    gateway = start_gateway(f"[listen l]\naddress = unix:/mnt/s\nunix_mode = 0640\n{lines}\n[route r]\ntarget = echo:\n", prefix=prefix)
+    made = os.stat(f"/proc/{gateway.pid}/root/mnt/s")
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (user, group, 0o640)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
