@@ -295,7 +295,10 @@ BY_NAME = {scenario.__name__: scenario for scenario in ALL}
 
 
 def ends_of(scene, conn, since):
-    return [r for r in scene.daemon.records(since) if r.event == "session end" and r.get("peer") == conn.peer_text]
+    """Without memory for a session there is none, and the connection is told of as a refused one."""
+    told = [r for r in scene.daemon.records(since) if r.get("peer") == conn.peer_text]
+    ends = [r for r in told if r.event == "session end"]
+    return ends or [r for r in told if r.event == "connections refused" and r["reason"] == "out_of_memory"]
 
 
 def all_told(scene, since):
