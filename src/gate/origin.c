@@ -100,7 +100,9 @@ static bool entry_parse(struct span text, struct origin *listed, enum reach *rea
 		*reach = REACH_BELOW;
 		text = span_skip(text, 2);
 	}
-	if (!read_authority(text, listed) || (*reach == REACH_BELOW && listed->host.n == 0))
+	if (!read_authority(text, listed))
+		return false;
+	if (*reach == REACH_BELOW && (listed->host.n == 0 || text.p[0] == '[')) /* there are no names below an address */
 		return false;
 	return listed->host.n == 0 || memchr(listed->host.p, '*', listed->host.n) == NULL;
 }

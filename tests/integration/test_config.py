@@ -385,8 +385,8 @@ def test_quick_form_runs_and_stops():
     words = ["--sandbox", "off"] if find_instrument() else []
     gateway = subprocess.Popen([SALLYPORT, *words, "127.0.0.1:0", "echo:"], stderr=subprocess.PIPE, text=True)
     try:
-        line = gateway.stderr.readline()
-        port = int(re.search(r"127\.0\.0\.1:(\d+)", line).group(1))
+        found = next(filter(None, (re.search(r" listening .*127\.0\.0\.1:(\d+)", line) for line in gateway.stderr)))
+        port = int(found.group(1))
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")

@@ -336,6 +336,7 @@ static void entries(void **state)
 		{ "app://*:443", false },
 		{ "wss://*", false },
 		{ "https://*.", false },
+		{ "https://*.[::1]", false },
 		{ "https://*.*.test", false },
 		{ "https://a.*.test", false },
 		{ "https://*a.test", false },
