@@ -461,7 +461,7 @@ def test_root_makes_files_below_a_sticky_directory(start_gateway):
         os.chmod(own, 0o755)
         log = Path(own) / "log"
         gateway = start_gateway(plain(f"log = file:{log}") + ECHO, ready=False)
-        wait_until(lambda: log.exists() and "sandbox: user" in log.read_text())
+        wait_until(lambda: log.exists() and "route=echo" in log.read_text())
         gateway.stop()
     secret = Path(tempfile.mkstemp(prefix="sallyport-test-", dir="/tmp")[1])
     try:
