@@ -108,11 +108,20 @@ static void say_upgrade(struct words *w, const struct session *s, const struct h
 		say(w, "; Upgrade is missing beside Sec-WebSocket-Key: a proxy in front removes it");
 }
 
+/* Proxies put their own Connection in its place. */
+static void say_connection(struct words *w, const struct session *s, const struct http_head *head)
+{
+	say_path(w, s, head);
+	say(w, "; Connection is \"%.*s\" and does not name Upgrade: a proxy in front may have dropped it",
+	    CUT(value_of(head, "Connection")));
+}
+
 typedef void explain_fn(struct words *w, const struct session *s, const struct http_head *head);
 
 static explain_fn *const explain[REASON_COUNT] = {
 	[REASON_BAD_REQUEST] = say_fault,
 	[REASON_BAD_FIELD] = say_fault,
+	[REASON_CONNECTION_DROPPED] = say_connection,
 	[REASON_FORBIDDEN_HOST] = say_host,
 	[REASON_MISDIRECTED] = say_names,
 	[REASON_FORBIDDEN_ORIGIN] = say_origin,
