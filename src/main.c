@@ -4,13 +4,13 @@
 #include "config.h"
 #endif
 
-#include "core/confine.h"
-#include "core/generation.h"
-#include "core/selftest.h"
-#include "core/server.h"
-#include "net/tls_buffers.h"
-#include "core/settings.h"
+#include "config/generation.h"
+#include "config/settings.h"
+#include "server/confine.h"
+#include "server/selftest.h"
+#include "server/server.h"
 #include "sys/process.h"
+#include "sys/tls_buffers.h"
 
 #include <event2/event.h>
 #include <getopt.h>

@@ -19,7 +19,7 @@ failed=0
 # shellcheck disable=SC2086
 awk '
 BEGIN {
-	split("base 0 proto 1 net 2 sys 2 gate 3 web 3 core 4 compat 5", words, " ")
+	split("base 0 proto 1 sys 2 net 3 gate 4 handler 4 config 5 session 6 server 7 cli 8", words, " ")
 	for (i = 1; i in words; i += 2)
 		level[words[i]] = words[i + 1]
 

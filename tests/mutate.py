@@ -35,10 +35,10 @@ GUARDS = {
     "src/proto/http.c": "test_http fuzz_http_head fuzz_http_list test_upgrade test_origin fuzz_upgrade fuzz_origin",
     "src/proto/upgrade.c": "test_upgrade fuzz_upgrade",
     "src/proto/proxyhdr.c": "test_proxyhdr fuzz_proxyhdr",
-    "src/core/relay.c": SESSION,
-    "src/core/watch.c": SESSION,
-    "src/core/closing.c": SESSION,
-    "src/core/session.c": SESSION,
+    "src/session/relay.c": SESSION,
+    "src/session/watch.c": SESSION,
+    "src/session/closing.c": SESSION,
+    "src/session/session.c": SESSION,
 }
 
 SWAPS = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),

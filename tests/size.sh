@@ -6,7 +6,7 @@
 # Lines are counted without comments and blank ones (by the preprocessor, which drops them and expands nothing).
 set -uo pipefail
 
-TRUSTED='proto net core'  # what handles bytes from outside
+TRUSTED='proto net gate handler session'  # what handles bytes from outside
 GOAL=6000                 # what was hoped for
 LIMIT=9700                # what it may not outgrow unnoticed
 FORBIDDEN='strcpy|stpcpy|strcat|sprintf|vsprintf|atoi|atol|atoll|gets|alloca|strtok|scanf|sscanf'
@@ -31,7 +31,7 @@ files() { # files FOLDER...
 }
 
 total=0
-for layer in base proto net sys gate web core; do
+for layer in base proto net sys gate handler config session server; do
 	mapfile -t list < <(files "$layer")
 	lines=$(code "${list[@]}" | wc -l)
 	printf '        %-6s %6d lines in %d files\n' "$layer" "$lines" "${#list[@]}"

@@ -45,8 +45,8 @@ llvm-cov export -summary-only -instr-profile=all.profdata $objects >coverage.jso
 /usr/bin/python3 - "$lines" "$branches" <<'END'
 import json, sys
 
-WANTED = ("src/proto/", "src/core/session.c", "src/core/relay.c", "src/core/watch.c")
-SHOWN = ("src/proto/", "src/gate/", "src/web/", "src/core/", "src/net/stream", "src/net/dial")
+WANTED = ("src/proto/", "src/session/session.c", "src/session/relay.c", "src/session/watch.c")
+SHOWN = ("src/proto/", "src/gate/", "src/handler/", "src/session/", "src/server/", "src/net/stream", "src/net/dial")
 
 
 def short(path):

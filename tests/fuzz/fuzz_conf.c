@@ -1,7 +1,7 @@
 /* fuzz_conf.c owns what must hold for any text of a configuration: settings without a complaint, or complaints with a place.
  * It must never depend on files but the one in memory that carries the text. */
 #include "check.h"
-#include "core/settings.h"
+#include "config/settings.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* fuzz_files.c owns what a request for a static file may come to: nothing outside of the tree, and a head that is well-formed.
  * It must never leave its tree behind: it lies in TMPDIR and goes with the process. */
 #include "check.h"
-#include "web/files.h"
+#include "handler/files.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* Which file a request gets, and what stands in the head of the answer: the tree is real, the requests are text. */
-#include "web/files.h"
+#include "handler/files.h"
 
 #include "base/mem.h"
 

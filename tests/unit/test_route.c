@@ -1,5 +1,5 @@
 /* The route table: what a configuration holds open, and which route a request gets. */
-#include "core/route.h"
+#include "config/route.h"
 
 #include "base/mem.h"
 

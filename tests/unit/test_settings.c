@@ -1,5 +1,5 @@
 /* The settings: defaults, types, and every check across options, from the text of a file to values and complaints. */
-#include "core/settings.h"
+#include "config/settings.h"
 
 #include "base/mem.h"
 #include "net/tls.h"
@@ -257,16 +257,16 @@ static void defaults_round_trip(void **state)
 	struct settings *b = read_fine(*state, LISTEN "tls = on\n[tls t]\ncertificate = c\n" ROUTE);
 
 #define OPT(name, type, def, flags, help) SAME(a->server->name)(&a->server->name, &b->server->name);
-#include "core/server.def"
+#include "config/server.def"
 #undef OPT
 #define OPT(name, type, def, flags, help) SAME(a->listens[0]->name)(&a->listens[0]->name, &b->listens[0]->name);
-#include "core/listen.def"
+#include "config/listen.def"
 #undef OPT
 #define OPT(name, type, def, flags, help) SAME(a->tls[0]->name)(&a->tls[0]->name, &b->tls[0]->name);
-#include "core/tls.def"
+#include "config/tls.def"
 #undef OPT
 #define OPT(name, type, def, flags, help) SAME(a->routes[0]->name)(&a->routes[0]->name, &b->routes[0]->name);
-#include "core/route.def"
+#include "config/route.def"
 #undef OPT
 	settings_free(a);
 	settings_free(b);

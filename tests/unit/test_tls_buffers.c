@@ -1,6 +1,6 @@
 /* test_tls_buffers.c asks OpenSSL's allocator for buffers as libssl does, and looks at what comes: whether buffers overlap,
  * keep what was written, and give their memory back. It must never count on how many slots there are. */
-#include "net/tls_buffers.h"
+#include "sys/tls_buffers.h"
 
 #include <openssl/crypto.h>
 #include <pthread.h>

@@ -6,8 +6,8 @@
 #include "kernel.h"
 
 #include "base/log.h"
-#include "core/generation.h"
-#include "core/admission.h"
+#include "config/generation.h"
+#include "session/admission.h"
 
 #include <openssl/ssl.h>
 

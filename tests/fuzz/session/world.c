@@ -96,7 +96,7 @@ void world_answer_look_up(unsigned kind)
 	fill_answer(&resolve->answer, kind);
 	resolve->posted = true;
 	resolve->mail.run = look_up_done;
-	mailbox_post(world.worker->mailbox, &resolve->mail);
+	mailbox_post(worker_context(world.worker)->dial_env.mailbox, &resolve->mail);
 }
 
 /* --- what others do ----------------------------------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ void world_pass(uint64_t ms)
 struct session *world_session(void)
 {
 	for (size_t state = 0; state < STATE_COUNT; state++) {
-		struct list *list = &world.worker->sessions[state];
+		struct list *list = &worker_context(world.worker)->sessions[state];
 		if (!list_empty(list))
 			return list_entry(list_first(list), struct session, link);
 	}
@@ -285,7 +285,7 @@ void world_turn(int timeout)
 	count_turn();
 	if (worker_load(world.worker) == 0) {
 		if (timeout != 0) /* libevent has nothing left to do, or it would leak what it was about to free */
-			event_base_loopbreak(world.worker->base);
+			event_base_loopbreak(worker_context(world.worker)->base);
 		return;
 	}
 	while (script_goes_on() || world.resting > 0) {
@@ -368,14 +368,19 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 
 	prepare(data, tls);
 	kernel.running = true;
-	world.worker = worker_new(place->log, NULL, place->admission, NULL, &farewell);
+	const struct worker_setup setup = {
+		.log = place->log,
+		.admission = place->admission,
+		.backlogs = data[3] & 0x40 ? 100000 : 0,
+		.farewell = &farewell,
+	};
+	world.worker = worker_new(&setup);
 	CHECK(world.worker != NULL);
-	world.worker->backlogs.most = data[3] & 0x40 ? 100000 : 0;
 	script_begin(data + 5, size - 5);
 	arrive(data, tls);
 	while (worker_load(world.worker) > 0)
-		event_base_loop(world.worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
-	event_base_loop(world.worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+		event_base_loop(worker_context(world.worker)->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	event_base_loop(worker_context(world.worker)->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	verdict_end();
 	worker_free(world.worker);
 	kernel.running = false;

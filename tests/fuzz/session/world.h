@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "party.h"
 
-#include "core/worker.h"
+#include "server/worker.h"
 
 /* How the world goes on when the script is over. In all of them the peers take what there is for them first. */
 enum ending {

@@ -1,0 +1,105 @@
+/* exposure.c owns the question whether a web root has a secret of the gateway's below it.
+ * It must never open a file, nor judge who may read it: where it lies is enough. */
+#include "config/exposure.h"
+
+#include "base/mem.h"
+
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A web root that is being looked at. */
+struct root {
+	const struct route_settings *route;
+	struct stat at;
+	struct err *err;
+};
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Climbs from the directory, itself included, to the top. */
+static bool is_below(const char *directory, const struct stat *root)
+{
+	char *path = mem_strdup(directory);
+	struct stat at, before = { .st_ino = 0 };
+	bool found = false, top = false;
+
+	while (!found && !top && stat(path, &at) == 0) {
+		found = is_same(&at, root);
+		top = is_same(&at, &before);
+		before = at;
+		char *parent = mem_printf("%s/..", path);
+		free(path);
+		path = parent;
+	}
+	free(path);
+	return found;
+}
+
+/* A log that is not there yet has a directory all the same. */
+static bool lies_below(const char *path, const struct stat *root)
+{
+	char *real = realpath(path, NULL);
+	char *copy = real != NULL ? real : mem_strdup(path);
+	struct stat st;
+	bool directory = stat(copy, &st) == 0 && S_ISDIR(st.st_mode); /* of token files */
+	bool below = is_below(directory ? copy : dirname(copy), root);
+
+	free(copy);
+	return below;
+}
+
+/* section NULL: a file of the configuration. */
+static void check(const struct root *root, const void *section, const char *option, const char *path)
+{
+	const struct conf_section *of = section;
+
+	if (path[0] == '\0' || !lies_below(path, &root->at))
+		return;
+	if (of == NULL)
+		conf_complain_option(root->route, "root", root->err,
+		                     "%s would be served, and is the configuration; move it, or name another root", path);
+	else
+		conf_complain_option(root->route, "root", root->err,
+		                     "%s would be served, and is the %s of [%s%s%s]; move it, or name another root", path,
+		                     option, of->kind->name, of->name[0] != '\0' ? " " : "", of->name);
+}
+
+/* A certificate without a key beside it has the key in its file. */
+static void check_keys(const struct root *root, const struct tls_settings *set)
+{
+	const struct str_list *files = set->key.count > 0 ? &set->key : &set->certificate;
+
+	for (size_t i = 0; i < files->count; i++)
+		check(root, set, set->key.count > 0 ? "key" : "certificate", files->item[i]);
+}
+
+static void check_all(const struct settings *s, const struct root *root)
+{
+	const struct str_list *files = conf_files(s->conf);
+
+	for (size_t i = 0; i < files->count && !s->quick; i++)
+		check(root, NULL, NULL, files->item[i]);
+	if (strncmp(s->server->log, "file:/", 6) == 0)
+		check(root, s->server, "log", s->server->log + 5);
+	for (size_t i = 0; i < s->tls_count; i++)
+		check_keys(root, s->tls[i]);
+	for (size_t i = 0; i < s->routes_count; i++)
+		check(root, s->routes[i], "token_file", s->routes[i]->token_file);
+}
+
+int exposure_check(const struct settings *settings, struct err *err)
+{
+	unsigned before = err->count;
+
+	for (size_t i = 0; i < settings->routes_count; i++) {
+		struct root root = { .route = settings->routes[i], .err = err };
+		if (root.route->root[0] != '\0' && stat(root.route->root, &root.at) == 0)
+			check_all(settings, &root);
+	}
+	return err->count == before ? 0 : -1;
+}

@@ -1,0 +1,125 @@
+/* generation.c owns the building and the counted life of a generation.
+ * It must never change one after it was built. */
+#include "config/generation.h"
+
+#include "base/mem.h"
+#include "config/exposure.h"
+#include "config/settings_check.h"
+#include "config/users.h"
+
+#include <stdlib.h>
+
+static void identity_fill(struct tls_identity *identity, const struct tls_settings *set,
+                          const struct generation *before)
+{
+	char place[256];
+	conf_place(set, "certificate", place, sizeof(place));
+	identity->where = mem_strdup(place);
+	identity->certificates = set->certificate;
+	identity->keys = set->key;
+	identity->client_ca = set->client_ca;
+	identity->client_certificate = (enum tls_client_certificate)set->client_certificate;
+	identity->tls13_only = set->min_version == 1;
+	identity->ciphers = set->ciphers;
+	identity->ciphersuites = set->ciphersuites;
+	identity->groups = set->groups;
+	identity->tickets = set->tickets;
+	identity->before = before != NULL ? before->tls : NULL;
+}
+
+static int generation_load_tls(struct generation *g, const struct generation *before, struct err *err,
+                               struct err *warnings)
+{
+	size_t count = g->settings->tls_count;
+	if (count == 0)
+		return 0;
+	struct tls_identity *identities = mem_resize(NULL, count, sizeof(*identities));
+	for (size_t i = 0; i < count; i++)
+		identity_fill(&identities[i], g->settings->tls[i], before);
+	g->tls = tls_server_new(identities, count, err, warnings);
+	for (size_t i = 0; i < count; i++)
+		free((void *)(uintptr_t)identities[i].where);
+	free(identities);
+	return g->tls != NULL ? 0 : -1;
+}
+
+/* --- ways round a certificate ------------------------------------------------------------------------------------ */
+
+static const struct tls_settings *tls_that(const struct settings *s, bool requires)
+{
+	for (size_t i = 0; i < s->tls_count; i++)
+		if ((s->tls[i]->client_certificate == TLS_CLIENT_CERT_REQUIRED) == requires)
+			return s->tls[i];
+	return NULL;
+}
+
+static const struct listen_settings *listen_that(const struct settings *s, const struct route_settings *r, bool tls)
+{
+	for (size_t i = 0; i < s->listens_count; i++)
+		if ((s->listens[i]->tls != TLS_MODE_OFF) == tls && settings_route_is_for(r, s->listens[i]->section.name))
+			return s->listens[i];
+	return NULL;
+}
+
+/* Whether it is for a name that asks for a certificate, or for any name. */
+static bool is_protected(const struct tls_server *tls, const struct route_settings *r)
+{
+	for (size_t i = 0; i < r->host.count; i++)
+		if (tls_server_requires(tls, settings_host(span_of(r->host.item[i]))))
+			return true;
+	return r->host.count == 0;
+}
+
+/* Only where it was not said: who names the hosts and listeners of a route has said what may reach it. */
+static void warn_of_bypass(const struct generation *g, const struct route_settings *r, struct err *warnings)
+{
+	const struct tls_settings *asks = tls_that(g->settings, true), *open = tls_that(g->settings, false);
+	const struct listen_settings *plain = listen_that(g->settings, r, false), *tls = listen_that(g->settings, r, true);
+
+	if (asks == NULL || tls == NULL || !is_protected(g->tls, r))
+		return;
+	if (open != NULL && r->host.count == 0)
+		conf_complain(r, warnings, "has no host, so by the names of [tls %s] it is reached without the certificate that [tls %s] "
+		              "requires; write host = NAME, or host = * to allow it", open->section.name, asks->section.name);
+	if (plain != NULL && r->listen.count == 0)
+		conf_complain(r, warnings, "is for every listener, so by [listen %s], which has no TLS, it is reached without the "
+		              "certificate that [tls %s] requires; write listen = NAME", plain->section.name, asks->section.name);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
+struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
+                                    struct err *warnings)
+{
+	struct generation *g = mem_zalloc(sizeof(*g));
+	g->refs = 1;
+	g->settings = settings;
+	settings_warn(settings, warnings);
+	int tls = generation_load_tls(g, before, err, warnings);
+	int routes = routes_build(&g->routes, settings, err);
+	int exposed = exposure_check(settings, err);
+	int user = before != NULL ? 0 : users_check(settings, err); /* a reload does not change it */
+	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {
+		generation_unref(g);
+		return NULL;
+	}
+	for (size_t i = 0; i < settings->routes_count && g->tls != NULL; i++)
+		warn_of_bypass(g, settings->routes[i], warnings);
+	return g;
+}
+
+struct generation *generation_ref(struct generation *g)
+{
+	atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
+	return g;
+}
+
+void generation_unref(struct generation *g)
+{
+	if (g == NULL || atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	routes_clear(&g->routes);
+	tls_server_free(g->tls);
+	settings_free(g->settings);
+	free(g);
+}

@@ -1,0 +1,220 @@
+/* route.c owns the order of the routes, and what each holds open: its web root, its client context.
+ * It must never look at a request beyond its kind, listener, authority and path: who may pass is for the gates. */
+#include "config/route.h"
+
+#include "base/mem.h"
+#include "proto/http.h"
+#include "sys/own_names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACE_MAX 512
+
+/* --- building --------------------------------------------------------------------------------------------------- */
+
+static int route_open(struct route *route, struct err *err)
+{
+	const struct route_settings *set = route->set;
+	char place[PLACE_MAX];
+
+	if (set->root[0] != '\0') {
+		conf_place(set, "root", place, sizeof(place));
+		route->files = files_open(place, set->root, &route->files_options, err);
+		if (route->files == NULL)
+			return -1;
+	}
+	if (set->token_file[0] != '\0')
+		route->tokens = tokens_new(set->token_file);
+	if (set->target.tls) {
+		conf_place(set, "target", place, sizeof(place));
+		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
+		route->tls = tls_client_new(place, set->target_ca, name, set->target_verify, err);
+		if (route->tls == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static void route_init(struct route *route, const struct route_settings *set)
+{
+	*route = (struct route){ .set = set, .tally = tally_new() };
+	route->prefix = settings_path_prefix(set->path, &route->exact);
+	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
+}
+
+/* The most specific first. Routes that are equal here never match the same request: settings_read() saw to that. */
+static int route_order(const void *left, const void *right)
+{
+	const struct route *a = left, *b = right;
+	enum host_scope a_scope = settings_host_scope(&a->set->host), b_scope = settings_host_scope(&b->set->host);
+
+	if (a_scope != b_scope)
+		return a_scope > b_scope ? -1 : 1;
+	if (a->exact != b->exact)
+		return a->exact ? -1 : 1;
+	return a->prefix.n == b->prefix.n ? 0 : a->prefix.n > b->prefix.n ? -1 : 1;
+}
+
+int routes_build(struct routes *routes, const struct settings *settings, struct err *err)
+{
+	int status = 0;
+
+	routes->count = settings->routes_count;
+	routes->item = mem_zalloc(routes->count * sizeof(*routes->item));
+	for (size_t i = 0; i < routes->count; i++)
+		route_init(&routes->item[i], settings->routes[i]);
+	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
+	routes->own = (struct str_list){ NULL, 0 };
+	own_names_list(&routes->own);
+	for (size_t i = 0; i < routes->count;
+	     i++) { /* in its last place: the web root keeps a pointer to files_options */
+		if (route_open(&routes->item[i], err) != 0)
+			status = -1;
+	}
+	if (status != 0)
+		routes_clear(routes);
+	return status;
+}
+
+void routes_clear(struct routes *routes)
+{
+	for (size_t i = 0; i < routes->count; i++) {
+		files_close(routes->item[i].files);
+		tokens_free(routes->item[i].tokens);
+		if (routes->item[i].tls != NULL)
+			tls_client_free(routes->item[i].tls);
+		tally_unref(routes->item[i].tally);
+	}
+	free(routes->item);
+	str_list_clear(&routes->own);
+	*routes = (struct routes){ .item = NULL };
+}
+
+static void route_check_tokens(const struct route *route, struct err *warnings)
+{
+	struct err report;
+	struct span line;
+
+	err_init(&report);
+	tokens_check(route->tokens, &report);
+	for (struct span rest = { report.text, report.len }; rest.n > 0 && span_next(&rest, '\n', &line); report.count--)
+		conf_complain_option(route->set, "token_file", warnings, "%.*s", (int)line.n, line.p);
+	warnings->count += report.count; /* those that it had no room for */
+}
+
+void routes_check_tokens(const struct routes *routes, struct err *warnings)
+{
+	for (size_t i = 0; i < routes->count; i++)
+		if (routes->item[i].tokens != NULL)
+			route_check_tokens(&routes->item[i], warnings);
+}
+
+static struct route *routes_find(const struct routes *routes, const char *name)
+{
+	for (size_t i = 0; i < routes->count; i++)
+		if (strcmp(routes->item[i].set->section.name, name) == 0)
+			return &routes->item[i];
+	return NULL;
+}
+
+void routes_inherit(struct routes *routes, const struct routes *before)
+{
+	for (size_t i = 0; i < routes->count; i++) {
+		struct route *route = &routes->item[i];
+		const struct route *same = routes_find(before, route->set->section.name);
+		if (same == NULL)
+			continue;
+		tally_unref(route->tally);
+		route->tally = tally_ref(same->tally);
+	}
+}
+
+/* --- matching --------------------------------------------------------------------------------------------------- */
+
+static bool host_matches(const struct route *route, const struct str_list *own, struct span host)
+{
+	const struct str_list *names = &route->set->host;
+	enum host_scope scope = settings_host_scope(names);
+
+	if (scope == HOST_ANY || (scope == HOST_OWN && (host.p == NULL || own_names_has(own, host))))
+		return true;
+	for (size_t i = 0; i < names->count && host.p != NULL; i++) {
+		struct span name = settings_host(span_of(names->item[i]));
+		if (span_eq_nocase(name, host) && !span_eq(name, SPAN(SETTINGS_HOST_OWN)))
+			return true;
+	}
+	return false;
+}
+
+static bool path_matches(const struct route *route, struct span path)
+{
+	if (route->exact)
+		return span_eq(route->prefix, path);
+	if (!span_starts(path, route->prefix))
+		return false;
+	return path.n > route->prefix.n ? path.p[route->prefix.n] == '/' : route->files != NULL;
+}
+
+struct span route_host(struct span authority)
+{
+	struct span host, port;
+
+	if (authority.p == NULL || !http_split_authority(authority, &host, &port))
+		return (struct span){ NULL, 0 };
+	return settings_host(host);
+}
+
+enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                               struct span path, const struct route **found)
+{
+	struct span host = route_host(authority);
+	bool other_host = false, other_kind = false, upgrades_only = false;
+
+	for (size_t i = 0; i < routes->count; i++) {
+		const struct route *route = &routes->item[i];
+		if (!settings_route_is_for(route->set, listen) || !path_matches(route, path))
+			continue;
+		if ((route->files == NULL) != upgrade) {
+			bool matches = host_matches(route, &routes->own, host);
+			other_kind = other_kind || matches;
+			upgrades_only = upgrades_only || (matches && route->exact && !upgrade);
+		} else if (host_matches(route, &routes->own, host)) {
+			*found = route;
+			return upgrades_only && !route->exact ? ROUTE_OTHER_KIND : ROUTE_FOUND;
+		} else {
+			other_host = true;
+		}
+	}
+	return other_host ? ROUTE_OTHER_HOST : other_kind ? ROUTE_OTHER_KIND : ROUTE_NONE;
+}
+
+/* With one slash where there were several, and one at the end. Returns the length. */
+static size_t squeeze(char out[HTTP_TARGET_MAX + 1], struct span path)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < path.n && i < HTTP_TARGET_MAX; i++)
+		if (path.p[i] != '/' || len == 0 || out[len - 1] != '/')
+			out[len++] = path.p[i];
+	if (len == 0 || out[len - 1] != '/')
+		out[len++] = '/';
+	return len;
+}
+
+const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                                struct span path)
+{
+	char squeezed[HTTP_TARGET_MAX + 1];
+	size_t len = squeeze(squeezed, path);
+	const struct route *route = NULL;
+
+	for (size_t shorter = 0; shorter < 2 && shorter < len; shorter++) {
+		struct span near = { squeezed, len - shorter };
+		if (routes_match(routes, upgrade, listen, authority, near, &route) == ROUTE_FOUND)
+			return route;
+		if (!upgrade && routes_match(routes, true, listen, authority, near, &route) == ROUTE_FOUND)
+			return route;
+	}
+	return NULL;
+}

@@ -1,0 +1,65 @@
+/* The route table: which [route] a request gets. Most specific wins: a route that lists host names before one for the
+ * machine's own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
+ * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
+ * without its slash, which files_answer() turns into a redirection. Immutable; belongs to a generation. */
+#ifndef CONFIG_ROUTE_H
+#define CONFIG_ROUTE_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "config/settings.h"
+#include "config/tally.h"
+#include "gate/token.h"
+#include "handler/files.h"
+#include "net/tls.h"
+
+struct route {
+	const struct route_settings *set;
+	struct span prefix; /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
+	bool exact;
+	struct files_options files_options;
+	struct files *files;    /* set->root, opened; NULL without one */
+	struct tokens *tokens;  /* of set->token_file; NULL without one */
+	struct tls_client *tls; /* for a tls: target */
+	struct tally *tally;    /* of its sessions */
+};
+
+struct routes {
+	struct route *item; /* most specific first */
+	size_t count;
+	struct str_list own; /* names of this machine, for `host = own` */
+};
+
+/* Opens web roots and client contexts. -1 and complaints on failure, with nothing left behind. */
+must_check int routes_build(struct routes *routes, const struct settings *settings, struct err *err);
+void routes_clear(struct routes *routes);
+
+/* Reads the token files, as the user who will have to, and adds what is wrong with them. */
+void routes_check_tokens(const struct routes *routes, struct err *warnings);
+
+/* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
+void routes_inherit(struct routes *routes, const struct routes *before);
+
+/* The host that an authority names, as it is compared with a route's; absent if there is none. */
+struct span route_host(struct span authority);
+
+enum route_result {
+	ROUTE_FOUND,
+	ROUTE_NONE,       /* 404 */
+	ROUTE_OTHER_HOST, /* a route has the path, but is for other hosts: 403 (DNS rebinding) */
+	ROUTE_OTHER_KIND, /* only a route of the other kind has the path, or, for a plain request, one that is more specific has
+	                   * exactly this path: 426 for a plain request, 404 for an upgrade */
+};
+
+/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent, which is no browser's and so
+ * as good as one's own); path: as it came. A host is compared without case, port and final dot. */
+enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                               struct span path, const struct route **route);
+
+/* For a path that no route has: the route that has it but for slashes too many, or one too many or too few at its end; NULL if
+ * there is none. Only to be named to who asked. It is never served instead: what stands in front of us may protect the path
+ * that is meant, and not the one that was asked for. A plain request may have meant the path of an upgrade. */
+const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
+                                struct span path);
+
+#endif

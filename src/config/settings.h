@@ -1,0 +1,122 @@
+/* The settings: what the configuration file, or the command line's quick form, says, checked and typed. Immutable once
+ * read. One option is one row of server.def, listen.def, tls.def or route.def, and stands nowhere else. */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include "base/attr.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/addr.h"
+#include "net/cidr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum tls_mode { TLS_MODE_OFF, TLS_MODE_ON, TLS_MODE_AUTO };
+enum message_kinds { MESSAGES_BOTH, MESSAGES_BINARY, MESSAGES_TEXT };
+enum profile { PROFILE_BULK, PROFILE_INTERACTIVE };
+enum connect_error { CONNECT_ERROR_AUTO, CONNECT_ERROR_CLOSE, CONNECT_ERROR_HTTP };
+
+struct address_list {
+	struct address *item;
+	size_t count;
+};
+
+/* Both ends included; 0 to 65535 is any port. */
+struct port_range {
+	uint16_t first, last;
+};
+
+struct port_list {
+	struct port_range *item;
+	size_t count;
+};
+
+#define CONF_log_level        int /* enum log_level */
+#define CONF_log_format       int /* enum log_format */
+#define CONF_listen_addresses struct address_list
+#define CONF_tls_mode         int            /* enum tls_mode */
+#define CONF_cidrs            struct cidr_list
+#define CONF_ports            struct port_list
+#define CONF_mode             uint32_t       /* octal permissions */
+#define CONF_tls_client       int            /* enum tls_client_certificate */
+#define CONF_tls_version      int            /* 0: 1.2, 1: 1.3 */
+#define CONF_target           struct address /* text == NULL: not set */
+#define CONF_message_kinds    int            /* enum message_kinds */
+#define CONF_message_kind     int            /* MESSAGES_BINARY or MESSAGES_TEXT */
+#define CONF_connect_error    int            /* enum connect_error */
+#define CONF_profile          int            /* enum profile */
+
+#define OPT(name, type, def, flags, help) CONF_##type name;
+struct server_settings {
+	struct conf_section section;
+#include "config/server.def"
+};
+struct listen_settings {
+	struct conf_section section;
+#include "config/listen.def"
+};
+struct tls_settings {
+	struct conf_section section;
+#include "config/tls.def"
+};
+struct route_settings {
+	struct conf_section section;
+#include "config/route.def"
+};
+#undef OPT
+
+struct settings {
+	struct conf *conf; /* owns everything below */
+	const struct server_settings *server;
+	const struct listen_settings *const *listens;
+	size_t listens_count;
+	const struct tls_settings *const *tls;
+	size_t tls_count;
+	const struct route_settings *const *routes;
+	size_t routes_count;
+	bool quick; /* from the command line alone */
+};
+
+/* The quick form of the command line, as plain words. NULL or false: not given. */
+struct quick_form {
+	const char *listen, *target; /* positional; target may be NULL with token_file or web */
+	const char *web, *cert, *key, *tls, *subprotocol, *token_file, *workers, *log_level, *user, *sandbox;
+	const char *const *origins;
+	size_t origins_count;
+	const char *const *hosts;
+	size_t hosts_count;
+};
+
+/* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All
+ * complaints at once; NULL on failure. Checked are: a listener and a route at least; an address for every listener, and
+ * no address twice; a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities
+ * where client certificates are asked for; exactly one of target, token_file and root in a route (the quick form's
+ * --web makes a route of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols;
+ * low_water < high_water <= 192k; other sizes with bounds; durations that may not be 0; routes that tie (a listener, a host, the path and the
+ * kind of request in common); options that have no effect where they stand. patient: as in file_open_to_read(). */
+struct settings *settings_read(const char *path, bool patient, struct err *err) must_check;
+struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
+void settings_free(struct settings *settings);
+
+/* Every option with its default, in the form of a configuration file. */
+void settings_print_defaults(FILE *out);
+
+/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
+struct span settings_path_prefix(const char *path, bool *exact);
+
+/* What a route's list of hosts takes. HOST_OWN: the names of this machine (sys/own_names.h), and the names that are listed. */
+enum host_scope { HOST_ANY, HOST_OWN, HOST_LISTED };
+#define SETTINGS_HOST_ANY "*"
+#define SETTINGS_HOST_OWN "own"
+enum host_scope settings_host_scope(const struct str_list *hosts);
+
+/* Whether the route is for the listener of that name: it names it, or none. */
+bool settings_route_is_for(const struct route_settings *route, const char *listen);
+
+/* A host name as it is compared: without brackets and final dot. */
+struct span settings_host(struct span host);
+
+#endif

@@ -1,0 +1,472 @@
+/* confine.c owns what the settings need of the file system once the gateway serves, and how the process is confined to it.
+ * It must never widen that later, nor let a reload find out by a bare "permission denied". */
+#include "server/confine.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "server/confine_ports.h"
+#include "session/lost_names.h"
+#include "sys/beneath.h"
+#include "sys/privs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct confine {
+	struct sandbox *sandbox; /* NULL: sandbox = off */
+	char user[PRIVS_NAME_MAX];
+};
+
+/* --- what is needed ------------------------------------------------------------------------------------------------- */
+
+enum kind { WEB_ROOT, TOKENS, AUTHORITIES, IDENTITY, CONFIGURATION, SYSTEM_FILE, LOG_FILE, SOCKETS, TARGET_SOCKET };
+
+/* siblings: it may be replaced by a file of the same name, which is another file to the kernel, so that the directory is
+ * what has to be covered. vital: no session could do without. */
+static const struct kind_row {
+	unsigned access; /* in the sandbox */
+	int permission;  /* of the user; 0: it does not matter */
+	bool siblings, vital;
+	const char *act, *effect; /* in words: what the user may not do, and what follows from that */
+} kinds[] = {
+#define GIVE    "give it the permission, or name another [server] user"
+#define RESTART "a reload will be refused, so restart to change anything, or give it the permission"
+	[WEB_ROOT] = { SANDBOX_READ, X_OK, false, true, "enter", GIVE },
+	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
+	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
+	[IDENTITY] = { SANDBOX_READ, R_OK, true, false, "read",
+	               "a reload keeps the one that is loaded, and another one takes a restart" },
+	[CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
+	[SYSTEM_FILE] = { SANDBOX_READ, 0, true, false, NULL, NULL },
+	[LOG_FILE] = { SANDBOX_WRITE, W_OK, true, false, "write",
+	               "SIGUSR1 will not reopen it unless the new file and its directory let it" },
+	[SOCKETS] = { SANDBOX_SOCKETS, 0, false, false, NULL, NULL },
+	[TARGET_SOCKET] = { 0, W_OK, false, false, "connect to", "give it the permission" },
+};
+
+struct need {
+	const void *section; /* NULL: none asked for it */
+	const char *option;
+	char *path;
+	enum kind kind;
+};
+
+struct needs {
+	struct need *item;
+	size_t count;
+};
+
+static void need(struct needs *needs, enum kind kind, const void *section, const char *option, const char *path)
+{
+	if (path == NULL || path[0] == '\0')
+		return;
+	needs->item = mem_resize(needs->item, needs->count + 1, sizeof(*needs->item));
+	needs->item[needs->count++] = (struct need){ section, option, mem_strdup(path), kind };
+}
+
+static void needs_clear(struct needs *needs)
+{
+	for (size_t i = 0; i < needs->count; i++)
+		free(needs->item[i].path);
+	free(needs->item);
+	*needs = (struct needs){ NULL, 0 };
+}
+
+/* The directory a path lies in. */
+static char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return mem_strdup(".");
+	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
+}
+
+static void need_listener(struct needs *needs, const struct listen_settings *set)
+{
+	for (size_t i = 0; i < set->address.count; i++) {
+		const struct address *address = &set->address.item[i];
+		if (address->kind != ADDRESS_UNIX || address->name[0] != '/')
+			continue;
+		char *directory = parent_of(address->name);
+		need(needs, SOCKETS, set, "address", directory);
+		free(directory);
+	}
+}
+
+static void need_identity(struct needs *needs, const struct tls_settings *set)
+{
+	for (size_t i = 0; i < set->certificate.count; i++)
+		need(needs, IDENTITY, set, "certificate", set->certificate.item[i]);
+	for (size_t i = 0; i < set->key.count; i++)
+		need(needs, IDENTITY, set, "key", set->key.item[i]);
+	need(needs, AUTHORITIES, set, "client_ca", set->client_ca);
+}
+
+/* The system's authorities are read as they are met, and are links into the directories that follow. */
+static void need_authorities(struct needs *needs, const struct route_settings *set)
+{
+	const char *directory = getenv(X509_get_default_cert_dir_env()), *file = getenv(X509_get_default_cert_file_env());
+
+	if (!set->target.tls || !set->target_verify || set->target_ca[0] != '\0')
+		return;
+	need(needs, SYSTEM_FILE, set, "target", directory != NULL ? directory : X509_get_default_cert_dir());
+	need(needs, SYSTEM_FILE, set, "target", file != NULL ? file : X509_get_default_cert_file());
+	need(needs, SYSTEM_FILE, set, "target", "/usr/share/ca-certificates");
+	need(needs, SYSTEM_FILE, set, "target", "/usr/local/share/ca-certificates");
+	need(needs, SYSTEM_FILE, set, "target", "/etc/pki/ca-trust/extracted");
+}
+
+static void need_route(struct needs *needs, const struct route_settings *set)
+{
+	need(needs, WEB_ROOT, set, "root", set->root);
+	need(needs, TOKENS, set, "token_file", set->token_file);
+	need(needs, AUTHORITIES, set, "target_ca", set->target_ca);
+	need_authorities(needs, set);
+	if (set->target.text != NULL && set->target.kind == ADDRESS_UNIX && set->target.name[0] == '/')
+		need(needs, TARGET_SOCKET, set, "target", set->target.name);
+}
+
+/* What a look-up of a name reads, and reads again when it has changed. */
+static void need_names(struct needs *needs)
+{
+	for (size_t i = 0; i < NAME_FILES; i++)
+		need(needs, SYSTEM_FILE, NULL, NULL, name_files()[i]);
+}
+
+static void need_configuration(struct needs *needs, const char *file)
+{
+	if (file == NULL)
+		return;
+	char *directory = parent_of(file), *more = mem_printf("%s/conf.d", directory);
+	need(needs, CONFIGURATION, NULL, NULL, file);
+	need(needs, CONFIGURATION, NULL, NULL, more);
+	free(more);
+	free(directory);
+}
+
+/* The path, NULL if the log is no file. */
+static const char *log_file(const struct settings *settings)
+{
+	return strncmp(settings->server->log, "file:/", 6) == 0 ? settings->server->log + 5 : NULL;
+}
+
+static struct needs needs_of(const struct settings *s, const char *file)
+{
+	struct needs needs = { NULL, 0 };
+
+	need_configuration(&needs, file);
+	need(&needs, LOG_FILE, s->server, "log", log_file(s));
+	for (size_t i = 0; i < s->listens_count; i++)
+		need_listener(&needs, s->listens[i]);
+	for (size_t i = 0; i < s->tls_count && file != NULL; i++) /* else there is no reload to read them again */
+		need_identity(&needs, s->tls[i]);
+	for (size_t i = 0; i < s->routes_count; i++)
+		need_route(&needs, s->routes[i]);
+	need_names(&needs);
+	return needs;
+}
+
+/* --- with the user's eyes ------------------------------------------------------------------------------------------- */
+
+static void complain(const struct need *need, const char *user, const char *act, const char *effect, struct err *err)
+{
+	if (need->section != NULL)
+		conf_complain_option(need->section, need->option, err, "user %s may not %s %s: %s", user, act, need->path, effect);
+	else
+		err_add(err, "user %s may not %s %s: %s", user, act, need->path, effect);
+}
+
+/* A directory of directories that have nothing to do with each other, such as /etc or somebody's home: who names a file in
+ * it has named that file, and what replaces it takes a restart. */
+static bool is_too_wide(const char *directory)
+{
+	char *real = realpath(directory, NULL);
+	const char *last = real != NULL ? strrchr(real, '/') : NULL;
+	bool wide = last == NULL || last == real || strncmp(real, "/home/", (size_t)(last - real) + 1) == 0 ||
+	            strncmp(real, "/proc/", 6) == 0; /* a descriptor's directory, as /dev/fd is one */
+
+	free(real);
+	return wide;
+}
+
+/* Token files are read at each request, so nobody would be told by a reload. */
+static void warn_of_place(const struct need *need, struct err *warnings)
+{
+	char *parent = parent_of(need->path);
+
+	if (need->kind == TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
+		conf_complain_option(need->section, need->option, warnings,
+		                     "%s lies in a directory that is too wide for the sandbox: a file that is put in its place, "
+		                     "as editors do, cannot be read without a restart", need->path);
+	free(parent);
+}
+
+/* What is not there is told by who opens it. */
+static int look(const struct settings *settings, const char *file, const char *user, struct err *err,
+                struct err *warnings)
+{
+	struct needs needs = needs_of(settings, file);
+	unsigned before = err->count;
+
+	for (size_t i = 0; i < needs.count; i++) {
+		const struct need *one = &needs.item[i];
+		const struct kind_row *kind = &kinds[one->kind];
+		if (kind->permission != 0 && faccessat(AT_FDCWD, one->path, kind->permission, AT_EACCESS) != 0 && errno == EACCES)
+			complain(one, user, kind->act, kind->effect, kind->vital ? err : warnings);
+		if (settings->server->sandbox)
+			warn_of_place(one, warnings);
+	}
+	needs_clear(&needs);
+	return err->count == before ? 0 : -1;
+}
+
+/* What is wrong with the user is told by its line. */
+static int complain_of_user(const struct settings *settings, const struct err *why, struct err *err)
+{
+	return conf_complain_option(settings->server, "user", err, "%s", why->text);
+}
+
+static int become(const struct settings *settings, bool debuggable, struct err *err)
+{
+	struct err why;
+
+	err_init(&why);
+	return privs_become(settings->server->user, debuggable, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+}
+
+int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings)
+{
+	char user[PRIVS_NAME_MAX];
+
+	if (privs_are_roots() && become(settings, true, err) != 0)
+		return -1;
+	privs_name(user);
+	if (settings->server->user[0] != '\0' && strcmp(settings->server->user, user) != 0)
+		conf_complain_option(settings->server, "user", warnings,
+		                     "only root can become %s; this check was made as %s, who may read other files",
+		                     settings->server->user, user);
+	return look(settings, file, user, err, warnings);
+}
+
+/* --- the sandbox ---------------------------------------------------------------------------------------------------- */
+
+struct paths {
+	struct sandbox_path *item;
+	size_t count;
+};
+
+/* Takes path over. */
+static void add_path(struct paths *paths, char *path, unsigned access)
+{
+	paths->item = mem_resize(paths->item, paths->count + 1, sizeof(*paths->item));
+	paths->item[paths->count++] = (struct sandbox_path){ path, access };
+}
+
+static void add_parent(struct paths *paths, const char *path, unsigned access)
+{
+	char *parent = parent_of(path);
+
+	if (is_too_wide(parent))
+		free(parent);
+	else
+		add_path(paths, parent, access);
+}
+
+/* Both where the name is and where it leads: either may be what changes. */
+static void add_siblings(struct paths *paths, const char *path, unsigned access)
+{
+	char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+		add_parent(paths, path, access);
+		if (real != NULL)
+			add_parent(paths, real, access);
+	}
+	free(real);
+}
+
+static struct paths paths_of(const struct settings *settings, const char *file)
+{
+	struct needs needs = needs_of(settings, file);
+	struct paths paths = { NULL, 0 };
+
+	for (size_t i = 0; i < needs.count; i++) {
+		const struct kind_row *kind = &kinds[needs.item[i].kind];
+		if (kind->access != 0)
+			add_path(&paths, mem_strdup(needs.item[i].path), kind->access);
+		if (kind->siblings)
+			add_siblings(&paths, needs.item[i].path, kind->access);
+	}
+	needs_clear(&needs);
+	return paths;
+}
+
+static void paths_clear(struct paths *paths)
+{
+	for (size_t i = 0; i < paths->count; i++)
+		free((void *)(uintptr_t)paths->item[i].path);
+	free(paths->item);
+}
+
+struct log *confine_open_log(const struct settings *settings, struct err *err)
+{
+	const char *user = settings->server->user, *file = log_file(settings);
+	struct privs_loan loan;
+
+	if (file == NULL || file_is_descriptor(file))
+		return log_open(settings->server->log, err);
+	privs_make_file(user, file, LOG_FILE_MODE);
+	if (privs_borrow(&loan, user, file, err) != 0)
+		return NULL;
+	struct log *log = log_open(settings->server->log, err);
+	privs_give_back(&loan);
+	return log;
+}
+
+static struct sandbox *sandbox_of(const struct settings *settings, const char *file, struct err *err)
+{
+	struct paths paths = paths_of(settings, file);
+	struct confine_ports ports = confine_ports_of(settings);
+	const struct sandbox_options options = {
+		.path = paths.item,
+		.paths = paths.count,
+		.port = ports.item,
+		.ports = ports.count,
+		.unbounded = ports.unbounded,
+		.write_flags = log_file(settings) != NULL ? LOG_FILE_FLAGS : 0,
+		.how = beneath_hows(),
+		.hows = BENEATH_HOWS,
+	};
+	struct sandbox *sandbox = sandbox_new(&options, err);
+
+	confine_ports_clear(&ports);
+	paths_clear(&paths);
+	return sandbox;
+}
+
+struct confine *confine_enter(const struct settings *settings, const char *file, struct err *err, struct err *warnings)
+{
+	bool on = settings->server->sandbox;
+	struct confine *confine = mem_zalloc(sizeof(*confine));
+	bool failed = become(settings, !on, err) != 0;
+
+	privs_name(confine->user);
+	failed = failed || look(settings, file, confine->user, err, warnings) != 0;
+	if (!failed && on)
+		confine->sandbox = sandbox_of(settings, file, err);
+	if (!failed && (!on || confine->sandbox != NULL))
+		return confine;
+	confine_free(confine);
+	return NULL;
+}
+
+int confine_seal(struct confine *confine, struct err *err)
+{
+	return confine->sandbox != NULL ? sandbox_seal(confine->sandbox, err) : 0;
+}
+
+const struct sandbox *confine_sandbox(const struct confine *confine)
+{
+	return confine->sandbox;
+}
+
+const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX])
+{
+	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", sandbox_landlock_abi(confine->sandbox),
+	         sandbox_calls(confine->sandbox));
+	return words;
+}
+
+void confine_log(const struct confine *confine, struct log *log)
+{
+	char words[CONFINE_WORDS_MAX];
+
+	if (confine->sandbox == NULL) {
+		log_line(log, LEVEL_INFO, "sandbox = off: nothing but user %s's rights bounds the process", confine->user);
+		return;
+	}
+	log_line(log, LEVEL_INFO, "sandbox: user %s, %s", confine->user, confine_words(confine, words));
+	if (sandbox_landlock_abi(confine->sandbox) == 0)
+		log_line(log, LEVEL_WARN, "sandbox: this kernel has no Landlock: user %s's rights alone bound what can be read",
+		         confine->user);
+	if (sandbox_calls(confine->sandbox) == 0)
+		log_line(log, LEVEL_WARN, "sandbox: built without libseccomp: any system call can be made");
+}
+
+void confine_free(struct confine *confine)
+{
+	if (confine == NULL)
+		return;
+	sandbox_free(confine->sandbox);
+	free(confine);
+}
+
+/* --- reloads -------------------------------------------------------------------------------------------------------- */
+
+static const char instead[] = "give it the permission, or restart instead of reloading";
+static const char outside[] = "is outside of the sandbox, which covers what was named at the start: restart to use it";
+
+static bool is_denied(const char *path)
+{
+	if (file_is_special(path)) /* who reads it will tell */
+		return false;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 && errno == EACCES;
+}
+
+int confine_admits_file(const struct confine *confine, const char *file, struct err *err)
+{
+	if (!is_denied(file))
+		return 0;
+	if (confine->sandbox != NULL && sandbox_hides(confine->sandbox, file))
+		return err_add(err, "%s %s", file, outside);
+	return err_add(err, "user %s may not read %s: %s", confine->user, file, instead);
+}
+
+static bool is_outside(const struct sandbox *sandbox, const struct need *need)
+{
+	if (need->kind == SOCKETS)
+		return !sandbox_takes_sockets(sandbox, need->path);
+	return (kinds[need->kind].access & SANDBOX_READ) != 0 && sandbox_hides(sandbox, need->path);
+}
+
+static void admit(const struct confine *confine, const struct need *need, struct err *err, struct err *warnings)
+{
+	bool read = (kinds[need->kind].access & SANDBOX_READ) != 0;
+
+	if (read && need->section != NULL && file_is_special(need->path)) {
+		conf_complain_option(need->section, need->option, err, "%s " FILE_SPECIAL, need->path);
+	} else if (confine->sandbox != NULL && is_outside(confine->sandbox, need)) {
+		if (need->section != NULL)
+			conf_complain_option(need->section, need->option, err, "%s %s", need->path, outside);
+		else /* one of the system's, and nobody asked for it now */
+			err_add(warnings, "%s was replaced and %s", need->path, outside);
+	} else if ((need->kind == TOKENS || need->kind == AUTHORITIES) && is_denied(need->path)) {
+		complain(need, confine->user, "read", instead, err);
+	}
+}
+
+int confine_admits(const struct confine *confine, const struct settings *settings, const char *file, struct err *err,
+                   struct err *warnings)
+{
+	struct needs needs = needs_of(settings, file);
+	unsigned before = err->count;
+
+	for (size_t i = 0; i < needs.count; i++)
+		admit(confine, &needs.item[i], err, warnings);
+	needs_clear(&needs);
+	if (confine->sandbox != NULL && confine_ports_admit(confine->sandbox, settings, err) != 0)
+		return -1;
+	return err->count == before ? 0 : -1;
+}

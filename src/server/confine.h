@@ -1,0 +1,47 @@
+/* Confinement: from root, or whoever started it, to a user without rights in a sandbox of what the settings name. Entered
+ * once, after all that needs rights is open; what a reload names anew must lie in what was named at the start. */
+#ifndef SERVER_CONFINE_H
+#define SERVER_CONFINE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/generation.h"
+#include "sys/sandbox.h"
+
+struct confine;
+
+/* Opens the log. A file that is not there is made for the user who will have to open it anew, and nobody but root could have put
+ * a link on its way if it is root who opens it. */
+struct log *confine_open_log(const struct settings *settings, struct err *err) must_check;
+
+/* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and leaves the process
+ * these files. file: the configuration, NULL for the quick form. Complaints are about what would fail every session,
+ * warnings about what would fail a reload. NULL on failure, when the process can only exit. */
+struct confine *confine_enter(const struct settings *settings, const char *file, struct err *err,
+                              struct err *warnings) must_check;
+
+/* After the last thread has started: no other system calls from here on. */
+must_check int confine_seal(struct confine *confine, struct err *err);
+
+/* NULL with sandbox = off. */
+const struct sandbox *confine_sandbox(const struct confine *confine);
+
+/* What is in force, in words; only with sandbox = on. Returns words. */
+#define CONFINE_WORDS_MAX 64
+const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX]);
+
+/* One line on what is in force, and what is not. */
+void confine_log(const struct confine *confine, struct log *log);
+
+/* For a check of the settings, as far as it can be known without serving: a process of root's becomes the user for good. */
+must_check int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings);
+
+/* At a reload: whether the configuration can be read, and then whether what it names can be used without a restart. */
+must_check int confine_admits_file(const struct confine *confine, const char *file, struct err *err);
+must_check int confine_admits(const struct confine *confine, const struct settings *settings, const char *file,
+                              struct err *err, struct err *warnings);
+
+void confine_free(struct confine *confine); /* the process stays confined; NULL is allowed */
+
+#endif

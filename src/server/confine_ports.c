@@ -1,0 +1,98 @@
+/* confine_ports.c owns what the settings need of the network.
+ * It must never bound what a token names, unless the administrator said which ports these are. */
+#include "server/confine_ports.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define DNS_PORT 53 /* answers that are too long for UDP */
+
+static void add(struct confine_ports *ports, uint16_t first, uint16_t last, unsigned access)
+{
+	ports->item = mem_resize(ports->item, ports->count + 1, sizeof(*ports->item));
+	ports->item[ports->count++] = (struct sandbox_ports){ first, last, access };
+}
+
+static void add_listener(struct confine_ports *ports, const struct listen_settings *set)
+{
+	for (size_t i = 0; i < set->address.count; i++)
+		if (set->address.item[i].kind == ADDRESS_TCP)
+			add(ports, set->address.item[i].port, set->address.item[i].port, SANDBOX_BIND);
+}
+
+static bool is_abstract(const struct address *target)
+{
+	return target->text != NULL && target->kind == ADDRESS_UNIX && target->name[0] == '@';
+}
+
+static void add_route(struct confine_ports *ports, const struct route_settings *set, bool listed)
+{
+	if (set->target.text != NULL && set->target.kind == ADDRESS_TCP)
+		add(ports, set->target.port, set->target.port, SANDBOX_CONNECT);
+	if (is_abstract(&set->target) || set->token_file[0] != '\0')
+		ports->unbounded |= SANDBOX_ABSTRACT;
+	if (set->token_file[0] != '\0' && !listed)
+		ports->unbounded |= SANDBOX_CONNECT;
+}
+
+struct confine_ports confine_ports_of(const struct settings *settings)
+{
+	struct confine_ports ports = { NULL, 0, 0 };
+	const struct port_list *more = &settings->server->sandbox_ports;
+
+	for (size_t i = 0; i < settings->listens_count && !settings->quick; i++) /* else there is no reload to bind for */
+		add_listener(&ports, settings->listens[i]);
+	for (size_t i = 0; i < settings->routes_count; i++)
+		add_route(&ports, settings->routes[i], more->count > 0);
+	for (size_t i = 0; i < more->count; i++) {
+		add(&ports, more->item[i].first, more->item[i].last, SANDBOX_BIND | SANDBOX_CONNECT);
+		if (more->item[i].first == 0 && more->item[i].last == UINT16_MAX)
+			ports.unbounded |= SANDBOX_BIND | SANDBOX_CONNECT;
+	}
+	add(&ports, DNS_PORT, DNS_PORT, SANDBOX_CONNECT);
+	return ports;
+}
+
+void confine_ports_clear(struct confine_ports *ports)
+{
+	free(ports->item);
+	*ports = (struct confine_ports){ NULL, 0, 0 };
+}
+
+/* --- reloads -------------------------------------------------------------------------------------------------------- */
+
+#define COVERS  "is outside of the sandbox, which covers what was named at the start: restart to use it"
+#define FORESEE ". [server] sandbox_ports names such ports beforehand"
+
+static void admit_listener(const struct sandbox *sandbox, const struct listen_settings *set, struct err *err)
+{
+	for (size_t i = 0; i < set->address.count; i++) {
+		const struct address *address = &set->address.item[i];
+		if (address->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_BIND, address->port))
+			conf_complain_option(set, "address", err, "port %u " COVERS FORESEE, address->port);
+	}
+}
+
+static void admit_route(const struct sandbox *sandbox, const struct route_settings *set, bool listed, struct err *err)
+{
+	const struct address *target = &set->target;
+
+	if (target->text != NULL && target->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_CONNECT, target->port))
+		conf_complain_option(set, "target", err, "port %u " COVERS FORESEE, target->port);
+	if (is_abstract(target) && !sandbox_admits(sandbox, SANDBOX_ABSTRACT, 0))
+		conf_complain_option(set, "target", err, "%s " COVERS, target->text);
+	if (set->token_file[0] != '\0' && !listed && !sandbox_admits(sandbox, SANDBOX_CONNECT, 0))
+		conf_complain_option(set, "token_file", err, "tokens may name any port, which " COVERS FORESEE);
+}
+
+int confine_ports_admit(const struct sandbox *sandbox, const struct settings *settings, struct err *err)
+{
+	unsigned before = err->count;
+
+	for (size_t i = 0; i < settings->listens_count; i++)
+		admit_listener(sandbox, settings->listens[i], err);
+	for (size_t i = 0; i < settings->routes_count; i++)
+		admit_route(sandbox, settings->routes[i], settings->server->sandbox_ports.count > 0, err);
+	return err->count == before ? 0 : -1;
+}

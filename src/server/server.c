@@ -1,0 +1,523 @@
+/* server.c owns the main thread: it starts, hands over what comes in, reloads and stops.
+ * It must never do a session's work: a connection leaves this thread in the turn it arrives. */
+#include "server/server.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signals.h"
+#include "net/mailbox.h"
+#include "net/resolve.h"
+#include "server/announce.h"
+#include "server/confine.h"
+#include "server/listening.h"
+#include "server/lookups.h"
+#include "server/reception.h"
+#include "server/refused_calls.h"
+#include "server/worker.h"
+#include "session/lost_names.h"
+#include "sys/event_memory.h"
+#include "sys/nss.h"
+#include "sys/process.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
+#define RESERVE_BASE   48u
+#define RESERVE_WORKER 4u
+
+struct server_worker {
+	struct mail farewell; /* first: a mail is the object it is sent in */
+	struct worker *worker;
+	bool started;
+};
+
+struct server {
+	struct event_base *base;
+	struct log *log;
+	struct mailbox *mailbox;
+	struct resolver *resolver;
+	struct lost_names lost_names;
+	struct listening *listening;
+	struct confine *confine;
+	struct refused_calls *refused_calls;
+	struct generation *current;
+	struct generation *next; /* built by a reload, and committed once its names are found; else NULL */
+	struct lookups *lookups;
+	const char *path;
+	struct server_worker *workers;
+	size_t workers_count, workers_alive;
+	unsigned refusals_each; /* a worker's part of max_refusals */
+	struct admission *admission;
+	struct reception *reception;
+	bool stopping, stopped; /* by the first signal; by the second */
+	struct event *signals[4];
+};
+
+static const struct server_settings *server_settings(const struct server *srv)
+{
+	return srv->current->settings->server;
+}
+
+static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
+{
+	struct server *srv = arg;
+	reception_take(srv->reception, srv->current, set, fd, peer);
+}
+
+/* --- reload --------------------------------------------------------------------------------------------------------- */
+
+static void server_configure_log(struct server *srv)
+{
+	log_configure(srv->log, (enum log_level)server_settings(srv)->log_level,
+	              (enum log_format)server_settings(srv)->log_format);
+}
+
+static void server_tell_restart(void *arg, const char *what)
+{
+	const struct server *srv = arg;
+	log_line(srv->log, LEVEL_WARN, "%s changed, which takes effect at the next start", what);
+}
+
+static void server_commit(struct server *srv, struct generation *next, struct listening_plan *plan)
+{
+	struct generation *old = srv->current;
+	char first[ADDR_TEXT_MAX];
+	routes_inherit(&next->routes, &old->routes);
+	conf_restart_differences(old->settings->conf, next->settings->conf, server_tell_restart, srv);
+	listening_commit(srv->listening, plan);
+	srv->current = next;
+	generation_unref(old);
+	server_configure_log(srv);
+	log_line(srv->log, LEVEL_INFO, "configuration was reloaded");
+	listening_announce(srv->listening, first);
+}
+
+static struct settings *server_read(struct server *srv, struct err *err, struct err *warnings)
+{
+	struct settings *settings = confine_admits_file(srv->confine, srv->path, err) == 0 ? settings_read(srv->path, false, err) : NULL;
+	if (settings == NULL || confine_admits(srv->confine, settings, srv->path, err, warnings) == 0)
+		return settings;
+	settings_free(settings);
+	return NULL;
+}
+
+static struct generation *server_build(struct server *srv, struct err *err)
+{
+	struct err warnings;
+	err_init(&warnings);
+	struct settings *settings = server_read(srv, err, &warnings);
+	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
+	if (next != NULL)
+		routes_check_tokens(&next->routes, &warnings);
+	log_lines(srv->log, LEVEL_WARN, &warnings);
+	return next;
+}
+
+static void server_refuse_reload(struct server *srv, const struct err *err)
+{
+	log_lines(srv->log, LEVEL_ERROR, err);
+	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
+}
+
+/* One that still waits for a name. */
+static void server_forget_reload(struct server *srv)
+{
+	lookups_free(srv->lookups);
+	generation_unref(srv->next);
+	srv->lookups = NULL;
+	srv->next = NULL;
+}
+
+static void server_on_names(void *arg)
+{
+	struct server *srv = arg;
+	struct err err;
+	err_init(&err);
+	struct listening_plan *plan = listening_plan(srv->listening, srv->next, srv->lookups, &err);
+	if (plan == NULL)
+		server_refuse_reload(srv, &err);
+	else
+		server_commit(srv, generation_ref(srv->next), plan);
+	server_forget_reload(srv);
+}
+
+static void server_reload(struct server *srv)
+{
+	struct err err;
+	err_init(&err);
+	server_forget_reload(srv);
+	if (srv->path == NULL) {
+		log_line(srv->log, LEVEL_WARN, "there is no configuration file to reload");
+		return;
+	}
+	srv->next = server_build(srv, &err);
+	if (srv->next == NULL) {
+		server_refuse_reload(srv, &err);
+		return;
+	}
+	srv->lookups = lookups_new(srv->resolver, srv->mailbox, srv->next, srv->current, server_on_names, srv);
+	if (lookups_are_done(srv->lookups))
+		server_on_names(srv);
+	else
+		log_line(srv->log, LEVEL_INFO, "the reload waits until the names of new listeners are looked up");
+}
+
+/* --- signals -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t server_sessions(const struct server *srv)
+{
+	uint64_t sessions = 0;
+	for (size_t i = 0; i < srv->workers_count; i++)
+		if (srv->workers[i].started)
+			sessions += worker_load(srv->workers[i].worker);
+	return sessions;
+}
+
+static void server_drain(struct server *srv)
+{
+	srv->stopping = true;
+	announce_stop(srv->log, LEVEL_INFO, "stopping", server_sessions(srv), server_settings(srv)->drain_timeout);
+	server_forget_reload(srv);
+	listening_free(srv->listening);
+	srv->listening = NULL;
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_drain(srv->workers[i].worker, server_settings(srv)->drain_timeout);
+}
+
+static void server_stop(struct server *srv)
+{
+	announce_stop(srv->log, LEVEL_WARN, "stopping at once", server_sessions(srv), 0);
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_stop(srv->workers[i].worker);
+	srv->stopped = true;
+}
+
+static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	(void)number;
+	(void)what;
+	if (!srv->stopping)
+		server_drain(srv);
+	else if (!srv->stopped)
+		server_stop(srv);
+}
+
+static void server_on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	(void)number;
+	(void)what;
+	if (!srv->stopping)
+		server_reload(srv);
+}
+
+static void server_on_usr1(evutil_socket_t number, short what, void *arg)
+{
+	struct server *srv = arg;
+	struct err err;
+	(void)number;
+	(void)what;
+	err_init(&err);
+	if (log_reopen(srv->log, &err) != 0)
+		log_lines(srv->log, LEVEL_ERROR, &err);
+	else
+		log_line(srv->log, LEVEL_INFO, "log was reopened");
+}
+
+static int server_catch_signals(struct server *srv, struct err *err)
+{
+	static const struct {
+		int number;
+		event_callback_fn on;
+	} table[] = { { SIGTERM, server_on_stop_signal },
+		      { SIGINT, server_on_stop_signal },
+		      { SIGHUP, server_on_hangup },
+		      { SIGUSR1, server_on_usr1 } };
+
+	signals_block(NULL); /* so that none gets lost between the two lines below */
+	int result = 0;
+	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
+		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
+		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
+			result = err_add(err, "cannot watch signal %d", table[i].number);
+	}
+	process_hear_signals();
+	return result;
+}
+
+/* --- starting ------------------------------------------------------------------------------------------------------- */
+
+static size_t server_workers_wanted(const struct server *srv)
+{
+	cpu_set_t set;
+	uint64_t wanted = server_settings(srv)->workers;
+	if (wanted > 0)
+		return (size_t)wanted;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
+static int server_find_capacity(const struct server *srv, struct reception_limits *limits, uint64_t *sessions, struct err *err)
+{
+	struct rlimit limit;
+	const struct server_settings *set = server_settings(srv);
+	uint64_t wanted = set->max_sessions;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
+	const struct rlimit raised = { limit.rlim_max, limit.rlim_max };
+	uint64_t all = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+
+	limits->timeout_ms = set->refusal_timeout;
+	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
+	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals + RESERVE_WORKER * srv->workers_count;
+	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
+	*sessions = wanted > 0 ? wanted : possible;
+	if (possible > 0 && *sessions <= possible)
+		return 0;
+	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
+	return err_add(err,
+	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
+	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
+	               (unsigned long long)wanted, (unsigned long long)needed,
+	               (unsigned long long)all);
+}
+
+static void server_on_farewell(struct mail *mail, void *owner)
+{
+	struct server *srv = owner;
+	struct server_worker *slot = (struct server_worker *)mail;
+	if (!slot->started)
+		return; /* the start failed, and server_stop_started() has waited for it */
+	worker_join(slot->worker);
+	slot->started = false;
+	if (--srv->workers_alive == 0)
+		event_base_loopbreak(srv->base);
+}
+
+static int server_start_worker(struct server *srv, struct server_worker *slot)
+{
+	const struct worker_setup setup = {
+		.log = srv->log,
+		.resolver = srv->resolver,
+		.admission = srv->admission,
+		.lost_names = &srv->lost_names,
+		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
+		.refusals = srv->refusals_each,
+		.home = srv->mailbox,
+		.farewell = &slot->farewell,
+	};
+	slot->farewell.run = server_on_farewell;
+	slot->worker = worker_new(&setup);
+	int error = slot->worker == NULL ? errno : worker_start(slot->worker);
+	slot->started = error == 0;
+	return error;
+}
+
+static int server_start_workers(struct server *srv, struct err *err)
+{
+	const struct resolver_options options = { .threads = (unsigned)server_settings(srv)->resolver_threads };
+	srv->resolver = resolver_new(&options);
+	if (srv->resolver == NULL)
+		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
+	srv->lost_names = (struct lost_names){ .log = srv->log, .sandbox = confine_sandbox(srv->confine), .told = ATOMIC_FLAG_INIT };
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		int error = server_start_worker(srv, &srv->workers[i]);
+		if (error != 0)
+			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
+		srv->workers_alive++;
+		reception_add_worker(srv->reception, srv->workers[i].worker);
+	}
+	return 0;
+}
+
+static int server_prepare_reception(struct server *srv, struct err *err)
+{
+	struct reception_limits limits;
+	uint64_t sessions = 0;
+	if (server_find_capacity(srv, &limits, &sessions, err) != 0)
+		return -1;
+	srv->refusals_each = (unsigned)((limits.refusals + srv->workers_count - 1) / srv->workers_count);
+	srv->admission = admission_new(server_settings(srv)->source_table, sessions);
+	if (srv->admission != NULL)
+		srv->reception = reception_new(srv->base, srv->log, srv->admission, &limits);
+	return srv->reception != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
+}
+
+static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
+{
+	srv->log = confine_open_log(srv->current->settings, err);
+	if (srv->log == NULL)
+		return -1;
+	server_configure_log(srv);
+	srv->workers_count = server_workers_wanted(srv);
+	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
+	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
+
+	event_memory_install();
+	srv->base = event_base_new();
+	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
+	if (srv->mailbox == NULL)
+		return err_add(err, "cannot make an event loop: %s", strerror(errno));
+	if (server_prepare_reception(srv, err) != 0)
+		return -1;
+	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
+	*plan = listening_plan(srv->listening, srv->current, NULL, err);
+	return *plan != NULL ? 0 : -1;
+}
+
+/* On a busy processor each new connection would wake this thread, and put a worker aside in the middle of its turn: as a
+ * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer. */
+static void server_let_workers_first(void)
+{
+	static const struct sched_param none = { .sched_priority = 0 };
+	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
+/* Libraries read their own configuration and load code of theirs now, as it can't be done later. */
+static int server_give_up(struct server *srv, struct err *err)
+{
+	struct err warnings;
+	err_init(&warnings);
+	tls_prepare();
+	nss_prepare();
+	tzset();
+	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
+	if (srv->confine != NULL)
+		routes_check_tokens(&srv->current->routes, &warnings);
+	log_lines(srv->log, LEVEL_WARN, &warnings);
+	return srv->confine != NULL ? 0 : -1;
+}
+
+static int server_seal(struct server *srv, struct err *err)
+{
+	if (confine_seal(srv->confine, err) != 0)
+		return -1;
+	if (confine_sandbox(srv->confine) != NULL)
+		srv->refused_calls = refused_calls_new(srv->base, confine_sandbox(srv->confine), srv->log);
+	return confine_sandbox(srv->confine) == NULL || srv->refused_calls != NULL ? 0 : err_add(err, "out of memory");
+}
+
+static int server_start_threads(struct server *srv, struct err *err)
+{
+	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0)
+		return -1;
+	server_let_workers_first(); /* after they were started, or they would inherit it, as the log's thread is to */
+	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
+	if (error != 0)
+		return err_add(err, "cannot start the thread of the log: %s", strerror(error));
+	return server_seal(srv, err);
+}
+
+/* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
+static int server_start(struct server *srv, struct err *err)
+{
+	struct listening_plan *plan = NULL;
+	if (server_prepare(srv, &plan, err) != 0)
+		return -1;
+	if (server_give_up(srv, err) != 0 || server_start_threads(srv, err) != 0) {
+		listening_plan_drop(plan);
+		return -1;
+	}
+	listening_commit(srv->listening, plan);
+	return 0;
+}
+
+/* In a terminal the quick form says in one line what one wants to know next. */
+static void server_greet(const struct server *srv, const char *address)
+{
+	const struct settings *settings = srv->current->settings;
+	if (!settings->quick || !isatty(STDERR_FILENO))
+		return;
+	const struct route_settings *route = settings->routes[0];
+	bool any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0 || address[0] == '*';
+	const char *port = strrchr(address, ':');
+	fprintf(stderr, "sallyport: %s leads to %s; open %s://%s%s/ (Ctrl-C ends it)\n", address,
+	        route->target.text != NULL ? route->target.text : "what the token names",
+	        settings->listens[0]->tls == TLS_MODE_OFF ? "http" : "https", any ? "localhost" : address,
+	        any && port != NULL ? port : "");
+}
+
+static void server_clear(struct server *srv)
+{
+	signals_block(NULL); /* nobody is left to hear of one */
+	listening_free(srv->listening);
+	for (size_t i = 0; i < ARRAY_LEN(srv->signals); i++)
+		if (srv->signals[i] != NULL)
+			event_free(srv->signals[i]);
+	for (size_t i = 0; i < srv->workers_count; i++)
+		worker_free(srv->workers[i].worker);
+	reception_free(srv->reception);
+	admission_free(srv->admission);
+	refused_calls_free(srv->refused_calls);
+	if (srv->mailbox != NULL)
+		mailbox_free(srv->mailbox);
+	if (srv->resolver != NULL)
+		resolver_free(srv->resolver);
+	if (srv->base != NULL)
+		event_base_free(srv->base);
+	free(srv->workers);
+	generation_unref(srv->current);
+	confine_free(srv->confine);
+	log_close(srv->log);
+}
+
+/* Threads that did start are told to end, and waited for. */
+static void server_stop_started(struct server *srv)
+{
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		if (!srv->workers[i].started)
+			continue;
+		worker_stop(srv->workers[i].worker);
+		worker_join(srv->workers[i].worker);
+		srv->workers[i].started = false;
+	}
+}
+
+static int server_fail(struct server *srv, const struct err *err)
+{
+	struct span rest = { err->text, err->len }, line;
+	while (err->len > 0 && span_next(&rest, '\n', &line))
+		fprintf(stderr, "sallyport: %.*s\n", (int)line.n, line.p);
+	if (srv->log != NULL && strcmp(server_settings(srv)->log, "stderr") != 0)
+		log_lines(srv->log, LEVEL_ERROR, err);
+	server_stop_started(srv);
+	server_clear(srv);
+	return 1;
+}
+
+int server_run(struct generation *first, const char *path)
+{
+	struct server srv = { .current = first, .path = path };
+	struct err err;
+	char address[ADDR_TEXT_MAX];
+
+	err_init(&err);
+	process_end_when_told();
+	if (server_start(&srv, &err) != 0)
+		return server_fail(&srv, &err);
+	mem_be_patient(); /* there are sessions now */
+	announce_start(srv.log, srv.workers_count);
+	listening_announce(srv.listening, address);
+	announce_routes(srv.log, srv.current->settings);
+	confine_log(srv.confine, srv.log);
+	server_greet(&srv, address);
+	event_base_dispatch(srv.base);
+	log_line(srv.log, LEVEL_INFO, "stopped");
+	server_clear(&srv);
+	return 0;
+}

@@ -1,0 +1,16 @@
+/* The process: its listeners, workers and signals, and the generation that new sessions get. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "config/generation.h"
+
+/* Runs until it is told to stop, and returns the process's exit status: 0 after a drain, 1 when it could not start (then
+ * one line on stderr says why). Takes first over. path: the configuration file to read again on SIGHUP, NULL for the
+ * quick form.
+ *
+ *     SIGHUP            reload: build a new generation, then commit; on any complaint the old one stays
+ *     SIGTERM, SIGINT   drain: accept no more, end every session with REASON_DRAIN; a second one cuts what is left
+ *     SIGUSR1           reopen the log file */
+int server_run(struct generation *first, const char *path);
+
+#endif

@@ -1,0 +1,46 @@
+/* A worker: a thread with an event loop, and the sessions that live on it. Other threads only post to it. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "base/attr.h"
+#include "base/log.h"
+#include "net/mailbox.h"
+#include "session/session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+struct worker_setup {
+	struct log *log;
+	struct resolver *resolver;
+	struct admission *admission;
+	struct lost_names *lost_names; /* NULL: nobody is to be told */
+	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
+	unsigned refusals;             /* so many connections that are only to be refused at a time */
+	struct mailbox *home;          /* where farewell is posted when the last session is gone and the thread is about to end */
+	struct mail *farewell;
+};
+
+/* NULL on failure, with errno. */
+struct worker *worker_new(const struct worker_setup *setup) must_check;
+struct session_context *worker_context(struct worker *worker); /* for its own thread, which a test may be */
+must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
+
+/* --- from the main thread --- */
+
+/* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
+must_check int worker_post(struct worker *worker, const struct arrival *arrival);
+unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
+bool worker_may_refuse(const struct worker *worker);   /* there is room for one more that is to be told so */
+
+/* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
+ * after it but worker_stop(), which cuts at once. Call each at most once. */
+void worker_drain(struct worker *worker, uint64_t timeout_ms);
+void worker_stop(struct worker *worker);
+
+void worker_join(struct worker *worker); /* after the farewell, or when it was never started */
+void worker_free(struct worker *worker); /* after that; NULL is allowed */
+
+#endif

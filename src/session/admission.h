@@ -1,0 +1,55 @@
+/* Who may begin a session, as far as it depends on how many there are and on where a client comes from: the [server] options
+ * max_sessions and source_*. Which source has how many, and what it did, is in the table of gate/sources.h; how near the limit
+ * of all sessions is, and whose share is used up, in a tally. One for all threads; any may call. */
+#ifndef SESSION_ADMISSION_H
+#define SESSION_ADMISSION_H
+
+#include "base/attr.h"
+#include "base/limiter.h"
+#include "config/settings.h"
+#include "gate/shares.h"
+#include "session/reason.h"
+#include "session/refusal_log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct admission;
+
+/* sources: how many are remembered; sessions: how many there may be. NULL: out of memory, with errno. */
+struct admission *admission_new(uint64_t sources, uint64_t sessions) must_check;
+void admission_free(struct admission *admission); /* NULL is allowed */
+
+/* What a connection holds until admission_leave(). All zero: nothing. */
+struct seat {
+	bool taken;   /* one of all sessions */
+	bool counted; /* one of its source's */
+};
+
+/* Which claimant a peer is where shares are fair; NULL, or exempt: nobody in particular. */
+struct claimant admission_claimant(const struct server_settings *set, const struct peer *peer);
+
+/* A connection has come. peer is NULL as long as its proxy has not said whose it is. REASON_NONE: it is welcome and has its
+ * seat, with which admission_leave() with the same settings has to follow in the end. */
+must_check enum reason admission_enter(struct admission *admission, const struct server_settings *set, const struct peer *peer,
+                                       struct seat *seat);
+
+/* The proxy named the peer of one that has its seat. Refused, it has none any more. */
+must_check enum reason admission_name(struct admission *admission, const struct server_settings *set, const struct peer *peer,
+                                      struct seat *seat);
+
+/* peer: NULL if it was never named. */
+void admission_leave(struct admission *admission, const struct server_settings *set, const struct peer *peer,
+                     const struct seat *seat);
+
+/* Whether who is refused for this reason is to be told so, where it would cost a worker: a handshake for the answer is dearer than
+ * anything else that a stranger gets for nothing, so who is to be kept off gets none, and others max_tls_refusals a
+ * second, a source only one of them. */
+must_check bool admission_tells(struct limiter *handshakes, const struct server_settings *set, const struct listen_settings *listen,
+                                const struct peer *peer, enum reason refusal);
+
+/* A session of the peer ended for this reason: an offence is held against its source, and logged when it is refused now. */
+void admission_note(struct admission *admission, const struct server_settings *set, struct refusal_log *news,
+                    const struct peer *peer, enum reason reason);
+
+#endif

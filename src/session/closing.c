@@ -1,0 +1,306 @@
+/* closing.c owns the order in which a session's two connections come to their end.
+ * It must never end one while bytes that were promised to the other side are still under way and moving. */
+#include "session/closing.h"
+
+#include "base/clock.h"
+#include "net/stream_write.h"
+#include "session/context.h"
+#include "session/input.h"
+#include "session/opening.h"
+#include "session/refusal_text.h"
+#include "session/relay.h"
+#include "session/watch.h"
+
+/* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
+ * went. Beyond that it is no longer read, and waits for the limit of time. */
+#define CLIENT_DISCARD_MAX  ((uint64_t)1 << 20)
+#define BACKEND_DISCARD_MAX ((uint64_t)64 << 20)
+#define LOOKS       4                   /* how often a limit is looked at before it runs out */
+
+/* --- telling the client --------------------------------------------------------------------------------------------- */
+
+static void closing_send_close(struct session *s)
+{
+	const struct reason_row *row = &reason_row[s->reason];
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t len = 0;
+	if (s->reason == REASON_CLIENT_CLOSED)
+		len = ws_control_frame(frame, WS_CLOSE, s->reply, s->reply_len);
+	else if (row->ws_code == 0)
+		s->code = 1006; /* RFC 6455 section 7.1.5: no Close was seen */
+	else
+		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
+	if (len == 0)
+		return;
+	ssize_t backlog = row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len)
+	                                          : stream_write(&s->client, frame, len);
+	if (backlog == STREAM_FAILED)
+		return; /* what the client sent before may still be there; reading will find the end */
+}
+
+static void closing_set_client_done(struct session *s)
+{
+	s->client_done = true;
+	stream_release(&s->client, HOLD_PEER);
+}
+
+/* Lets what the client still says pass. The log keeps the code of our Close, which was first. */
+static void closing_relay(struct session *s, enum reason reason, uint16_t code)
+{
+	s->code = code;
+	if (reason != REASON_NONE)
+		closing_set_client_done(s);
+}
+
+static void closing_send_status(struct session *s, int status)
+{
+	char text[REFUSAL_MAX];
+	const struct http_stamp stamp = session_stamp(s);
+	const char *meant = s->near != NULL ? s->near->set->path : NULL;
+	size_t len = refusal_text(text, s->reason, meant, &stamp, s->head_only);
+
+	s->code = (uint16_t)status;
+	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)
+		return; /* reading will find the end */
+}
+
+static bool closing_prefers_close(const struct session *s)
+{
+	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->key.p == NULL)
+		return false;
+	int how = s->route->set->connect_error;
+	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->browser);
+}
+
+/* A script sees no HTTP status, but a Close it does. */
+static void closing_refuse_by_close(struct session *s)
+{
+	if (opening_answer(s) != REASON_NONE) {
+		s->client_done = true;
+		return;
+	}
+	closing_send_close(s);
+	s->close_sent = true; /* a ping that came early gets no pong behind the Close */
+	size_t early = input_take(s);
+	uint16_t code = s->code;
+	if (early > 0)
+		closing_relay(s, relay_feed(s, s->context->scratch, early), code);
+}
+
+/* Before the 101. A connection on which nothing was asked gets no answer. */
+static void closing_refuse(struct session *s)
+{
+	int status = reason_row[s->reason].http;
+	if (closing_prefers_close(s)) {
+		closing_refuse_by_close(s);
+		return;
+	}
+	s->client_done = true;
+	if (status != 0 && s->asked)
+		closing_send_status(s, status);
+}
+
+static bool closing_before_request(enum session_state state)
+{
+	return state == STATE_PROXY || state == STATE_TLS;
+}
+
+static void closing_tell(struct session *s, enum session_state before)
+{
+	if (closing_before_request(before) || before == STATE_FILE)
+		s->client_done = true;
+	else if (s->upgraded)
+		closing_send_close(s);
+	else
+		closing_refuse(s);
+	s->close_sent = true;
+}
+
+/* --- each direction's end ------------------------------------------------------------------------------------------- */
+
+/* Releases every hold: data that nobody will receive is read and discarded. */
+static void closing_open_streams(struct session *s)
+{
+	stream_release(&s->backend, HOLD_PEER);
+	stream_release(&s->backend, HOLD_STATE);
+	stream_release(&s->client, HOLD_STATE);
+	stream_release(&s->backend, HOLD_PACE);
+	stream_release(&s->client, HOLD_PACE);
+	if (s->echo || s->client_done)
+		stream_release(&s->client, HOLD_PEER);
+}
+
+/* Does whatever has become possible; DEAD when nothing is left. */
+static void closing_advance(struct session *s)
+{
+	if (s->client_done) {
+		stream_finish(&s->backend);
+		stream_finish(&s->client);
+	}
+	if (stream_done(&s->client) && stream_done(&s->backend))
+		session_enter(s, STATE_DEAD);
+}
+
+/* When it ends even if something still moves: a session with its lifetime, but close_timeout is left to it in any case; one that
+ * was refused when its time is up, as its place is for the next one. */
+static uint64_t closing_end_of_life(const struct session *s)
+{
+	if (s->refusal != REASON_NONE)
+		return s->deadline_ms;
+	if (s->opened_ms == 0 || s->route->set->lifetime == 0)
+		return UINT64_MAX;
+	uint64_t end = s->opened_ms + s->route->set->lifetime, least = s->closing_ms + s->route->set->close_timeout;
+	return end > least ? end : least;
+}
+
+/* What is awaited changes without an event, when the kernel gets its acknowledgements: so the looks are as frequent as
+ * the shortest limit wants. */
+static void closing_arm(struct session *s)
+{
+	uint64_t shortest = s->listen->linger_timeout, now = clock_ms(), end = closing_end_of_life(s);
+	if (s->route != NULL && s->route->set->close_timeout < shortest)
+		shortest = s->route->set->close_timeout;
+	uint64_t next = shortest / LOOKS, left = end > now ? end - now : 0;
+	session_arm(s, (left < next ? left : next) + 1);
+}
+
+void closing_abort(struct session *s)
+{
+	s->reset_client = (reason_row[s->reason].flags & END_RESET) || stream_unsent(&s->client) > 0;
+	stream_finish(&s->backend);
+	stream_finish(&s->client);
+	session_enter(s, STATE_DEAD);
+}
+
+void closing_start(struct session *s)
+{
+	unsigned flags = reason_row[s->reason].flags;
+	enum session_state before = s->state;
+	session_enter(s, STATE_CLOSING);
+	if (flags & END_CUT) {
+		closing_abort(s);
+		return;
+	}
+	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
+		stream_close(&s->backend, flags & END_BACKEND_RESET);
+	closing_tell(s, before);
+	if (flags & END_RESET)
+		stream_close(&s->client, true);
+	if ((flags & END_CLIENT) || s->client.eof)
+		s->client_done = true;
+	if (closing_before_request(before)) { /* without a session nothing can be read, and an alert is on its way already */
+		stream_finish(&s->client);
+		session_enter(s, STATE_DEAD);
+		return;
+	}
+	closing_open_streams(s);
+	s->closing_ms = s->progress_ms = clock_ms();
+	closing_advance(s);
+	if (s->state == STATE_CLOSING)
+		closing_arm(s);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static void closing_discard(struct session *s, struct stream *stream)
+{
+	bool client = stream == &s->client;
+	uint64_t *discarded = client ? &s->client_discarded : &s->backend_discarded;
+	ssize_t n = stream_read(stream, s->context->scratch, CONTEXT_SCRATCH);
+	if (n <= 0)
+		return;
+	*discarded += (uint64_t)n;
+	if (*discarded > (client ? CLIENT_DISCARD_MAX : BACKEND_DISCARD_MAX))
+		stream_hold(stream, HOLD_STATE);
+}
+
+static void closing_read(struct session *s, struct stream *stream)
+{
+	if (stream != &s->client || s->client_done) {
+		closing_discard(s, stream);
+		return;
+	}
+	uint16_t code = s->code;
+	closing_relay(s, relay_up(s), code);
+}
+
+enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	if (event == STREAM_READABLE)
+		closing_read(s, stream);
+	else if (event == STREAM_DRAINED || event == STREAM_BROKEN)
+		relay_credit(s, stream);
+	if (s->state == STATE_CLOSING)
+		closing_advance(s);
+	return REASON_NONE;
+}
+
+/* --- time ----------------------------------------------------------------------------------------------------------- */
+
+/* Whether what is under way to the backend is waited for. A client that has not answered our Close may have sent much
+ * before it saw it, but not for ever: one that just goes on sending has no claim to be waited for. */
+static bool closing_waits_for_backend(const struct session *s, uint64_t now)
+{
+	if (s->client_done || s->route == NULL)
+		return true;
+	uint64_t stall = s->route->set->stall_timeout;
+	return now - s->closing_ms < (stall > 0 ? stall : s->route->set->close_timeout);
+}
+
+/* How long nothing may move, given what is still awaited. A WebSocket client that has ended its direction, too, has most
+ * likely gone, and stays as long as it takes what waits for it. */
+static uint64_t closing_limit(const struct session *s, bool waits_for_backend)
+{
+	if (s->route == NULL)
+		return s->listen->linger_timeout;
+	const struct route_settings *set = s->route->set;
+	uint64_t stall = set->stall_timeout > 0 ? set->stall_timeout : UINT64_MAX;
+	if (waits_for_backend && stream_unsent(&s->backend) > 0)
+		return stall;
+	if (stream_unsent(&s->client) > 0)
+		return s->upgraded && s->client.eof ? set->close_timeout : stall;
+	if (s->client_done && stream_done(&s->backend))
+		return s->listen->linger_timeout;
+	return set->close_timeout;
+}
+
+static bool closing_moved(struct session *s, bool waits_for_backend)
+{
+	uint64_t mark = stream_progress(&s->client);
+	if (waits_for_backend)
+		mark += stream_progress(&s->backend) + s->bytes_up;
+	bool moved = mark != s->progress_mark;
+	s->progress_mark = mark;
+	return moved;
+}
+
+/* Only for the kernel's limits: a peer that died makes no progress either, and here that is what is looked at. */
+static void closing_look(struct session *s)
+{
+	uint64_t next = UINT64_MAX;
+	if (!s->upgraded)
+		return;
+	watch_peers(s);
+	(void)watch_look(s, &next);
+}
+
+enum reason closing_on_timer(struct session *s)
+{
+	uint64_t now = clock_ms();
+	closing_look(s);
+	bool waits_for_backend = closing_waits_for_backend(s, now);
+	if (closing_moved(s, waits_for_backend))
+		s->progress_ms = now;
+	bool stuck = now - s->progress_ms >= closing_limit(s, waits_for_backend);
+	if (now >= closing_end_of_life(s) || (stuck && s->client_done)) {
+		closing_abort(s);
+	} else if (!stuck) {
+		closing_arm(s);
+	} else { /* its Close never came */
+		closing_set_client_done(s);
+		s->progress_ms = now;
+		closing_arm(s);
+		closing_advance(s);
+	}
+	return REASON_NONE;
+}

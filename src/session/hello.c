@@ -1,0 +1,88 @@
+/* hello.c owns what a connection begins with where there is TLS: its first byte, and the handshake.
+ * It must never take a byte that is not for the TLS library, nor judge who may pass. */
+#include "session/hello.h"
+
+#include "net/tls.h"
+#include "session/context.h"
+#include "session/opening.h"
+
+#include <string.h>
+
+static enum reason hello_start_tls(struct session *s)
+{
+	SSL *ssl = tls_server_ssl(s->generation->tls);
+	bool counted = stream_join_pool(&s->client, &s->context->backlogs) == 0;
+	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0 || !counted)
+		return REASON_OUT_OF_MEMORY;
+	return REASON_NONE;
+}
+
+/* The first byte of a method, which no TLS connection begins with. */
+static bool hello_may_be_plain(const struct session *s, uint8_t first)
+{
+	return s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : first >= 'A' && first <= 'Z';
+}
+
+/* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
+ * to let the time run out is an offence. Who is refused gets no handshake here, as in reception where TLS is a choice. */
+static enum reason hello_by_first_byte(struct session *s, uint8_t first)
+{
+	if (hello_may_be_plain(s, first))
+		return opening_expect_request(s);
+	if (first != TLS_HANDSHAKE_BYTE) {
+		s->detail = strdup("peer does not speak TLS");
+		return REASON_TLS_FAILED;
+	}
+	return s->refusal == REASON_NONE || s->listen->tls == TLS_MODE_ON ? hello_start_tls(s) : s->refusal;
+}
+
+/* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
+enum reason hello_start(struct session *s)
+{
+	uint8_t first;
+	ssize_t n = stream_peek(&s->client, &first, 1);
+	if (n < 0)
+		return REASON_HTTP_DONE; /* closed without sending a request */
+	if (n == STREAM_AGAIN) {
+		stream_release(&s->client, HOLD_STATE);
+		return REASON_NONE;
+	}
+	stream_hold(&s->client, HOLD_STATE);
+	return hello_by_first_byte(s, first);
+}
+
+static enum reason hello_failed(const struct session *s)
+{
+	if (s->client.crowded)
+		return REASON_BACKLOG_FULL;
+	if (stream_was_left(&s->client))
+		return REASON_TLS_ABANDONED;
+	return tls_was_violated(s->client.ssl) ? REASON_TLS_VIOLATION : REASON_TLS_FAILED;
+}
+
+enum reason hello_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	(void)stream;
+	switch (event) {
+	case STREAM_READABLE:
+		return hello_start(s);
+	case STREAM_READY:
+		return opening_expect_request(s);
+	case STREAM_BROKEN:
+		return hello_failed(s);
+	default:
+		return REASON_NONE;
+	}
+}
+
+enum reason hello_on_timer(struct session *s)
+{
+	if (s->context->draining)
+		return REASON_DRAIN;
+	if (s->refusal != REASON_NONE)
+		return s->refusal; /* it was hurried, so to be late is no offence */
+	if (!stream_heard(&s->client))
+		return REASON_HTTP_DONE;
+	bool asked = s->client.ssl != NULL && tls_asks_for_certificate(s->client.ssl);
+	return asked ? REASON_TLS_NO_CERTIFICATE : REASON_TLS_TIMEOUT;
+}

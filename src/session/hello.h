@@ -1,0 +1,13 @@
+/* The state TLS of a session: the first byte, which decides whether TLS is spoken, and the handshake. The request is next. */
+#ifndef SESSION_HELLO_H
+#define SESSION_HELLO_H
+
+#include "session/session.h"
+
+/* Looks at the first byte, now or when it comes. Of a listener that has TLS, or may have it. */
+enum reason hello_start(struct session *session);
+
+enum reason hello_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason hello_on_timer(struct session *session);
+
+#endif

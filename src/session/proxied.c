@@ -1,0 +1,90 @@
+/* proxied.c owns the PROXY header, and whom a session takes for its peer afterwards.
+ * It must never take a byte that stands behind the header. */
+#include "session/proxied.h"
+
+#include "proto/proxyhdr.h"
+#include "session/context.h"
+#include "session/input.h"
+#include "session/opening.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static enum reason proxied_refuse(struct session *s, const char *why)
+{
+	s->detail = strdup(why);
+	return REASON_PROXY_HEADER;
+}
+
+static void proxied_name_peer(struct session *s, const struct proxyhdr *header)
+{
+	const struct proxyhdr_end *source = &header->source;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(source->port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(source->port) };
+
+	if (header->family != PROXYHDR_IN && header->family != PROXYHDR_IN6)
+		return; /* it is the proxy's own connection, or says nothing that could be told apart from others */
+	s->proxied = true;
+	s->proxy = s->peer;
+	memcpy(&in.sin_addr, source->address, sizeof(in.sin_addr));
+	memcpy(&in6.sin6_addr, source->address, sizeof(in6.sin6_addr));
+	if (header->family == PROXYHDR_IN)
+		peer_init(&s->peer, -1, (const struct sockaddr *)&in, sizeof(in));
+	else
+		peer_init(&s->peer, -1, (const struct sockaddr *)&in6, sizeof(in6));
+}
+
+/* had bytes of the header were taken before; behind them stand the next n that came, which were not. All of them are in the
+ * scratch buffer. */
+static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
+{
+	struct proxyhdr header;
+	uint8_t *bytes = s->context->scratch;
+	int length = proxyhdr_parse(&header, bytes, had + n);
+
+	if (length == PROXYHDR_BAD)
+		return proxied_refuse(s, "missing or malformed");
+	if (stream_skip(&s->client, bytes + had, length == PROXYHDR_MORE ? n : (size_t)length - had) != 0)
+		return REASON_CLIENT_RESET;
+	if (length == PROXYHDR_MORE)
+		return input_keep(s, (const char *)bytes, had + n);
+	proxied_name_peer(s, &header);
+	stream_hold(&s->client, HOLD_STATE);
+	session_enter(s, STATE_TLS);
+	enum reason refusal = s->proxied ? session_admit(s) : REASON_NONE;
+	return refusal != REASON_NONE ? refusal : opening_begin(s);
+}
+
+/* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */
+static enum reason proxied_read(struct session *s)
+{
+	size_t had = input_take(s);
+	ssize_t n = stream_peek(&s->client, s->context->scratch + had, PROXYHDR_MAX - had);
+
+	if (n > 0)
+		return proxied_bytes(s, had, (size_t)n);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (had == 0)
+		return REASON_HTTP_DONE; /* a proxy that looks whether we are there */
+	return n == STREAM_EOF ? proxied_refuse(s, "cut short") : REASON_CLIENT_RESET;
+}
+
+enum reason proxied_start(struct session *s)
+{
+	stream_release(&s->client, HOLD_STATE);
+	return proxied_read(s);
+}
+
+enum reason proxied_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	(void)stream;
+	return event == STREAM_READABLE ? proxied_read(s) : REASON_NONE;
+}
+
+enum reason proxied_on_timer(struct session *s)
+{
+	if (s->context->draining)
+		return REASON_DRAIN;
+	return s->input.len == 0 ? REASON_HTTP_DONE : proxied_refuse(s, "took too long");
+}

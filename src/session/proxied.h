@@ -1,0 +1,15 @@
+/* State PROXY: on a listener behind proxies a connection begins with a header that says where it comes from, before TLS and
+ * before anything else is done for it (proxy_protocol = on). */
+#ifndef SESSION_PROXIED_H
+#define SESSION_PROXIED_H
+
+#include "session/session.h"
+
+/* The peer is a trusted proxy: reception has refused all others. Goes on with opening_begin() once the header is there: the
+ * session's peer is then the source it names, and what stands behind it is still unread. */
+enum reason proxied_start(struct session *session);
+
+enum reason proxied_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason proxied_on_timer(struct session *session);
+
+#endif

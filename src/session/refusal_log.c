@@ -1,0 +1,118 @@
+/* refusal_log.c owns the counts of refusals that the log was not told yet, and the second it waits between lines.
+ * It must never lose one: what is left when the second is over is told then. */
+#include "session/refusal_log.h"
+
+#include "base/clock.h"
+#include "base/limiter.h"
+#include "base/mem.h"
+#include "gate/sources.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EVERY_MS   1000
+#define SHARE      4 /* the part of all lines that one source may have */
+#define EACH_MOST  100
+
+/* Of those that were refused for one reason. */
+struct untold {
+	uint64_t count;
+	struct peer peer; /* of the last one, as is what follows */
+	char listen[64];
+};
+
+struct refusal_log {
+	struct log *log;
+	struct event *over; /* pending: lines were written less than a second ago */
+	struct limiter lines;
+	struct untold untold[REASON_COUNT];
+};
+
+static void untold_tell(struct untold *untold, enum reason reason, struct log *log)
+{
+	char peer[ADDR_TEXT_MAX];
+
+	peer_format(&untold->peer, peer);
+	const struct log_field fields[] = {
+		{ .key = "count", .kind = FIELD_COUNT, .number = untold->count },
+		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[reason].label) },
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
+		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(untold->listen) },
+	};
+	log_record(log, reason_row[reason].level, "connections refused", fields, ARRAY_LEN(fields));
+	untold->count = 0;
+}
+
+/* Returns whether there was anything. */
+static bool refusal_log_tell(struct refusal_log *news)
+{
+	bool any = false;
+	for (int reason = 0; reason < REASON_COUNT; reason++) {
+		if (news->untold[reason].count == 0)
+			continue;
+		untold_tell(&news->untold[reason], (enum reason)reason, news->log);
+		any = true;
+	}
+	return any;
+}
+
+static void refusal_log_on_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct refusal_log *news = arg;
+	const struct timeval second = clock_timeval(EVERY_MS);
+	(void)fd;
+	(void)what;
+	if (refusal_log_tell(news))
+		evtimer_add(news->over, &second); /* without it the next one is told at once */
+}
+
+void refusal_log_note(struct refusal_log *news, enum reason reason, const struct peer *peer, const struct listen_settings *listen)
+{
+	struct untold *untold = &news->untold[reason];
+	untold->count++;
+	untold->peer = *peer;
+	snprintf(untold->listen, sizeof(untold->listen), "%s", listen->section.name);
+	if (!evtimer_pending(news->over, NULL))
+		refusal_log_on_over(-1, 0, news);
+}
+
+bool refusal_log_spares_line(struct refusal_log *news, const struct peer *peer, uint64_t most)
+{
+	uint64_t each = (most + SHARE - 1) / SHARE;
+	uint64_t who = source_key(peer, 32, 48); /* what one owner has, as far as can be told */
+	return limiter_take(&news->lines, who, (uint8_t)(each < EACH_MOST ? each : EACH_MOST), most, clock_ms());
+}
+
+void refusal_log_punished(struct refusal_log *news, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most)
+{
+	char text[ADDR_TEXT_MAX];
+	peer_format(peer, text);
+	const struct log_field fields[] = {
+		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(text) },
+		{ .key = "for", .kind = FIELD_MS, .number = ms },
+		{ .key = "offence", .kind = FIELD_TEXT, .text = span_of(reason_row[offence].label) },
+	};
+	enum log_level level = refusal_log_spares_line(news, peer, most) ? LEVEL_WARN : LEVEL_DEBUG;
+	log_record(news->log, level, "source is refused", fields, ARRAY_LEN(fields));
+}
+
+struct refusal_log *refusal_log_new(struct event_base *base, struct log *log)
+{
+	struct refusal_log *news = mem_zalloc(sizeof(*news));
+
+	news->log = log;
+	news->over = evtimer_new(base, refusal_log_on_over, news);
+	if (news->over != NULL)
+		return news;
+	free(news);
+	return NULL;
+}
+
+void refusal_log_free(struct refusal_log *news)
+{
+	if (news == NULL)
+		return;
+	(void)refusal_log_tell(news);
+	event_free(news->over);
+	free(news);
+}

@@ -1,0 +1,159 @@
+/* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
+ *
+ *     NEW -> TLS -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
+ *      `-> PROXY -^   |  `------------> OPEN (echo:)
+ *                     `-> FILE -> REQUEST (keep-alive) ...
+ *
+ * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
+ * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), hello.c (TLS), opening.c
+ * (REQUEST, DIAL), file.c, relay.c (OPEN), closing.c. */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "base/list.h"
+#include "config/generation.h"
+#include "config/settings.h"
+#include "net/addr.h"
+#include "net/dial.h"
+#include "net/stream.h"
+#include "proto/http.h"
+#include "proto/http_answer.h"
+#include "proto/upgrade.h"
+#include "proto/ws.h"
+#include "session/admission.h"
+#include "session/context.h"
+#include "session/pace.h"
+#include "session/reason.h"
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct log;
+
+/* Bytes that came and are not used yet: the beginning of a request head, or what followed one. It exists only then, so a
+ * connection that waits owns no buffer. */
+struct input {
+	char *buf;      /* NULL: nothing is kept */
+	size_t len, room;
+	size_t scanned; /* see http_head_length() */
+	bool unseen;    /* the next request's, and not looked at yet */
+};
+
+/* When a stream last made progress while it had something to deliver. */
+struct stall {
+	uint64_t progress;
+	uint64_t since; /* clock_ms(); 0: nothing waits */
+};
+
+struct session {
+	struct list_node link; /* in context->sessions[state] */
+	struct session_context *context;
+	struct generation *generation;
+	const struct listen_settings *listen;
+	const struct route *route;    /* NULL until the request was matched */
+	const struct route *near;     /* NO_ROUTE: whose path was probably meant, or NULL */
+	const struct address *target; /* NULL until known */
+	struct address token_target;  /* what target points to when a token named it */
+
+	uint64_t id;
+	struct peer peer;             /* who it is for; final from opening_begin() on */
+	struct peer proxy;            /* who connected in its stead, when proxied */
+	enum session_state state;
+	enum reason reason;           /* REASON_NONE until session_end() */
+	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
+	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
+	struct seat seat;             /* its places among all sessions and its source's */
+	bool tallied;                 /* among its route's */
+	bool proxied;                 /* peer is what a trusted proxy says */
+	bool asked;                   /* a byte of the current request has come */
+	bool head_only;               /* the current request is a HEAD */
+	bool browser;                 /* sent an Origin */
+	bool upgraded;                /* the 101 is out */
+	bool echo;                    /* target is echo: */
+	bool peers_watched;           /* by the kernel, see relay.h */
+	bool close_sent;              /* nothing may be sent to the client any more */
+	bool client_done;             /* the client has nothing more to say */
+	bool timerless;               /* there was no memory to set the timer */
+	bool spared;                  /* was given a little longer to open, see session_arm() */
+	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
+	char *detail;                 /* what went wrong underneath, for the log; or NULL */
+
+	struct stream client, backend;
+	struct event timer;
+	struct input input;           /* until OPEN; in PROXY: of the header */
+	struct span key;              /* Sec-WebSocket-Key, in key_text; absent until an upgrade was asked for */
+	char key_text[UPGRADE_KEY_LEN];
+	struct span subprotocol;      /* that was agreed to; one of the route's, or absent */
+	struct dial *dial;            /* DIAL, until it answered */
+	int file;                     /* FILE: descriptor of what is being sent, or -1 */
+	uint64_t file_offset, file_left;
+	bool file_keep_alive;
+
+	struct ws_rx rx;
+	uint64_t bytes_up, bytes_down; /* payload */
+	uint64_t accepted_ms, opened_ms;
+	uint64_t due_ms;               /* when the timer is to run */
+	uint64_t deadline_ms;          /* opening: the answer must be out by then */
+	uint64_t heard_ms;             /* the last byte from the client */
+	uint64_t data_ms;              /* the last payload byte either way */
+	uint64_t pinged_ms;            /* 0: no ping is unanswered */
+	struct stall client_stall, backend_stall, pong_wait;
+	uint64_t frames_mark, frames_ms;
+	struct pace pace_up, pace_down;
+	uint64_t closing_ms, progress_mark, progress_ms; /* closing */
+	uint64_t client_discarded, backend_discarded;
+	uint8_t tail[3], tail_len;     /* text routes: the backend's unfinished character */
+	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
+	uint8_t reply_len;
+	bool pong_owed;
+};
+
+/* What a worker needs to begin a session; see worker.h for who sends it. */
+struct arrival {
+	int fd;
+	struct peer peer;
+	uint64_t id;
+	struct generation *generation; /* a reference that becomes the session's */
+	const struct listen_settings *listen;
+	enum reason refusal; /* REASON_NONE: it is welcome */
+	struct seat seat;    /* which becomes the session's to give back */
+};
+
+/* Takes fd and the reference over, also when it fails for want of memory: then the session is unborn. */
+void session_start(struct session_context *context, const struct arrival *arrival);
+
+/* The end of a connection that there was no memory to make a session of; any thread. */
+void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
+
+/* The only writer of state. Asserts that the step is allowed. */
+void session_enter(struct session *session, enum session_state next);
+
+/* Whom limits and penalties are for; NULL as long as its proxy has named nobody, since a proxy is not to blame for its clients. */
+const struct peer *session_source(const struct session *session);
+
+/* The only way out, from any state; idempotent, cannot fail. The first reason wins. */
+void session_end(struct session *session, enum reason reason);
+
+/* Sets the session's one timer, from now. If it then runs much too late, the process has not lived in between (SIGSTOP, a
+ * frozen machine), and that time counts against nobody but for lifetime: what the peers sent meanwhile is still to be read. */
+void session_arm(struct session *session, uint64_t ms);
+
+/* For the worker, outside of every callback of a session's: close, log and free the DEAD ones; end all that the states say
+ * (REASON_DRAIN), and from now on whoever comes; end all at once (REASON_STOPPED). */
+void session_reap_all(struct session_context *context);
+void session_drain_all(struct session_context *context);
+void session_cut_all(struct session_context *context);
+
+enum reason session_drain_at_once(struct session *session); /* for state.def */
+
+/* Its peer is only known now, so it is only now that the peer's source may be refused: then session->refusal says why, and the
+ * answer to its request will. The same is returned if nobody is to wait for that. */
+enum reason session_admit(struct session *session);
+
+/* For an answer that it is given now. */
+struct http_stamp session_stamp(const struct session *session);
+
+void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
+
+#endif
