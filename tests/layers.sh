@@ -27,7 +27,7 @@ BEGIN {
 	n = split("assert ctype emmintrin immintrin arm_neon inttypes limits stdarg stdbool stddef stdint stdio string strings time", words, " ")
 	for (i = 1; i <= n; i++)
 		pure[words[i] ".h"] = 1
-	pure["arpa/inet.h"] = 1 # inet_pton only reads text
+	pure["arpa/inet.h"] = 1 # inet_pton only reads text, and AF_INET is a number
 	pure["base/attr.h"] = pure["base/list.h"] = pure["base/str.h"] = 1
 	for (i = 1; i < ARGC; i++)
 		known[ARGV[i]] = 1

@@ -4,8 +4,10 @@
 
 #include "base/mem.h"
 #include "config/exposure.h"
+#include "config/reach.h"
 #include "config/settings_check.h"
 #include "config/users.h"
+#include "proto/uri.h"
 
 #include <stdlib.h>
 
@@ -56,7 +58,7 @@ static const struct tls_settings *tls_that(const struct settings *s, bool requir
 static const struct listen_settings *listen_that(const struct settings *s, const struct route_settings *r, bool tls)
 {
 	for (size_t i = 0; i < s->listens_count; i++)
-		if ((s->listens[i]->tls != TLS_MODE_OFF) == tls && settings_route_is_for(r, s->listens[i]->section.name))
+		if ((s->listens[i]->tls != TLS_MODE_OFF) == tls && reach_has_listener(r, s->listens[i]->section.name))
 			return s->listens[i];
 	return NULL;
 }
@@ -65,7 +67,7 @@ static const struct listen_settings *listen_that(const struct settings *s, const
 static bool is_protected(const struct tls_server *tls, const struct route_settings *r)
 {
 	for (size_t i = 0; i < r->host.count; i++)
-		if (tls_server_requires(tls, settings_host(span_of(r->host.item[i]))))
+		if (tls_server_requires(tls, uri_host(span_of(r->host.item[i]))))
 			return true;
 	return r->host.count == 0;
 }

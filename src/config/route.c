@@ -3,7 +3,9 @@
 #include "config/route.h"
 
 #include "base/mem.h"
+#include "config/reach.h"
 #include "proto/http.h"
+#include "proto/uri.h"
 #include "sys/own_names.h"
 
 #include <stdlib.h>
@@ -39,7 +41,7 @@ static int route_open(struct route *route, struct err *err)
 static void route_init(struct route *route, const struct route_settings *set)
 {
 	*route = (struct route){ .set = set, .tally = tally_new() };
-	route->prefix = settings_path_prefix(set->path, &route->exact);
+	route->prefix = uri_path_prefix(set->path, &route->exact);
 	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
 }
 
@@ -47,7 +49,7 @@ static void route_init(struct route *route, const struct route_settings *set)
 static int route_order(const void *left, const void *right)
 {
 	const struct route *a = left, *b = right;
-	enum host_scope a_scope = settings_host_scope(&a->set->host), b_scope = settings_host_scope(&b->set->host);
+	enum host_scope a_scope = reach_of_hosts(&a->set->host), b_scope = reach_of_hosts(&b->set->host);
 
 	if (a_scope != b_scope)
 		return a_scope > b_scope ? -1 : 1;
@@ -135,13 +137,13 @@ void routes_inherit(struct routes *routes, const struct routes *before)
 static bool host_matches(const struct route *route, const struct str_list *own, struct span host)
 {
 	const struct str_list *names = &route->set->host;
-	enum host_scope scope = settings_host_scope(names);
+	enum host_scope scope = reach_of_hosts(names);
 
 	if (scope == HOST_ANY || (scope == HOST_OWN && (host.p == NULL || own_names_has(own, host))))
 		return true;
 	for (size_t i = 0; i < names->count && host.p != NULL; i++) {
-		struct span name = settings_host(span_of(names->item[i]));
-		if (span_eq_nocase(name, host) && !span_eq(name, SPAN(SETTINGS_HOST_OWN)))
+		struct span name = uri_host(span_of(names->item[i]));
+		if (span_eq_nocase(name, host) && !span_eq(name, SPAN(REACH_HOST_OWN)))
 			return true;
 	}
 	return false;
@@ -162,7 +164,7 @@ struct span route_host(struct span authority)
 
 	if (authority.p == NULL || !http_split_authority(authority, &host, &port))
 		return (struct span){ NULL, 0 };
-	return settings_host(host);
+	return uri_host(host);
 }
 
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
@@ -173,7 +175,7 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 
 	for (size_t i = 0; i < routes->count; i++) {
 		const struct route *route = &routes->item[i];
-		if (!settings_route_is_for(route->set, listen) || !path_matches(route, path))
+		if (!reach_has_listener(route->set, listen) || !path_matches(route, path))
 			continue;
 		if ((route->files == NULL) != upgrade) {
 			bool matches = host_matches(route, &routes->own, host);

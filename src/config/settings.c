@@ -4,6 +4,7 @@
 
 #include "base/conf_read.h"
 #include "base/mem.h"
+#include "config/reach.h"
 #include "config/settings_check.h"
 
 #include <dirent.h>
@@ -191,47 +192,6 @@ static const struct conf_kind route_kind =
 
 static const struct conf_kind *const kinds[] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
 
-/* --- small questions -------------------------------------------------------------------------------------------- */
-
-struct span settings_path_prefix(const char *path, bool *exact)
-{
-	size_t n = strlen(path);
-
-	*exact = n < 2 || strcmp(path + n - 2, "/*") != 0;
-	return (struct span){ path, *exact ? n : n - 2 };
-}
-
-bool settings_route_is_for(const struct route_settings *route, const char *listen)
-{
-	for (size_t i = 0; i < route->listen.count; i++) {
-		if (strcmp(route->listen.item[i], listen) == 0)
-			return true;
-	}
-	return route->listen.count == 0;
-}
-
-struct span settings_host(struct span host)
-{
-	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-		return (struct span){ host.p + 1, host.n - 2 };
-	if (host.n > 1 && host.p[host.n - 1] == '.')
-		host.n--;
-	return host;
-}
-
-enum host_scope settings_host_scope(const struct str_list *hosts)
-{
-	enum host_scope scope = hosts->count == 0 ? HOST_ANY : HOST_LISTED;
-
-	for (size_t i = 0; i < hosts->count; i++) {
-		if (strcmp(hosts->item[i], SETTINGS_HOST_ANY) == 0)
-			return HOST_ANY;
-		if (strcmp(hosts->item[i], SETTINGS_HOST_OWN) == 0)
-			scope = HOST_OWN;
-	}
-	return scope;
-}
-
 /* --- profiles --------------------------------------------------------------------------------------------------- */
 
 /* What stands in the configuration means what it says, whatever the profile. */
@@ -341,7 +301,7 @@ static void quick_set(struct conf *conf, const char *kind, const char *name, con
 /* A page whose name was made to point here would otherwise pass for one of ours. */
 static void quick_set_hosts(struct conf *conf, const char *route, const struct quick_form *form, struct err *err)
 {
-	quick_set(conf, "route", route, "host", SETTINGS_HOST_OWN, err);
+	quick_set(conf, "route", route, "host", REACH_HOST_OWN, err);
 	for (size_t i = 0; i < form->hosts_count; i++)
 		quick_set(conf, "route", route, "host", form->hosts[i], err);
 }

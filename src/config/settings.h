@@ -104,19 +104,4 @@ void settings_free(struct settings *settings);
 /* Every option with its default, in the form of a configuration file. */
 void settings_print_defaults(FILE *out);
 
-/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
-struct span settings_path_prefix(const char *path, bool *exact);
-
-/* What a route's list of hosts takes. HOST_OWN: the names of this machine (sys/own_names.h), and the names that are listed. */
-enum host_scope { HOST_ANY, HOST_OWN, HOST_LISTED };
-#define SETTINGS_HOST_ANY "*"
-#define SETTINGS_HOST_OWN "own"
-enum host_scope settings_host_scope(const struct str_list *hosts);
-
-/* Whether the route is for the listener of that name: it names it, or none. */
-bool settings_route_is_for(const struct route_settings *route, const char *listen);
-
-/* A host name as it is compared: without brackets and final dot. */
-struct span settings_host(struct span host);
-
 #endif

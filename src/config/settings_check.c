@@ -3,11 +3,13 @@
 #include "config/settings_check.h"
 
 #include "base/mem.h"
+#include "config/reach.h"
 #include "gate/origin.h"
 #include "gate/sources.h"
 #include "net/tls.h"
 #include "proto/http.h"
 #include "proto/upgrade.h"
+#include "proto/uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,9 +287,9 @@ static bool made_of(struct span s, const char *set)
 
 static bool host_valid(const char *text)
 {
-	if (strcmp(text, SETTINGS_HOST_ANY) == 0)
+	if (strcmp(text, REACH_HOST_ANY) == 0)
 		return true;
-	struct span host = settings_host(span_of(text));
+	struct span host = uri_host(span_of(text));
 	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
 
 	if (in6)
@@ -298,7 +300,7 @@ static bool host_valid(const char *text)
 static bool path_valid(const char *path)
 {
 	bool exact;
-	struct span fixed = settings_path_prefix(path, &exact);
+	struct span fixed = uri_path_prefix(path, &exact);
 
 	for (size_t i = 0; i < fixed.n; i++) {
 		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
@@ -375,9 +377,9 @@ static struct span as_it_is(struct span s)
 
 static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
 {
-	enum host_scope scope = settings_host_scope(&a->host);
-	bool hosts = scope == settings_host_scope(&b->host) &&
-	             (scope == HOST_ANY || lists_meet(&a->host, &b->host, settings_host));
+	enum host_scope scope = reach_of_hosts(&a->host);
+	bool hosts = scope == reach_of_hosts(&b->host) &&
+	             (scope == HOST_ANY || lists_meet(&a->host, &b->host, uri_host));
 
 	return route_is_root(a) == route_is_root(b) && strcmp(a->path, b->path) == 0 && hosts &&
 	       lists_meet(&a->listen, &b->listen, as_it_is);
@@ -427,7 +429,7 @@ static const struct listen_settings *rebound_at(const struct settings *s, const 
 	if (route_is_root(r) || r->host.count > 0 || allows_any_origin(r))
 		return NULL;
 	for (size_t i = 0; i < s->listens_count; i++) {
-		if (s->listens[i]->tls != TLS_MODE_ON && settings_route_is_for(r, s->listens[i]->section.name))
+		if (s->listens[i]->tls != TLS_MODE_ON && reach_has_listener(r, s->listens[i]->section.name))
 			return s->listens[i];
 	}
 	return NULL;

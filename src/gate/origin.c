@@ -3,13 +3,13 @@
 #include "gate/origin.h"
 
 #include "proto/http.h"
+#include "proto/ip.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 struct origin {
 	struct span scheme, host; /* host: empty for `file://` and its like */
-	unsigned port;            /* 0: the scheme has no default and none was given */
+	uint16_t port;            /* 0: the scheme has no default and none was given */
 };
 
 /* Which hosts an entry of the allow list is for. */
@@ -17,7 +17,7 @@ enum reach { REACH_ONE, REACH_BELOW, REACH_ALL };
 
 static const struct {
 	struct span scheme;
-	unsigned port;
+	uint16_t port;
 } default_ports[] = {
 	{ { "http", 4 }, 80 },
 	{ { "https", 5 }, 443 },
@@ -25,7 +25,7 @@ static const struct {
 	{ { "wss", 3 }, 443 },
 };
 
-static unsigned default_port(struct span scheme)
+static uint16_t default_port(struct span scheme)
 {
 	for (size_t i = 0; i < ARRAY_LEN(default_ports); i++)
 		if (span_eq_nocase(scheme, default_ports[i].scheme))
@@ -33,20 +33,10 @@ static unsigned default_port(struct span scheme)
 	return 0;
 }
 
-/* The way a browser writes it: 1 to 65535 without leading zeros. */
-static bool read_port(struct span text, unsigned *port)
+/* The way a browser writes it. */
+static bool read_port(struct span text, uint16_t *port)
 {
-	unsigned value = 0;
-
-	if (text.n < 1 || text.n > 5 || text.p[0] == '0')
-		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			return false;
-		value = value * 10 + (unsigned)(text.p[i] - '0');
-	}
-	*port = value;
-	return value <= 65535;
+	return ip_read_plain_port(text, port) && *port > 0;
 }
 
 static bool take_scheme(struct span *rest, struct span *scheme)
@@ -107,23 +97,12 @@ static bool entry_parse(struct span text, struct origin *listed, enum reach *rea
 	return listed->host.n == 0 || memchr(listed->host.p, '*', listed->host.n) == NULL;
 }
 
-static bool read_in6(struct span host, struct in6_addr *in6)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (host.n >= sizeof(text) || memchr(host.p, ':', host.n) == NULL)
-		return false;
-	memcpy(text, host.p, host.n);
-	text[host.n] = '\0';
-	return inet_pton(AF_INET6, text, in6) == 1;
-}
-
 /* An entry of the configuration may write an IPv6 address in another way than a browser does. */
 static bool host_eq(struct span a, struct span b)
 {
-	struct in6_addr x, y;
+	uint8_t x[IP_ADDRESS_MAX], y[IP_ADDRESS_MAX];
 
-	return span_eq_nocase(a, b) || (read_in6(a, &x) && read_in6(b, &y) && memcmp(&x, &y, sizeof(x)) == 0);
+	return span_eq_nocase(a, b) || (ip_read(AF_INET6, a, x) && ip_read(AF_INET6, b, y) && memcmp(x, y, sizeof(x)) == 0);
 }
 
 /* A page that came unencrypted may be anybody's, so over TLS it is another origin. The reverse is not so: without TLS
@@ -131,7 +110,7 @@ static bool host_eq(struct span a, struct span b)
 static bool is_own(const struct origin *origin, struct span authority, bool tls)
 {
 	bool https = span_eq_nocase(origin->scheme, SPAN("https"));
-	unsigned own_port = default_port(origin->scheme);
+	uint16_t own_port = default_port(origin->scheme);
 	struct span host, port;
 
 	if (!https && (tls || !span_eq_nocase(origin->scheme, SPAN("http"))))

@@ -2,7 +2,8 @@
  * It must never open a file, abort for want of memory, or let a token's name into a message. */
 #include "gate/token_table.h"
 
-#include <arpa/inet.h>
+#include "proto/ip.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +16,13 @@
 static bool is_bare_in6(struct span value, size_t *host_len)
 {
 	const char *colon = memrchr(value.p, ':', value.n);
-	char host[INET6_ADDRSTRLEN];
-	struct in6_addr in6;
+	uint8_t address[IP_ADDRESS_MAX];
+	struct span zone;
 
 	if (colon == NULL)
 		return false;
 	*host_len = (size_t)(colon - value.p);
-	const char *zone = memchr(value.p, '%', *host_len);
-	size_t n = zone != NULL ? (size_t)(zone - value.p) : *host_len;
-	if (n >= sizeof(host))
-		return false;
-	memcpy(host, value.p, n);
-	host[n] = '\0';
-	return inet_pton(AF_INET6, host, &in6) == 1;
+	return ip_read_zoned((struct span){ value.p, *host_len }, address, &zone);
 }
 
 static void append(char *out, size_t *len, struct span text)

@@ -2,7 +2,8 @@
  * resolve a name, open a descriptor, or abort for want of memory: targets are also read for live sessions. */
 #include "net/addr.h"
 
-#include <arpa/inet.h>
+#include "proto/ip.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,18 +99,6 @@ void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MA
 		snprintf(out, ADDR_TEXT_MAX, "family %d", sa->sa_family);
 }
 
-bool addr_is_localhost(const char *host)
-{
-	static const char name[] = "localhost";
-	size_t n = strlen(host), len = sizeof(name) - 1;
-
-	if (n > 0 && host[n - 1] == '.')
-		n--;
-	if (n < len || strncasecmp(host + n - len, name, len) != 0)
-		return false;
-	return n == len || host[n - len - 1] == '.';
-}
-
 socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_un *sa)
 {
 	size_t n = strlen(address->name);
@@ -168,7 +157,7 @@ static char *canonical_host(const char *host, size_t n)
 
 	if (copy == NULL)
 		return NULL;
-	if (inet_pton(AF_INET6, copy, &in6) == 1) {
+	if (ip_read(AF_INET6, span_of(copy), &in6)) {
 		char number[INET6_ADDRSTRLEN];
 		inet_ntop(AF_INET6, &in6, number, sizeof(number));
 		free(copy);
@@ -184,16 +173,9 @@ static char *canonical_host(const char *host, size_t n)
 /* A name in brackets: an IPv6 number, perhaps with %interface. */
 static bool is_in6(const char *host, size_t n)
 {
-	char number[INET6_ADDRSTRLEN];
-	struct in6_addr in6;
-	const char *scope = memchr(host, '%', n);
-	size_t len = scope == NULL ? n : (size_t)(scope - host);
-
-	if (len >= sizeof(number) || (scope != NULL && len + 1 == n))
-		return false;
-	memcpy(number, host, len);
-	number[len] = '\0';
-	return inet_pton(AF_INET6, number, &in6) == 1;
+	uint8_t address[IP_ADDRESS_MAX];
+	struct span zone;
+	return ip_read_zoned((struct span){ host, n }, address, &zone);
 }
 
 static bool all_of(const char *text, size_t n, const char *set)
@@ -211,18 +193,6 @@ static bool looks_like_in4(const char *host, size_t n)
 	if (left > 2 && last[0] == '0' && (last[1] | 0x20) == 'x')
 		return all_of(last + 2, left - 2, "0123456789abcdefABCDEF");
 	return left > 0 && all_of(last, left, "0123456789");
-}
-
-static bool is_in4(const char *host, size_t n)
-{
-	char number[INET_ADDRSTRLEN];
-	struct in_addr in;
-
-	if (n >= sizeof(number))
-		return false;
-	memcpy(number, host, n);
-	number[n] = '\0';
-	return inet_pton(AF_INET, number, &in) == 1;
 }
 
 static bool is_name(const char *host, size_t n)
@@ -245,7 +215,7 @@ static const char *check_host(const struct reading *r, const char *host, size_t 
 		                                                         : "an IPv6 address needs brackets: [::1]:PORT";
 	if (n > 0 && !is_name(host, n))
 		return "a host name has letters, digits, '-', '_' and '.' only";
-	return looks_like_in4(host, n) && !is_in4(host, n) ? "the host looks like an IPv4 address but is none" : NULL;
+	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n }) ? "the host looks like an IPv4 address but is none" : NULL;
 }
 
 static int read_port(const struct reading *r, const char *digits)

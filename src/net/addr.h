@@ -38,9 +38,6 @@ void peer_format(const struct peer *peer, char out[ADDR_TEXT_MAX]);
 /* Any socket address as text, the way a target or listen address is written. */
 void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MAX]);
 
-/* localhost or a name below it, in any case, perhaps with a final dot: always this host (RFC 6761, section 6.3). */
-bool addr_is_localhost(const char *host);
-
 enum address_kind { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_FD, ADDRESS_ECHO };
 
 /* A listen address or a target, parsed but not resolved. */

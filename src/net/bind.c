@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/tcp.h"
+#include "proto/uri.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -177,7 +178,7 @@ static int open_host(const struct build *b)
 	if (b->found != NULL)
 		return open_found(b);
 	snprintf(port, sizeof(port), "%u", b->address->port);
-	const char *host = addr_is_localhost(b->address->host) ? NULL : b->address->host; /* NULL: loopback, without asking */
+	const char *host = uri_is_localhost(span_of(b->address->host)) ? NULL : b->address->host; /* NULL: loopback, without asking */
 	int failure = getaddrinfo(host, port, &hints, &all);
 	if (failure == EAI_SYSTEM)
 		return complain(b, errno);

@@ -2,7 +2,8 @@
  * It must never guess: a network that can be read in two ways is refused. */
 #include "net/cidr.h"
 
-#include <arpa/inet.h>
+#include "proto/ip.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,12 +53,9 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 {
 	struct cidr read = { .family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET };
 	const char *slash = strchrnul(text, '/');
-	char number[INET6_ADDRSTRLEN] = "";
 	uint64_t bits = width(read.family);
 
-	if ((size_t)(slash - text) < sizeof(number))
-		memcpy(number, text, (size_t)(slash - text));
-	if (inet_pton(read.family, number, read.address) != 1)
+	if (!ip_read(read.family, (struct span){ text, (size_t)(slash - text) }, read.address))
 		return err_add(err, "\"%s\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
 	if (*slash == '/' && str_to_number(slash + 1, 0, width(read.family), &bits) != 0)
 		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text,

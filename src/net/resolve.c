@@ -6,8 +6,9 @@
 #include "base/list.h"
 #include "base/signals.h"
 #include "net/addr.h"
+#include "proto/ip.h"
+#include "proto/uri.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <net/if.h>
@@ -86,18 +87,14 @@ static void add_address(struct resolved *answer, const void *sa, size_t len)
 
 static bool read_in6(const char *host, struct sockaddr_in6 *in6)
 {
-	char number[INET6_ADDRSTRLEN];
-	const char *scope = strchr(host, '%');
-	size_t n = scope == NULL ? strlen(host) : (size_t)(scope - host);
+	struct span zone;
 
-	if (n >= sizeof(number))
-		return false;
-	memcpy(number, host, n);
-	number[n] = '\0';
 	*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
-	if (scope != NULL)
-		in6->sin6_scope_id = if_nametoindex(scope + 1);
-	return inet_pton(AF_INET6, number, &in6->sin6_addr) == 1 && (scope == NULL || in6->sin6_scope_id != 0);
+	if (!ip_read_zoned(span_of(host), in6->sin6_addr.s6_addr, &zone))
+		return false;
+	if (zone.p != NULL)
+		in6->sin6_scope_id = if_nametoindex(zone.p);
+	return zone.p == NULL || in6->sin6_scope_id != 0;
 }
 
 static void add_in(struct resolved *answer, struct in_addr number, uint16_t port)
@@ -120,11 +117,11 @@ bool resolve_at_once(const char *host, uint16_t port, struct resolved *answer)
 
 	answer->count = 0;
 	answer->error = 0;
-	if (inet_pton(AF_INET, host, &in) == 1) {
+	if (ip_read(AF_INET, span_of(host), &in)) {
 		add_in(answer, in, port);
 	} else if (read_in6(host, &in6)) {
 		add_in6(answer, in6, port);
-	} else if (addr_is_localhost(host)) { /* more servers there are on the first alone than on the second */
+	} else if (uri_is_localhost(span_of(host))) { /* more servers there are on the first alone than on the second */
 		add_in(answer, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
 		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT }, port);
 	}

@@ -6,8 +6,8 @@
 #include "net/tls_context.h"
 #include "net/tls_identity.h"
 #include "net/tls_reason.h"
+#include "proto/ip.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -221,17 +221,11 @@ bool tls_asks_for_certificate(const SSL *ssl)
 
 /* --- the client --------------------------------------------------------------------------------------------------- */
 
-static bool is_ip(const char *name)
-{
-	unsigned char any[sizeof(struct in6_addr)];
-	return inet_pton(AF_INET, name, any) == 1 || inet_pton(AF_INET6, name, any) == 1;
-}
-
 static int client_verify(SSL_CTX *ctx, const char *where, const char *ca, const char *name, struct err *err)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
 	int named =
-	        is_ip(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
+	        ip_is_number(span_of(name)) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
 
 	if (name[0] == '\0' || named != 1)
 		return err_add(err, "%s: \"%s\" is no name that a certificate could be checked against", where, name);
@@ -250,7 +244,7 @@ struct tls_client *tls_client_new(const char *where, const char *ca, const char 
 	size_t n = name != NULL ? strlen(name) : 0;
 	char *bare = n > 0 && name[n - 1] == '.' ? mem_strndup(name, n - 1) : mem_strndup(n > 0 ? name : "", n);
 
-	if (bare[0] != '\0' && !is_ip(bare))
+	if (bare[0] != '\0' && !ip_is_number(span_of(bare)))
 		client->server_name = mem_strdup(bare);
 	client->ctx = tls_context_new(TLS_client_method(), where, err);
 	if (client->ctx == NULL || (verify && client_verify(client->ctx, where, ca, bare, err) != 0)) {

@@ -2,7 +2,8 @@
  * It must never repair what it reads: a head that another parser might understand differently is refused. */
 #include "proto/http.h"
 
-#include <arpa/inet.h>
+#include "proto/ip.h"
+
 #include <string.h>
 
 enum { BAD_REQUEST = 400, BODY = 413, TARGET_TOO_LONG = 414, HEAD_TOO_LARGE = 431, VERSION_UNKNOWN = 505 };
@@ -95,37 +96,15 @@ static struct span split(struct span s, char separator, struct span *after)
 	return (struct span){ s.p, n };
 }
 
-static bool port_valid(struct span port)
-{
-	unsigned long value = 0;
-
-	if (port.n > 5 || !all_of(port, DIGIT))
-		return false;
-	for (size_t i = 0; i < port.n; i++)
-		value = value * 10 + (unsigned long)(port.p[i] - '0');
-	return value <= UINT16_MAX;
-}
-
-static bool ipv6_valid(struct span s)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr addr;
-
-	if (s.n >= sizeof(text))
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	return strlen(text) == s.n && inet_pton(AF_INET6, text, &addr) == 1;
-}
-
 /* Takes the host off the front of an authority; *rest is what follows it. */
 static bool take_host(struct span authority, struct span *host, struct span *rest)
 {
+	uint8_t address[IP_ADDRESS_MAX];
 	size_t n = 0;
 
 	if (span_starts(authority, SPAN("["))) {
 		*host = split(span_skip(authority, 1), ']', rest);
-		return rest->p != NULL && ipv6_valid(*host);
+		return rest->p != NULL && ip_read(AF_INET6, *host, address);
 	}
 	while (n < authority.n && authority.p[n] != ':')
 		n++;
@@ -137,13 +116,14 @@ static bool take_host(struct span authority, struct span *host, struct span *res
 bool http_split_authority(struct span authority, struct span *host, struct span *port)
 {
 	struct span rest;
+	uint16_t number;
 
 	if (!take_host(authority, host, &rest) || (rest.n > 0 && rest.p[0] != ':'))
 		return false;
 	*port = span_skip(rest, 1);
 	if (port->n == 0)
 		*port = absent; /* `host:` is a host with an empty port */
-	return port_valid(*port);
+	return port->p == NULL || ip_read_port(*port, &number);
 }
 
 static int bad_request(struct http_head *head, const char *fault)

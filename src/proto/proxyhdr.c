@@ -3,8 +3,8 @@
 #include "proto/proxyhdr.h"
 
 #include "base/str.h"
+#include "proto/ip.h"
 
-#include <arpa/inet.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -40,32 +40,6 @@ static bool cut(struct span line, struct span *word, size_t count)
 	return true;
 }
 
-static bool read_address(struct span word, int family, uint8_t *address)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (word.n >= sizeof(text) || memchr(word.p, '\0', word.n) != NULL)
-		return false;
-	memcpy(text, word.p, word.n);
-	text[word.n] = '\0';
-	return inet_pton(family, text, address) == 1;
-}
-
-static bool read_port(struct span word, uint16_t *port)
-{
-	unsigned long value = 0;
-
-	if (word.n < 1 || word.n > 5 || (word.n > 1 && word.p[0] == '0'))
-		return false;
-	for (size_t i = 0; i < word.n; i++) {
-		if (word.p[i] < '0' || word.p[i] > '9')
-			return false;
-		value = value * 10 + (unsigned long)(word.p[i] - '0');
-	}
-	*port = (uint16_t)value;
-	return value <= UINT16_MAX;
-}
-
 static bool read_line(struct proxyhdr *header, struct span line)
 {
 	struct span word[V1_WORDS];
@@ -81,9 +55,9 @@ static bool read_line(struct proxyhdr *header, struct span line)
 	else
 		return false;
 	int family = header->family == PROXYHDR_IN ? AF_INET : AF_INET6;
-	return read_address(word[2], family, header->source.address) &&
-	       read_address(word[3], family, header->destination.address) &&
-	       read_port(word[4], &header->source.port) && read_port(word[5], &header->destination.port);
+	return ip_read(family, word[2], header->source.address) &&
+	       ip_read(family, word[3], header->destination.address) &&
+	       ip_read_plain_port(word[4], &header->source.port) && ip_read_plain_port(word[5], &header->destination.port);
 }
 
 static int parse_v1(struct proxyhdr *header, const uint8_t *bytes, size_t len)

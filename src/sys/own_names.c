@@ -2,7 +2,9 @@
  * It must never ask the network: an answer from there is what is not to be trusted. */
 #include "sys/own_names.h"
 
-#include <arpa/inet.h>
+#include "proto/ip.h"
+#include "proto/uri.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,28 +76,7 @@ void own_names_list(struct str_list *names)
 	list_add(names, local);
 }
 
-static bool is_ip(struct span host)
-{
-	struct in6_addr in6;
-	char text[INET6_ADDRSTRLEN];
-
-	if (host.n == 0 || host.n >= sizeof(text))
-		return false;
-	memcpy(text, host.p, host.n);
-	text[host.n] = '\0';
-	return inet_pton(AF_INET, text, &in6) == 1 || inet_pton(AF_INET6, text, &in6) == 1;
-}
-
-static bool is_localhost(struct span host)
-{
-	static const struct span name = { "localhost", 9 };
-
-	if (host.n < name.n || !span_eq_nocase(span_skip(host, host.n - name.n), name))
-		return false;
-	return host.n == name.n || host.p[host.n - name.n - 1] == '.';
-}
-
 bool own_names_has(const struct str_list *names, struct span host)
 {
-	return is_ip(host) || is_localhost(host) || list_has(names, host);
+	return ip_is_number(host) || uri_is_localhost(host) || list_has(names, host);
 }
