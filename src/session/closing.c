@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
+#include "session/handshake.h"
 #include "session/input.h"
-#include "session/opening.h"
 #include "session/refusal_text.h"
 #include "session/relay.h"
 #include "session/watch.h"
@@ -75,7 +75,7 @@ static bool closing_prefers_close(const struct session *s)
 /* A script sees no HTTP status, but a Close it does. */
 static void closing_refuse_by_close(struct session *s)
 {
-	if (opening_answer(s) != REASON_NONE) {
+	if (handshake_answer(s) != REASON_NONE) {
 		s->client_done = true;
 		return;
 	}

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
-#include "session/opening.h"
+#include "session/input.h"
 #include "session/relay.h"
 #include "session/watch.h"
 
@@ -43,7 +43,7 @@ static enum reason file_finished(struct session *s)
 {
 	if (!s->file_keep_alive)
 		return REASON_HTTP_DONE;
-	return opening_next_request(s);
+	return input_next_request(s);
 }
 
 static enum reason file_broken(const struct session *s)

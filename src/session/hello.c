@@ -4,7 +4,7 @@
 
 #include "net/tls.h"
 #include "session/context.h"
-#include "session/opening.h"
+#include "session/input.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ static bool hello_may_be_plain(const struct session *s, uint8_t first)
 static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
 	if (hello_may_be_plain(s, first))
-		return opening_expect_request(s);
+		return input_start(s);
 	if (first != TLS_HANDSHAKE_BYTE) {
 		s->detail = strdup("peer does not speak TLS");
 		return REASON_TLS_FAILED;
@@ -37,7 +37,7 @@ static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 }
 
 /* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
-enum reason hello_start(struct session *s)
+static enum reason hello_look(struct session *s)
 {
 	uint8_t first;
 	ssize_t n = stream_peek(&s->client, &first, 1);
@@ -49,6 +49,14 @@ enum reason hello_start(struct session *s)
 	}
 	stream_hold(&s->client, HOLD_STATE);
 	return hello_by_first_byte(s, first);
+}
+
+enum reason hello_start(struct session *s)
+{
+	if (s->listen->tls != TLS_MODE_OFF)
+		return hello_look(s);
+	input_start(s);
+	return input_on_stream(s, &s->client, STREAM_READABLE); /* by now the request is often there */
 }
 
 static enum reason hello_failed(const struct session *s)
@@ -65,9 +73,9 @@ enum reason hello_on_stream(struct session *s, struct stream *stream, enum strea
 	(void)stream;
 	switch (event) {
 	case STREAM_READABLE:
-		return hello_start(s);
+		return hello_look(s);
 	case STREAM_READY:
-		return opening_expect_request(s);
+		return input_start(s);
 	case STREAM_BROKEN:
 		return hello_failed(s);
 	default:

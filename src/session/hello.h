@@ -4,7 +4,8 @@
 
 #include "session/session.h"
 
-/* Looks at the first byte, now or when it comes. Of a listener that has TLS, or may have it. */
+/* The session's peer is final: looks at the first byte, now or when it comes, of a listener that has TLS or may have it; of
+ * any other the request begins. The one way there, with a proxy and without. */
 enum reason hello_start(struct session *session);
 
 enum reason hello_on_stream(struct session *session, struct stream *stream, enum stream_event event);

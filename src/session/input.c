@@ -1,14 +1,27 @@
-/* input.c owns the bytes that a session has been sent and can't use yet.
- * It must never look at them. */
+/* input.c owns what a client sends until it is an upgrade or a plain request: the bytes that can't be used yet, and the head.
+ * It must never judge who may pass, nor answer. */
 #include "session/input.h"
 
+#include "net/tls.h"
+#include "proto/upgrade.h"
 #include "session/context.h"
-#include "session/session.h"
+#include "session/deadline.h"
+#include "session/explain.h"
+#include "session/file.h"
+#include "session/handshake.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratch buffer");
+
 #define INPUT_MIN ((size_t)8192)
+
+/* What WebRTC sends begins with a STUN message's type (RFC 8489), or with the message's length in two bytes (RFC 4571), and a page
+ * can make it some hundred bytes long by the name it gives. */
+#define STUN_FIRST_MAX 3
+
+/* --- bytes that are kept ---------------------------------------------------------------------------------------------- */
 
 /* A buffer grows, so that who sends little costs little whatever head_limit is. */
 static enum reason input_make_room(struct session *s, size_t len)
@@ -54,4 +67,170 @@ size_t input_take(struct session *s)
 	if (early > 0)
 		memcpy(s->context->scratch, s->input.buf, early);
 	return early;
+}
+
+/* --- a head --------------------------------------------------------------------------------------------------------- */
+
+static enum reason input_match(struct session *s, const struct http_head *head, bool upgrade)
+{
+	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
+	                     &s->route)) {
+	case ROUTE_FOUND:
+		return REASON_NONE;
+	case ROUTE_OTHER_HOST:
+		return REASON_FORBIDDEN_HOST;
+	case ROUTE_OTHER_KIND:
+		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
+	default:
+		s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
+		return REASON_NO_ROUTE;
+	}
+}
+
+/* Who may pass was asked of the name that TLS began with; a request that names another is judged by what that one asks. */
+static bool input_is_misdirected(const struct session *s, const struct http_head *head)
+{
+	return s->client.ssl != NULL && !tls_server_admits(s->generation->tls, s->client.ssl, route_host(head->authority));
+}
+
+static enum reason input_dispatch(struct session *s, struct http_head *head)
+{
+	bool upgrade = upgrade_requested(head);
+	if (!upgrade && !s->head_only && !span_eq(head->method, SPAN("GET")))
+		return REASON_METHOD_NOT_ALLOWED;
+	enum reason reason = input_match(s, head, upgrade);
+	if (reason != REASON_NONE)
+		return reason;
+	return upgrade ? handshake_start(s, head) : file_start(s, head);
+}
+
+static enum reason input_judge(struct session *s, struct http_head *head, size_t length)
+{
+	int status = http_parse_head(head, (const char *)s->context->scratch, length);
+	if (status != 0)
+		return head->browser_can ? REASON_BAD_FIELD : reason_from_http(status);
+	if (s->listen->keepalive_timeout == 0)
+		head->keep_alive = false;
+	if (s->refusal != REASON_NONE)
+		return s->refusal;
+	if (s->context->draining)
+		return REASON_DRAIN;
+	if (input_is_misdirected(s, head))
+		return REASON_MISDIRECTED;
+	if (span_eq(head->path, SPAN("*")))
+		return REASON_SERVER_OPTIONS;
+	return input_dispatch(s, head);
+}
+
+/* A complete head, which stands in the scratch buffer with rest bytes behind it. */
+static enum reason input_request(struct session *s, size_t length, size_t rest)
+{
+	struct http_head *head = &s->context->head;
+	const char *text = (const char *)s->context->scratch;
+	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
+	s->input.scanned = 0;
+	enum reason reason = input_keep(s, text + length, rest);
+	if (reason == REASON_NONE)
+		reason = input_judge(s, head, length);
+	if (s->detail == NULL && reason != REASON_NONE)
+		s->detail = explain_refusal(s, reason, head);
+	return reason;
+}
+
+/* Bytes that will never be a head; the first one tells whether they were meant to be. */
+static enum reason input_no_head(char first, int status)
+{
+	if (first == TLS_HANDSHAKE_BYTE)
+		return REASON_TLS_ON_PLAIN_PORT;
+	return first >= 0 && first <= STUN_FIRST_MAX ? REASON_NOT_HTTP : reason_from_http(status);
+}
+
+/* len bytes of input stand in the scratch buffer: a complete head, a part, or the news that it never will be one. */
+static enum reason input_look(struct session *s, size_t len)
+{
+	const char *text = (const char *)s->context->scratch;
+	int length = http_head_length(text, len, s->listen->head_limit, &s->input.scanned);
+	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
+	if (!s->asked && s->route != NULL) /* a connection that was kept alive: the time for this request begins */
+		deadline_set(s, s->listen->handshake_timeout);
+	s->asked = true;
+	s->head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
+	if (s->listen->tls == TLS_MODE_ON && s->client.ssl == NULL)
+		return REASON_HTTP_ON_TLS_PORT;
+	if (length > 0)
+		return input_request(s, (size_t)length, len - (size_t)length);
+	if (length < 0)
+		return input_no_head(text[0], -length);
+	return input_keep(s, text, len);
+}
+
+/* Who has asked nothing, or has all it asked for, may leave as it likes. */
+static enum reason input_lost(const struct session *s)
+{
+	if (s->client.flooded)
+		return REASON_TLS_RECORDS;
+	if (!s->asked && stream_was_left(&s->client))
+		return REASON_HTTP_DONE;
+	return s->client.ended == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
+}
+
+static enum reason input_read(struct session *s)
+{
+	size_t had = input_take(s);
+	if (s->input.unseen) {
+		s->input.unseen = false;
+		stream_wake(&s->client); /* this look was for what is kept; what an SSL still holds needs another */
+		return input_look(s, had);
+	}
+	ssize_t n = stream_read(&s->client, s->context->scratch + had, s->listen->head_limit - had);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n < 0)
+		return input_lost(s);
+	return input_look(s, had + (size_t)n);
+}
+
+/* --- the state REQUEST ---------------------------------------------------------------------------------------------- */
+
+enum reason input_start(struct session *s)
+{
+	session_enter(s, STATE_REQUEST);
+	stream_release(&s->client, HOLD_STATE);
+	return REASON_NONE;
+}
+
+/* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
+enum reason input_next_request(struct session *s)
+{
+	s->asked = s->head_only = false;
+	s->input.unseen = s->input.len > 0;
+	if (!s->input.unseen)
+		input_drop(s);
+	deadline_set(s, s->listen->keepalive_timeout);
+	input_start(s);
+	if (s->input.unseen)
+		stream_wake(&s->client);
+	return REASON_NONE;
+}
+
+enum reason input_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	(void)stream;
+	switch (event) {
+	case STREAM_READABLE:
+		return input_read(s);
+	case STREAM_BROKEN:
+		return input_lost(s);
+	default:
+		return REASON_NONE;
+	}
+}
+
+enum reason input_on_timer(struct session *s)
+{
+	if (s->context->draining)
+		return REASON_DRAIN;
+	if (!s->asked)
+		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
+	return s->refusal != REASON_NONE ? s->refusal : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
 }

@@ -1,13 +1,9 @@
-/* Bytes that came and are not used yet: the beginning of a request head, or of a PROXY header, or what followed one. */
+/* What a client sends before it has a session: bytes that came and are not used yet (the beginning of a request head, or of a PROXY
+ * header, or what followed one), and state REQUEST, in which they become a head and the head an upgrade or a plain request. */
 #ifndef SESSION_INPUT_H
 #define SESSION_INPUT_H
 
-#include "base/attr.h"
-#include "session/reason.h"
-
-#include <stddef.h>
-
-struct session;
+#include "session/session.h"
 
 /* Keeps bytes, which stand elsewhere, for later. They count against max_backlog. */
 must_check enum reason input_keep(struct session *session, const char *bytes, size_t len);
@@ -16,5 +12,14 @@ must_check enum reason input_keep(struct session *session, const char *bytes, si
 size_t input_take(struct session *session);
 
 void input_drop(struct session *session);
+
+/* The first request is next. */
+enum reason input_start(struct session *session);
+
+/* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
+enum reason input_next_request(struct session *session);
+
+enum reason input_on_stream(struct session *session, struct stream *stream, enum stream_event event);
+enum reason input_on_timer(struct session *session);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "proto/proxyhdr.h"
 #include "session/context.h"
+#include "session/hello.h"
 #include "session/input.h"
-#include "session/opening.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -52,7 +52,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 	stream_hold(&s->client, HOLD_STATE);
 	session_enter(s, STATE_TLS);
 	enum reason refusal = s->proxied ? session_admit(s) : REASON_NONE;
-	return refusal != REASON_NONE ? refusal : opening_begin(s);
+	return refusal != REASON_NONE ? refusal : hello_start(s);
 }
 
 /* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */

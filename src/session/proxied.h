@@ -5,7 +5,7 @@
 
 #include "session/session.h"
 
-/* The peer is a trusted proxy: reception has refused all others. Goes on with opening_begin() once the header is there: the
+/* The peer is a trusted proxy: reception has refused all others. Goes on with hello_start() once the header is there: the
  * session's peer is then the source it names, and what stands behind it is still unread. */
 enum reason proxied_start(struct session *session);
 

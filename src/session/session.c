@@ -1,5 +1,5 @@
 /* session.c owns the life of a session: its states, its one timer, its end and what the log says of it.
- * It must never read or write a stream: what a state does with them is in opening.c, file.c, relay.c and closing.c. */
+ * It must never read or write a stream: what a state does with them is in input.c, handshake.c, file.c, relay.c and closing.c. */
 #include "session/session.h"
 
 #include "base/clock.h"
@@ -7,10 +7,11 @@
 #include "session/admission.h"
 #include "session/closing.h"
 #include "session/context.h"
+#include "session/deadline.h"
 #include "session/file.h"
+#include "session/handshake.h"
 #include "session/hello.h"
 #include "session/input.h"
-#include "session/opening.h"
 #include "session/proxied.h"
 #include "session/refusal_log.h"
 #include "session/relay.h"
@@ -188,7 +189,7 @@ enum reason session_admit(struct session *s)
 		return REASON_NONE;
 	if (!s->context->refuse(s->context, s))
 		return s->refusal;
-	opening_hurry(s);
+	deadline_hurry(s);
 	return REASON_NONE;
 }
 
@@ -281,6 +282,16 @@ void session_unborn(const struct arrival *arrival, struct admission *admission, 
 	generation_unref(arrival->generation);
 }
 
+static enum reason session_begin(struct session *s, int fd)
+{
+	if (stream_open(&s->client, s->context->base, fd, NULL, STREAM_SERVER, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+	deadline_set(s, s->listen->handshake_timeout);
+	if (s->refusal != REASON_NONE)
+		deadline_hurry(s);
+	return s->state == STATE_PROXY ? proxied_start(s) : hello_start(s);
+}
+
 void session_start(struct session_context *context, const struct arrival *arrival)
 {
 	struct session *s = session_new(context, arrival);
@@ -290,7 +301,7 @@ void session_start(struct session_context *context, const struct arrival *arriva
 		return;
 	}
 	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
-	session_act(s, opening_start(s, arrival->fd));
+	session_act(s, session_begin(s, arrival->fd));
 }
 
 /* Gives its places back. */

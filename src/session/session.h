@@ -5,8 +5,8 @@
  *                     `-> FILE -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
- * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), hello.c (TLS), opening.c
- * (REQUEST, DIAL), file.c, relay.c (OPEN), closing.c. */
+ * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), hello.c (TLS), input.c
+ * (REQUEST), handshake.c (DIAL), file.c, relay.c (OPEN), closing.c. */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
@@ -57,7 +57,7 @@ struct session {
 	struct address token_target;  /* what target points to when a token named it */
 
 	uint64_t id;
-	struct peer peer;             /* who it is for; final from opening_begin() on */
+	struct peer peer;             /* who it is for; final from hello_start() on */
 	struct peer proxy;            /* who connected in its stead, when proxied */
 	enum session_state state;
 	enum reason reason;           /* REASON_NONE until session_end() */

@@ -1,0 +1,204 @@
+/* handshake.c owns an upgrade from its parsed head to the 101: who may pass, the dial, the answer.
+ * It must never write a refusal: it returns a reason, and closing.c turns that into an answer. */
+#include "session/handshake.h"
+
+#include "base/clock.h"
+#include "gate/origin.h"
+#include "gate/token.h"
+#include "net/stream_write.h"
+#include "net/tls.h"
+#include "proto/upgrade.h"
+#include "session/context.h"
+#include "session/input.h"
+#include "session/lost_names.h"
+#include "session/deadline.h"
+#include "session/relay.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- the answer ----------------------------------------------------------------------------------------------------- */
+
+enum reason handshake_answer(struct session *s)
+{
+	char response[UPGRADE_RESPONSE_MAX];
+	const struct http_stamp stamp = session_stamp(s);
+	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->key, s->subprotocol, &stamp);
+	if (len == 0)
+		return REASON_OUT_OF_MEMORY;
+	if (stream_write(&s->client, response, len) < 0)
+		return REASON_CLIENT_RESET;
+	s->upgraded = true;
+	relay_init(s);
+	return REASON_NONE;
+}
+
+static enum reason handshake_established(struct session *s)
+{
+	enum reason reason = handshake_answer(s);
+	if (reason != REASON_NONE)
+		return reason;
+	size_t early = input_take(s);
+	session_enter(s, STATE_OPEN);
+	return relay_start(s, early);
+}
+
+/* --- the dial ------------------------------------------------------------------------------------------------------- */
+
+static enum reason handshake_backend_tls(struct session *s, int fd)
+{
+	SSL *ssl = s->target->tls ? tls_client_ssl(s->route->tls) : NULL;
+	if (s->target->tls && ssl == NULL) {
+		close(fd);
+		return REASON_OUT_OF_MEMORY;
+	}
+	if (stream_open(&s->backend, s->context->base, fd, ssl, STREAM_CLIENT, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+	return ssl == NULL ? handshake_established(s) : REASON_NONE;
+}
+
+/* The sandbox says no to a port that was not named in advance, which only tokens can lead to. */
+static char *handshake_dial_words(const struct session *s, const struct dial_outcome *outcome)
+{
+	if (outcome->result == DIAL_NOT_FOUND)
+		return strdup(gai_strerror(outcome->error));
+	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->token_target)
+		return strdup("Permission denied: a firewall forbids it, or the port is missing in [server] sandbox_ports");
+	return strdup(strerror(outcome->error));
+}
+
+static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
+{
+	struct session *s = arg;
+	s->dial = NULL;
+	if (outcome->lookup_error != 0 && s->context->lost_names != NULL)
+		lost_names_look(s->context->lost_names);
+	if (outcome->result != DIAL_OK && outcome->error != 0)
+		s->detail = handshake_dial_words(s, outcome);
+
+	enum reason reason = outcome->result == DIAL_OK ? handshake_backend_tls(s, outcome->fd)
+	                                                : reason_from_dial(outcome->result);
+	if (reason != REASON_NONE)
+		session_end(s, reason);
+}
+
+static enum reason handshake_dial(struct session *s)
+{
+	uint64_t left = deadline_left(s);
+	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
+	struct dial_env env = s->context->dial_env;
+
+	env.receive_buffer = (int)s->route->set->target_buffer;
+	session_enter(s, STATE_DIAL);
+	s->dial = dial_start(&env, s->target, limit, handshake_on_dialled, s);
+	if (s->dial == NULL)
+		return REASON_OUT_OF_MEMORY;
+	session_arm(s, limit + 1); /* the dial has its own deadline; this one is for the TLS handshake after it */
+	return REASON_NONE;
+}
+
+enum reason handshake_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	bool backend = stream == &s->backend;
+	if (event == STREAM_READABLE) /* only now: a client that waits for its answer need not be held */
+		stream_hold(&s->client, HOLD_STATE);
+	if (event == STREAM_READY && backend)
+		return handshake_established(s);
+	if (event == STREAM_BROKEN)
+		return backend ? REASON_BACKEND_TLS : REASON_CLIENT_RESET;
+	return REASON_NONE;
+}
+
+enum reason handshake_on_timer(struct session *s)
+{
+	(void)s;
+	return REASON_BACKEND_TIMEOUT;
+}
+
+/* --- who may pass --------------------------------------------------------------------------------------------------- */
+
+static enum reason handshake_find_target(struct session *s, const struct http_head *head)
+{
+	const struct route_settings *set = s->route->set;
+	if (set->token_file[0] == '\0') {
+		s->target = &set->target;
+		return REASON_NONE;
+	}
+	struct token_answer answer;
+	enum token_result result = tokens_look_up(s->route->tokens, head->query, &answer);
+	log_lines(s->context->log, LEVEL_WARN, &answer.report);
+	switch (result) {
+	case TOKEN_FOUND:
+		s->token_target = answer.target;
+		s->target = &s->token_target;
+		return REASON_NONE;
+	case TOKEN_UNREADABLE:
+		s->detail = strdup(answer.detail);
+		return REASON_TOKENS_UNREADABLE;
+	case TOKEN_MISSING:
+		return REASON_TOKEN_MISSING;
+	default:
+		return REASON_UNKNOWN_TOKEN;
+	}
+}
+
+static enum reason handshake_check_origin(struct session *s, const struct http_head *head)
+{
+	size_t count = http_field_count(head, "Origin");
+	struct span origin = { NULL, 0 };
+	if (count > 0)
+		origin = count == 1 ? http_field(head, "Origin")->value : SPAN("");
+	s->browser = count > 0;
+	return origin_allowed(origin, head->authority, s->client.ssl != NULL, &s->route->set->origin)
+	               ? REASON_NONE
+	               : REASON_FORBIDDEN_ORIGIN;
+}
+
+static enum reason handshake_choose_subprotocol(struct session *s, const struct http_head *head)
+{
+	s->subprotocol = upgrade_subprotocol(head, &s->route->set->subprotocol);
+	if (s->subprotocol.p == NULL && s->route->set->require_subprotocol)
+		return REASON_SUBPROTOCOL_REQUIRED;
+	return REASON_NONE;
+}
+
+static enum reason handshake_tally(struct session *s)
+{
+	const struct route_settings *set = s->route->set;
+	const struct claimant claimant = admission_claimant(s->generation->settings->server, session_source(s));
+	switch (tally_enter(s->route->tally, &claimant, set->max_sessions, set->max_session_rate, clock_ms())) {
+	case TALLY_SHARE:
+		return REASON_SOURCE_SHARE;
+	case TALLY_FULL:
+		return REASON_ROUTE_SESSIONS;
+	case TALLY_TOO_FAST:
+		return REASON_ROUTE_RATE;
+	default:
+		s->tallied = true;
+		return REASON_NONE;
+	}
+}
+
+enum reason handshake_start(struct session *s, struct http_head *head)
+{
+	enum reason reason;
+	struct span key;
+	if ((reason = handshake_check_origin(s, head)) != REASON_NONE) /* first: a foreign page commits no offence */
+		return reason;
+	int status = upgrade_check(head, &key);
+	if (status == 400 && !http_list_has(head, "Connection", SPAN("Upgrade")))
+		return REASON_CONNECTION_DROPPED;
+	if (status != 0)
+		return reason_from_http(status);
+	memcpy(s->key_text, key.p, sizeof(s->key_text));
+	s->key = (struct span){ s->key_text, sizeof(s->key_text) };
+	if ((reason = handshake_choose_subprotocol(s, head)) != REASON_NONE ||
+	    (reason = handshake_find_target(s, head)) != REASON_NONE || (reason = handshake_tally(s)) != REASON_NONE)
+		return reason;
+
+	s->echo = s->target->kind == ADDRESS_ECHO;
+	return s->echo ? handshake_established(s) : handshake_dial(s);
+}
