@@ -68,28 +68,50 @@ static void tell_lost(struct log *log)
 	record_begin(&r, LEVEL_WARN, format_of(log), log->out.dated);
 	record_event(&r, text);
 	record_end(&r);
-	if (log_out_write(&log->out, LEVEL_WARN, r.text, r.n))
+	if (log_out_write(&log->out, LEVEL_WARN, r.text, r.n) == r.n)
 		log->untold = 0;
 }
 
-static void write_out(struct log *log, enum log_level level, const char *text, size_t n)
+/* Those that end behind what was taken are lost. */
+static void count_lost(struct log *log, const char *rest, size_t n)
 {
-	if (log_out_write(&log->out, level, text, n)) {
-		tell_lost(log);
-		return;
+	for (const char *end = memchr(rest, '\n', n); end != NULL; end = memchr(rest, '\n', n)) {
+		log->untold++;
+		count_dropped(log);
+		n -= (size_t)(end + 1 - rest);
+		rest = end + 1;
 	}
-	log->untold++;
-	count_dropped(log);
 }
 
+/* Records, one after the other. */
+static void write_out(struct log *log, enum log_level level, const char *text, size_t n)
+{
+	size_t taken = log_out_write(&log->out, level, text, n);
+	if (taken == n)
+		tell_lost(log);
+	else
+		count_lost(log, text + taken, n - taken);
+}
+
+/* As many records at a time as one write may have: they are moved together at the beginning of the batch. */
 static void write_batch(struct log *log, const struct batch *batch)
 {
 	struct head head;
+	enum log_level level = LEVEL_INFO; /* of the last record of the run */
+	size_t run = 0, most = log->out.fd < 0 ? 0 : LOG_OUT_MAX;
 
 	for (size_t at = 0; at < batch->n; at += sizeof(head) + head.n) {
 		memcpy(&head, batch->bytes + at, sizeof(head));
-		write_out(log, (enum log_level)head.level, batch->bytes + at + sizeof(head), head.n);
+		if (run > 0 && run + head.n > most) {
+			write_out(log, level, batch->bytes, run);
+			run = 0;
+		}
+		memmove(batch->bytes + run, batch->bytes + at + sizeof(head), head.n);
+		run += head.n;
+		level = (enum log_level)head.level;
 	}
+	if (run > 0)
+		write_out(log, level, batch->bytes, run);
 	log->untold += batch->lost;
 	if (batch->lost > 0)
 		tell_lost(log);

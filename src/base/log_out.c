@@ -99,15 +99,16 @@ static void to_syslog(enum log_level level, const char *text, size_t n)
 	syslog(priorities[level], "%.*s", (int)n, text);
 }
 
-bool log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n)
+size_t log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n)
 {
 	if (out->fd < 0) {
 		to_syslog(level, text, n - 1); /* it ends lines itself */
-		return true;
+		return n;
 	}
 	if (!mend_line(out))
-		return false;
+		return 0;
 	ssize_t written = push(out, text, n);
-	out->torn = written > 0 && written < (ssize_t)n;
-	return written == (ssize_t)n;
+	size_t taken = written > 0 ? (size_t)written : 0;
+	out->torn = taken > 0 && text[taken - 1] != '\n';
+	return taken;
 }

@@ -23,7 +23,10 @@ void log_out_close(struct log_out *out);
 /* From any thread: the file behind the descriptor's number is exchanged. */
 must_check int log_out_reopen(const struct log_out *out, struct err *err);
 
-/* One record, with its newline, in one write(2). False: it is lost, or a part of it. */
-bool log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n);
+/* What one write(2) may have at most: a pipe that others write to as well takes so much in one piece, or nothing. */
+#define LOG_OUT_MAX 4096
+
+/* Records, each with its newline, in one write(2); for syslog only one. Returns how many bytes of them were taken. */
+must_check size_t log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n);
 
 #endif

@@ -39,6 +39,7 @@ struct dial {
 
 	struct attempt *attempts; /* in the order of trying; &only, or an array of its own */
 	size_t count, begun, open;
+	unsigned *spare;          /* what is left of env->spare, or NULL */
 	unsigned retry_ms;
 	int receive_buffer;
 	struct attempt *winner;
@@ -50,6 +51,15 @@ struct dial {
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
+/* Of the open ones, all but one are spare. */
+static void dial_count_open(struct dial *dial, int more)
+{
+	size_t before = dial->open;
+	dial->open += (size_t)more;
+	if (dial->spare != NULL && (before > 1 || dial->open > 1))
+		*dial->spare -= (unsigned)more;
+}
+
 static void attempt_close(struct attempt *attempt)
 {
 	if (attempt->fd < 0)
@@ -58,7 +68,7 @@ static void attempt_close(struct attempt *attempt)
 		event_del(&attempt->ready);
 	close(attempt->fd);
 	attempt->fd = -1;
-	attempt->dial->open--;
+	dial_count_open(attempt->dial, -1);
 }
 
 static void dial_free(struct dial *dial)
@@ -93,6 +103,7 @@ static void dial_report(struct dial *dial)
 		outcome.sa_len = dial->winner->len;
 		memcpy(&outcome.sa, &dial->winner->sa, dial->winner->len);
 		dial->winner->fd = -1;
+		dial_count_open(dial, -1);
 	}
 	dial_free(dial);
 	cb(arg, &outcome);
@@ -238,7 +249,7 @@ static int attempt_open(struct attempt *attempt)
 	attempt->fd = socket(attempt->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (attempt->fd < 0)
 		return errno;
-	attempt->dial->open++;
+	dial_count_open(attempt->dial, 1);
 	if (!is_unix && attempt->dial->receive_buffer > 0)
 		attempt_limit_window(attempt);
 	if (tcp_keep_urgent(attempt->fd) != 0)
@@ -311,11 +322,23 @@ static void dial_on_retry(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* A client that names a host with many addresses that do not answer would else take a descriptor for each. */
+static void dial_make_room(struct dial *dial)
+{
+	if (dial->spare == NULL || dial->open == 0 || *dial->spare > 0)
+		return;
+	size_t oldest = 0;
+	while (dial->attempts[oldest].fd < 0)
+		oldest++;
+	attempt_close(&dial->attempts[oldest]);
+}
+
 /* Begins the next attempt that can be begun; when there is none, and none is under way, that was it. */
 static void dial_try(struct dial *dial)
 {
 	while (dial->begun < dial->count) {
 		struct attempt *attempt = &dial->attempts[dial->begun++];
+		dial_make_room(dial);
 		int error = attempt_open(attempt);
 		if (error == 0)
 			error = attempt_go(attempt);
@@ -464,6 +487,7 @@ struct dial *dial_start(const struct dial_env *env, const struct address *target
 	dial->base = env->base;
 	dial->resolver = env->resolver;
 	dial->receive_buffer = env->receive_buffer;
+	dial->spare = env->spare;
 	dial->target = target;
 	dial->cb = cb;
 	dial->arg = arg;

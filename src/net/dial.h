@@ -40,6 +40,8 @@ struct dial_env {
 	struct resolver *resolver;
 	struct mailbox *mailbox;
 	int receive_buffer; /* SO_RCVBUF of TCP connections, before they are made; 0: the kernel decides */
+	unsigned *spare;    /* descriptors that all dials of the thread together may have beyond one each, and less those they have; without
+	                     * one the oldest attempt gives way to the next. To outlive the dials. NULL: any number */
 };
 
 /* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once,

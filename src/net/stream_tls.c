@@ -163,13 +163,13 @@ ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 	return n;
 }
 
-/* In records of 16 KiB at most: a refused SSL_write must be repeated with the same bytes, so the whole refused piece
- * goes to the backlog, in one chunk because the backlog is empty. */
+/* A refused SSL_write must be repeated with the same bytes, so the whole refused piece goes to the backlog, in one chunk because
+ * the backlog is empty. */
 ssize_t stream_tls_send(struct stream *st, const uint8_t *data, size_t len)
 {
 	size_t sent = 0;
 	while (sent < len) {
-		size_t piece = len - sent < TLS_RECORD_MAX ? len - sent : TLS_RECORD_MAX;
+		size_t piece = len - sent < STREAM_PIECE ? len - sent : STREAM_PIECE;
 		size_t n = 0;
 		ERR_clear_error();
 		errno = 0;

@@ -47,6 +47,19 @@ static bool stream_kernel_full(const struct stream *st)
 	return st->notsent_lowat > 0 && ioctl(st->fd, SIOCOUTQNSD, &unsent) == 0 && unsent >= st->notsent_lowat;
 }
 
+/* In chunks that go one by one as they are sent: of a single one all would stay allocated until its last byte is gone. */
+static int stream_append(struct evbuffer *output, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		size_t piece = len < STREAM_PIECE ? len : STREAM_PIECE;
+		if (evbuffer_add(output, data, piece) != 0)
+			return -1;
+		data += piece;
+		len -= piece;
+	}
+	return 0;
+}
+
 static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int more)
 {
 	assert(!st->finishing);
@@ -62,7 +75,7 @@ static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int
 	if ((size_t)sent == len)
 		return 0;
 	struct evbuffer *output = stream_output(st);
-	if (output == NULL || evbuffer_add(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0 ||
+	if (output == NULL || stream_append(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0 ||
 	    !stream_will_drain(st)) {
 		stream_break(st, ENOMEM);
 		return STREAM_FAILED;

@@ -33,6 +33,7 @@
 /* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
 #define RESERVE_BASE   48u
 #define RESERVE_WORKER 4u
+#define DIAL_SPARE     32u /* a worker's, for several addresses of one target at a time */
 
 struct server_worker {
 	struct mail farewell; /* first: a mail is the object it is sent in */
@@ -56,6 +57,7 @@ struct server {
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
 	unsigned refusals_each; /* a worker's part of max_refusals */
+	unsigned dial_spare;
 	struct admission *admission;
 	struct reception *reception;
 	bool stopping, stopped; /* by the first signal; by the second */
@@ -272,7 +274,7 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 }
 
 /* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
-static int server_find_capacity(const struct server *srv, struct reception_limits *limits, uint64_t *sessions, struct err *err)
+static int server_find_capacity(struct server *srv, struct reception_limits *limits, uint64_t *sessions, struct err *err)
 {
 	struct rlimit limit;
 	const struct server_settings *set = server_settings(srv);
@@ -284,7 +286,9 @@ static int server_find_capacity(const struct server *srv, struct reception_limit
 
 	limits->timeout_ms = set->refusal_timeout;
 	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
-	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals + RESERVE_WORKER * srv->workers_count;
+	srv->dial_spare = (unsigned)least_of(DIAL_SPARE, all / 64);
+	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals +
+	                   (RESERVE_WORKER + srv->dial_spare) * srv->workers_count;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
 	*sessions = wanted > 0 ? wanted : possible;
 	if (possible > 0 && *sessions <= possible)
@@ -317,6 +321,7 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.admission = srv->admission,
 		.lost_names = &srv->lost_names,
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
+		.dial_spare = srv->dial_spare,
 		.refusals = srv->refusals_each,
 		.home = srv->mailbox,
 		.farewell = &slot->farewell,

@@ -21,6 +21,7 @@ struct worker {
 	struct event *reap;
 	struct event *drain_over;
 	uint64_t drain_timeout;
+	unsigned dial_spare;               /* see dial.h */
 	atomic_uint load;                  /* sessions that were posted and are not gone */
 	atomic_uint refusals;              /* those of them that only are to be refused */
 	unsigned refusals_most;            /* so many of those at a time */
@@ -215,7 +216,7 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	c->refusals = refusal_log_new(c->base, c->log);
 	if (w->mailbox == NULL || w->reap == NULL || w->drain_over == NULL || c->refusals == NULL)
 		return -1;
-	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox };
+	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox, .spare = &w->dial_spare };
 	return 0;
 }
 
@@ -233,6 +234,7 @@ static void worker_set_up(struct worker *w, const struct worker_setup *setup)
 	for (int state = 0; state < STATE_COUNT; state++)
 		list_init(&w->context.sessions[state]);
 	w->refusals_most = setup->refusals;
+	w->dial_spare = setup->dial_spare;
 	w->home = setup->home;
 	w->farewell = setup->farewell;
 	w->drain.run = worker_on_drain;

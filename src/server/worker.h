@@ -18,6 +18,7 @@ struct worker_setup {
 	struct admission *admission;
 	struct lost_names *lost_names; /* NULL: nobody is to be told */
 	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
+	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
 	unsigned refusals;             /* so many connections that are only to be refused at a time */
 	struct mailbox *home;          /* where farewell is posted when the last session is gone and the thread is about to end */
 	struct mail *farewell;

@@ -428,6 +428,41 @@ static void the_next_address_is_tried_while_the_first_hangs(void **state)
 	check_winner(world, want);
 }
 
+/* Three that hang in front of one that answers, where so many descriptors are spare. */
+static void check_spare(struct world *world, unsigned spare, int most)
+{
+	uint16_t port = bind_to(world, "127.0.0.5", 0, 1);
+	unsigned left = spare;
+
+	for (const char *const *ip = (const char *const[]){ "127.0.0.2", "127.0.0.3", "127.0.0.4", NULL }; *ip != NULL; ip++) {
+		make_black_hole(world, *ip, port);
+		add_answer(world, *ip);
+	}
+	add_answer(world, "127.0.0.5");
+	world->env.spare = &left;
+	int before = count_descriptors();
+	struct address target = target_of("many.test:%u", port);
+	struct dial *dial = dial_start(&world->env, &target, LONG_MS, on_outcome, world);
+	assert_non_null(dial);
+	while (!world->done) {
+		event_base_loop(world->env.base, EVLOOP_ONCE);
+		assert_true(count_descriptors() - before <= most);
+	}
+	check_outcome(world, DIAL_OK, 0);
+	assert_int_equal(left, spare);
+	address_clear(&target);
+}
+
+static void without_spare_descriptors_the_oldest_attempt_gives_way(void **state)
+{
+	check_spare(*state, 0, 1);
+}
+
+static void a_spare_descriptor_is_one_more_attempt(void **state)
+{
+	check_spare(*state, 1, 2);
+}
+
 static void the_next_address_is_tried_at_once_when_the_first_refuses(void **state)
 {
 	struct world *world = *state;
@@ -809,6 +844,8 @@ int main(void)
 		TEST(a_target_that_answers_late_is_reached),
 		TEST(a_black_hole_times_out),
 		TEST(the_next_address_is_tried_while_the_first_hangs),
+		TEST(without_spare_descriptors_the_oldest_attempt_gives_way),
+		TEST(a_spare_descriptor_is_one_more_attempt),
 		TEST(the_next_address_is_tried_at_once_when_the_first_refuses),
 		TEST(all_addresses_refuse),
 		TEST(families_take_turns),
