@@ -17,7 +17,7 @@
 
 #define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
 #define READ_MIN       1024
-#define READ_MAX       (208 << 10) /* the most a backlog may be: RELAY_BACKLOG_MAX */
+#define READ_MAX       (208 << 10) /* the most a backlog may be: FLOW_BACKLOG_MAX */
 #define KERNEL_MAX     (1 << 30) /* a buffer of the kernel's; it has a smaller limit itself */
 
 /* --- checks of listeners and certificates ----------------------------------------------------------------------- */

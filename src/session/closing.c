@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
+#include "session/flow.h"
 #include "session/handshake.h"
 #include "session/input.h"
 #include "session/refusal_text.h"
-#include "session/relay.h"
 #include "session/watch.h"
 
 /* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
@@ -19,7 +19,7 @@
 
 /* --- telling the client --------------------------------------------------------------------------------------------- */
 
-static void closing_send_close(struct session *s)
+void closing_send_close(struct session *s)
 {
 	const struct reason_row *row = &reason_row[s->reason];
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
@@ -84,11 +84,11 @@ static void closing_refuse_by_close(struct session *s)
 	size_t early = input_take(s);
 	uint16_t code = s->code;
 	if (early > 0)
-		closing_relay(s, relay_feed(s, s->context->scratch, early), code);
+		closing_relay(s, flow_feed(s, s->context->scratch, early), code);
 }
 
 /* Before the 101. A connection on which nothing was asked gets no answer. */
-static void closing_refuse(struct session *s)
+void closing_refuse(struct session *s)
 {
 	int status = reason_row[s->reason].http;
 	if (closing_prefers_close(s)) {
@@ -100,20 +100,9 @@ static void closing_refuse(struct session *s)
 		closing_send_status(s, status);
 }
 
-static bool closing_before_request(enum session_state state)
+void closing_tell_nothing(struct session *s)
 {
-	return state == STATE_PROXY || state == STATE_TLS;
-}
-
-static void closing_tell(struct session *s, enum session_state before)
-{
-	if (closing_before_request(before) || before == STATE_FILE)
-		s->client_done = true;
-	else if (s->upgraded)
-		closing_send_close(s);
-	else
-		closing_refuse(s);
-	s->close_sent = true;
+	s->client_done = true;
 }
 
 /* --- each direction's end ------------------------------------------------------------------------------------------- */
@@ -172,32 +161,31 @@ void closing_abort(struct session *s)
 	session_enter(s, STATE_DEAD);
 }
 
-void closing_start(struct session *s)
+enum reason closing_enter(struct session *s)
 {
 	unsigned flags = reason_row[s->reason].flags;
-	enum session_state before = s->state;
-	session_enter(s, STATE_CLOSING);
 	if (flags & END_CUT) {
 		closing_abort(s);
-		return;
+		return REASON_NONE;
 	}
-	if ((flags & END_BACKEND_RESET) || before == STATE_DIAL)
+	if ((flags & END_BACKEND_RESET) || !s->upgraded)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	closing_tell(s, before);
+	if (s->tell != NULL)
+		s->tell(s);
+	s->close_sent = true;
 	if (flags & END_RESET)
 		stream_close(&s->client, true);
 	if ((flags & END_CLIENT) || s->client.eof)
 		s->client_done = true;
-	if (closing_before_request(before)) { /* without a session nothing can be read, and an alert is on its way already */
+	if (s->tell == NULL) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
-		session_enter(s, STATE_DEAD);
-		return;
+		return session_enter(s, STATE_DEAD);
 	}
 	closing_open_streams(s);
 	s->closing_ms = s->progress_ms = clock_ms();
+	closing_arm(s);
 	closing_advance(s);
-	if (s->state == STATE_CLOSING)
-		closing_arm(s);
+	return REASON_NONE;
 }
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
@@ -221,7 +209,7 @@ static void closing_read(struct session *s, struct stream *stream)
 		return;
 	}
 	uint16_t code = s->code;
-	closing_relay(s, relay_up(s), code);
+	closing_relay(s, flow_up(s), code);
 }
 
 enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
@@ -229,9 +217,8 @@ enum reason closing_on_stream(struct session *s, struct stream *stream, enum str
 	if (event == STREAM_READABLE)
 		closing_read(s, stream);
 	else if (event == STREAM_DRAINED || event == STREAM_BROKEN)
-		relay_credit(s, stream);
-	if (s->state == STATE_CLOSING)
-		closing_advance(s);
+		flow_credit(s, stream);
+	closing_advance(s);
 	return REASON_NONE;
 }
 

@@ -10,12 +10,15 @@
 
 #include "session/session.h"
 
-/* Called by session_end() alone, with session->reason set. */
-void closing_start(struct session *session);
-
 /* Gives up on a CLOSING session: what is not out yet is lost. */
 void closing_abort(struct session *session);
 
+/* For state.def. How a client is told of the end of: a request that has no answer yet, one whose answer is on its way, a session. */
+void closing_refuse(struct session *session);
+void closing_tell_nothing(struct session *session);
+void closing_send_close(struct session *session);
+
+enum reason closing_enter(struct session *session); /* by session_end() alone, with session->reason and tell set */
 enum reason closing_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason closing_on_timer(struct session *session);
 

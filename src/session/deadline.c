@@ -25,8 +25,7 @@ void deadline_hurry(struct session *s)
 
 enum reason deadline_drain(struct session *s)
 {
-	bool is_new = s->state != STATE_REQUEST || (!s->asked && s->route == NULL);
-	if (!is_new)
+	if (s->asked || s->route != NULL)
 		return REASON_DRAIN;
 	uint64_t left = deadline_left(s);
 	session_arm(s, left < s->listen->linger_timeout ? left : s->listen->linger_timeout);

@@ -5,11 +5,12 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
+#include "session/flow.h"
 #include "session/input.h"
-#include "session/relay.h"
 #include "session/watch.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 static void file_log(const struct session *s, const struct http_head *head, int status, uint64_t bytes)
 {
@@ -39,10 +40,18 @@ static void file_tell_link(const struct session *s, const struct http_head *head
 	log_record(s->context->log, LEVEL_WARN, "a link leads out of the web root and is not followed", fields, ARRAY_LEN(fields));
 }
 
+void file_close(struct session *s)
+{
+	if (s->file >= 0)
+		close(s->file);
+	s->file = -1;
+}
+
 static enum reason file_finished(struct session *s)
 {
 	if (!s->file_keep_alive)
 		return REASON_HTTP_DONE;
+	file_close(s);
 	return input_next_request(s);
 }
 
@@ -71,7 +80,7 @@ static enum reason file_pump(struct session *s)
 {
 	if (s->file_left > 0 && stream_backlog(&s->client) == 0) {
 		ssize_t n = stream_write_file(&s->client, s->file, s->file_offset, s->file_left, s->context->scratch,
-		                              relay_share(s, &s->client));
+		                              flow_share(s, &s->client));
 		if (n == STREAM_FAILED)
 			return file_broken(s);
 		if (n == 0)

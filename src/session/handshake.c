@@ -9,10 +9,9 @@
 #include "net/tls.h"
 #include "proto/upgrade.h"
 #include "session/context.h"
-#include "session/input.h"
-#include "session/lost_names.h"
 #include "session/deadline.h"
-#include "session/relay.h"
+#include "session/flow.h"
+#include "session/lost_names.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -32,18 +31,14 @@ enum reason handshake_answer(struct session *s)
 	if (stream_write(&s->client, response, len) < 0)
 		return REASON_CLIENT_RESET;
 	s->upgraded = true;
-	relay_init(s);
+	flow_init(s);
 	return REASON_NONE;
 }
 
 static enum reason handshake_established(struct session *s)
 {
 	enum reason reason = handshake_answer(s);
-	if (reason != REASON_NONE)
-		return reason;
-	size_t early = input_take(s);
-	session_enter(s, STATE_OPEN);
-	return relay_start(s, early);
+	return reason != REASON_NONE ? reason : session_enter(s, STATE_OPEN);
 }
 
 /* --- the dial ------------------------------------------------------------------------------------------------------- */
@@ -98,6 +93,13 @@ static enum reason handshake_dial(struct session *s)
 		return REASON_OUT_OF_MEMORY;
 	session_arm(s, limit + 1); /* the dial has its own deadline; this one is for the TLS handshake after it */
 	return REASON_NONE;
+}
+
+void handshake_cancel(struct session *s)
+{
+	if (s->dial != NULL)
+		dial_cancel(s->dial);
+	s->dial = NULL;
 }
 
 enum reason handshake_on_stream(struct session *s, struct stream *stream, enum stream_event event)

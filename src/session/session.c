@@ -1,5 +1,5 @@
 /* session.c owns the life of a session: its states, its one timer, its end and what the log says of it.
- * It must never read or write a stream: what a state does with them is in input.c, handshake.c, file.c, relay.c and closing.c. */
+ * It must never read or write a stream: what a state does with them is where its row of state.def leads. */
 #include "session/session.h"
 
 #include "base/clock.h"
@@ -12,9 +12,9 @@
 #include "session/handshake.h"
 #include "session/hello.h"
 #include "session/input.h"
+#include "session/open.h"
 #include "session/proxied.h"
 #include "session/refusal_log.h"
-#include "session/relay.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,19 +22,32 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a state means. Reasons that come back end the session. */
 struct state_row {
-	unsigned from;
+	unsigned from;                              /* the states it may follow */
+	enum reason (*enter)(struct session *);     /* it begins; may go on to the next */
+	void (*leave)(struct session *);            /* frees what only it needed */
 	enum reason (*on_stream)(struct session *, struct stream *, enum stream_event);
 	enum reason (*on_timer)(struct session *);
-	enum reason (*on_drain)(struct session *);
+	bool deadline;                              /* the timer is the end of its time, and does not just look what time it is */
+	enum reason (*on_drain)(struct session *);  /* the gateway drains */
+	void (*tell)(struct session *);             /* tells the client of an end here; NULL: it is cut, there is nobody to tell */
 };
 
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
 
+static enum reason session_die(struct session *s)
+{
+	input_drop(s);
+	event_del(&s->timer);
+	s->context->reap_soon(s->context);
+	return REASON_NONE;
+}
+
 #define FROM(name) (1u << STATE_##name)
 static const struct state_row state_row[STATE_COUNT] = {
-#define STATE(name, from, on_stream, on_timer, on_drain) [STATE_##name] = { from, on_stream, on_timer, on_drain },
+#define STATE(name, ...) [STATE_##name] = { __VA_ARGS__ },
 #include "session/state.def"
 #undef STATE
 };
@@ -56,10 +69,10 @@ void session_on_stream(void *owner, struct stream *stream, enum stream_event eve
 static void session_timerless(struct session *s)
 {
 	s->timerless = false;
-	if (s->state == STATE_CLOSING)
-		closing_abort(s);
-	else
+	if (s->reason == REASON_NONE)
 		session_end(s, REASON_OUT_OF_MEMORY);
+	else
+		closing_abort(s);
 }
 
 /* Moves the marks from which silence is counted over a time in which the process did not live, and a moment further, in
@@ -76,11 +89,10 @@ static void session_skip_time(struct session *s, uint64_t ms)
 			*marks[i] = *marks[i] + ms < now ? *marks[i] + ms : now;
 }
 
-/* Whether it may go on for a moment although its time to open is over: what it sent in time may wait to be read. */
+/* Whether it may go on for a moment although its time is over: what it sent in time may wait to be read. */
 static bool session_spare(struct session *s)
 {
-	bool opening = s->state == STATE_PROXY || s->state == STATE_TLS || s->state == STATE_REQUEST || s->state == STATE_DIAL;
-	if (!opening || s->spared)
+	if (!state_row[s->state].deadline || s->spared)
 		return false;
 	s->spared = true;
 	session_arm(s, LATE_MS);
@@ -118,38 +130,15 @@ void session_arm(struct session *s, uint64_t ms)
 	event_active(&s->timer, EV_TIMEOUT, 1); /* which takes no memory */
 }
 
-static void session_close_file(struct session *s)
-{
-	if (s->file >= 0)
-		close(s->file);
-	s->file = -1;
-}
-
-/* Frees what only the state that is left needed; but the client's backlog may have a piece of the file in it to the end. */
-static void session_clear_step(struct session *s, enum session_state next)
-{
-	if (s->dial != NULL) {
-		dial_cancel(s->dial);
-		s->dial = NULL;
-	}
-	if (next == STATE_REQUEST)
-		session_close_file(s);
-	if (s->state == STATE_PROXY || next == STATE_OPEN || next == STATE_DEAD)
-		input_drop(s);
-}
-
-void session_enter(struct session *s, enum session_state next)
+enum reason session_enter(struct session *s, enum session_state next)
 {
 	assert(state_row[next].from & (1u << s->state));
-	session_clear_step(s, next);
-	if (s->state != STATE_NEW)
-		list_remove(&s->context->sessions[s->state], &s->link);
+	if (state_row[s->state].leave != NULL)
+		state_row[s->state].leave(s);
+	list_remove(&s->context->sessions[s->state], &s->link);
 	list_append(&s->context->sessions[next], &s->link);
 	s->state = next;
-	if (next == STATE_DEAD) {
-		event_del(&s->timer);
-		s->context->reap_soon(s->context);
-	}
+	return state_row[next].enter != NULL ? state_row[next].enter(s) : REASON_NONE;
 }
 
 /* The cause underneath a reason is known now; later errors are only echoes of the closing. */
@@ -177,7 +166,8 @@ void session_end(struct session *s, enum reason reason)
 	session_note_detail(s);
 	if (session_source(s) != NULL)
 		admission_note(s->context->admission, s->generation->settings->server, s->context->refusals, &s->peer, reason);
-	closing_start(s);
+	s->tell = state_row[s->state].tell;
+	session_enter(s, STATE_CLOSING);
 }
 
 enum reason session_admit(struct session *s)
@@ -215,7 +205,7 @@ static struct session *session_new(struct session_context *context, const struct
 	s->seat = arrival->seat;
 	s->file = -1;
 	s->accepted_ms = clock_ms();
-	s->state = STATE_NEW;
+	list_append(&context->sessions[STATE_NEW], &s->link);
 	evtimer_assign(&s->timer, context->base, session_on_timer, s);
 	return s;
 }
@@ -320,7 +310,7 @@ static void session_reap(struct session *s)
 	list_remove(&s->context->sessions[STATE_DEAD], &s->link);
 	stream_close(&s->client, s->reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
-	session_close_file(s);
+	file_close(s);
 	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
 	address_clear(&s->token_target);
@@ -354,7 +344,7 @@ void session_drain_all(struct session_context *context)
 void session_cut_all(struct session_context *context)
 {
 	context->draining = true;
-	for (int state = 0; state < STATE_CLOSING; state++)
+	for (int state = 0; state < STATE_COUNT; state++)
 		list_each(&context->sessions[state], node, after)
 			session_end(list_entry(node, struct session, link), REASON_STOPPED);
 	list_each(&context->sessions[STATE_CLOSING], node, after)

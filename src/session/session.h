@@ -5,8 +5,7 @@
  *                     `-> FILE -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
- * end of the loop's turn. What a state does stands in a file of its own: proxied.c (PROXY), hello.c (TLS), input.c
- * (REQUEST), handshake.c (DIAL), file.c, relay.c (OPEN), closing.c. */
+ * end of the loop's turn. What a state does stands in a file of its own: see state.def. */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
@@ -71,12 +70,13 @@ struct session {
 	bool browser;                 /* sent an Origin */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
-	bool peers_watched;           /* by the kernel, see relay.h */
+	bool peers_watched;           /* by the kernel, see watch.h */
 	bool close_sent;              /* nothing may be sent to the client any more */
 	bool client_done;             /* the client has nothing more to say */
 	bool timerless;               /* there was no memory to set the timer */
 	bool spared;                  /* was given a little longer to open, see session_arm() */
 	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
+	void (*tell)(struct session *); /* CLOSING: what tells the client that a state ends, or NULL */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
@@ -126,8 +126,9 @@ void session_start(struct session_context *context, const struct arrival *arriva
 /* The end of a connection that there was no memory to make a session of; any thread. */
 void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
 
-/* The only writer of state. Asserts that the step is allowed. */
-void session_enter(struct session *session, enum session_state next);
+/* The only writer of state, by what state.def says of both; asserts that the step is allowed. It is the last thing a state does.
+ * The reason is the next state's: it is over already. */
+enum reason session_enter(struct session *session, enum session_state next);
 
 /* Whom limits and penalties are for; NULL as long as its proxy has named nobody, since a proxy is not to blame for its clients. */
 const struct peer *session_source(const struct session *session);

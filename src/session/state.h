@@ -3,7 +3,7 @@
 #define SESSION_STATE_H
 
 enum session_state {
-#define STATE(name, from, on_stream, on_timer, on_drain) STATE_##name,
+#define STATE(name, ...) STATE_##name,
 #include "session/state.def"
 #undef STATE
 	STATE_COUNT

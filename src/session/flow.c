@@ -1,0 +1,337 @@
+/* flow.c owns the way of a session's bytes: up, down, and the credit between both.
+ * It must never know which state the session is in, nor change it, nor free anything; it returns a reason instead. */
+#include "session/flow.h"
+
+#include "base/clock.h"
+#include "net/stream_write.h"
+#include "session/context.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define UTF8_MAX 4 /* bytes of a character */
+
+#define FLOW_SMALL  ((size_t)1024) /* up to here moving costs less than a system call */
+#define FLOW_PONGS  32             /* of one read, and the latest in any case */
+
+#define FLOW_SHARES 8              /* one read takes at most this part of what max_backlog leaves */
+#define FLOW_LEAST  ((size_t)4096) /* no share is smaller; a stream without a backlog has it in any case */
+
+_Static_assert(FLOW_BACKLOG_MAX <= CONTEXT_SCRATCH, "what a read takes must fit the scratch buffer");
+
+/* --- both directions ------------------------------------------------------------------------------------------------ */
+
+/* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that
+ * takes what it gets still gets a little at a time, and only one that does not waits. */
+size_t flow_share(const struct session *s, const struct stream *to)
+{
+	const struct stream_pool *pool = &s->context->backlogs;
+	if (pool->most == 0)
+		return FLOW_BACKLOG_MAX;
+	size_t share = pool->held < pool->most ? (pool->most - pool->held) / FLOW_SHARES : 0;
+	if (share >= FLOW_LEAST)
+		return share < FLOW_BACKLOG_MAX ? share : FLOW_BACKLOG_MAX;
+	return stream_backlog(to) == 0 ? FLOW_LEAST : 0;
+}
+
+static size_t flow_least_of(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t flow_rate(const struct session *s, const struct stream *from)
+{
+	return from == &s->client ? s->route->set->max_rate_up : s->route->set->max_rate_down;
+}
+
+/* What may be read from `from` for the sake of `to`. 0: nothing before that has drained. */
+static size_t flow_room(const struct session *s, const struct stream *from, const struct stream *to)
+{
+	size_t paced = flow_least_of(pace_room(flow_rate(s, from)), flow_share(s, to));
+	size_t most = flow_least_of(paced, s->route->set->max_read);
+	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
+	if (to->broken)
+		return FLOW_BACKLOG_MAX; /* it is all discarded */
+	size_t room = full < FLOW_BACKLOG_MAX ? FLOW_BACKLOG_MAX - full : 0;
+	return flow_least_of(room, most);
+}
+
+/* Sends, and stops reading the source when too much waits. */
+static enum reason flow_send(struct session *s, struct stream *to, struct stream *from, const void *data, size_t len)
+{
+	ssize_t backlog = stream_write(to, data, len);
+	if (backlog == STREAM_FAILED)
+		return to->error == ENOMEM ? REASON_OUT_OF_MEMORY : REASON_NONE;
+	if ((size_t)backlog > s->route->set->high_water)
+		stream_hold(from, HOLD_PEER);
+	return REASON_NONE;
+}
+
+/* --- up ------------------------------------------------------------------------------------------------------------- */
+
+/* What a read becomes on its way up. A client can put 30,000 frames into one read, and a send for each would take a turn of
+ * 100 ms: so what is small is moved behind what is to be sent already, and only so many pings are answered at once. It all
+ * stands in the input itself, in front of what was not decoded yet. */
+struct feed {
+	uint8_t *at;
+	size_t len;
+	unsigned pongs;
+};
+
+static enum reason flow_flush(struct session *s, struct feed *feed)
+{
+	size_t len = feed->len;
+	feed->len = 0;
+	if (len == 0)
+		return REASON_NONE;
+	return flow_send(s, s->echo ? &s->client : &s->backend, &s->client, feed->at, len);
+}
+
+static enum reason flow_collect(struct session *s, struct feed *feed, uint8_t *bytes, size_t len)
+{
+	enum reason reason = len > FLOW_SMALL ? flow_flush(s, feed) : REASON_NONE;
+	if (feed->len == 0)
+		feed->at = bytes;
+	else
+		memmove(feed->at + feed->len, bytes, len);
+	feed->len += len;
+	return reason;
+}
+
+/* echo: sends each run back as a frame of its own, with the type and the borders it came with. Its header fits in front:
+ * the client's own header was longer, and at the start of the buffer there is the worker's headroom. */
+static enum reason flow_echo(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	uint8_t first = run->message_start ? run->opcode : WS_CONTINUATION;
+	if (run->message_end)
+		first |= WS_FIN;
+	size_t header = ws_push_header(run->payload, first, run->len);
+	s->bytes_down += run->len;
+	return flow_collect(s, feed, run->payload - header, header + run->len);
+}
+
+static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	s->bytes_up += run->len;
+	if (s->echo)
+		return s->close_sent ? REASON_NONE : flow_echo(s, feed, run);
+	if (run->len == 0 || !stream_is_open(&s->backend))
+		return REASON_NONE;
+	return flow_collect(s, feed, run->payload, run->len);
+}
+
+static void flow_keep_reply(struct session *s, const struct ws_run *run)
+{
+	memcpy(s->reply, run->payload, run->len);
+	s->reply_len = (uint8_t)run->len;
+}
+
+static void flow_pong(struct session *s)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t len = ws_control_frame(frame, WS_PONG, s->reply, s->reply_len);
+	s->pong_owed = false;
+	if (!s->close_sent && stream_write(&s->client, frame, len) == STREAM_FAILED)
+		return; /* reading will find out why */
+}
+
+/* Only the latest ping is owed a pong (RFC 6455 section 5.5.3), so a client that reads none of them costs nothing, and one that
+ * sends very many at once not much. What is echoed goes first. */
+static enum reason flow_ping(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	flow_keep_reply(s, run);
+	s->pong_owed = true;
+	if (feed->pongs >= FLOW_PONGS)
+		return REASON_NONE;
+	feed->pongs++;
+	enum reason reason = s->echo ? flow_flush(s, feed) : REASON_NONE;
+	if (stream_backlog(&s->client) == 0)
+		flow_pong(s);
+	return reason;
+}
+
+static enum reason flow_control(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	switch (run->opcode) {
+	case WS_PING:
+		return flow_ping(s, feed, run);
+	case WS_CLOSE:
+		flow_keep_reply(s, run);
+		s->code = run->close_code != 0 ? run->close_code : 1005;
+		return REASON_CLIENT_CLOSED;
+	default:
+		return REASON_NONE;
+	}
+}
+
+static enum reason flow_event(struct session *s, struct feed *feed, enum ws_status status, const struct ws_run *run)
+{
+	switch (status) {
+	case WS_DATA:
+		return flow_deliver(s, feed, run);
+	case WS_CONTROL:
+		return flow_control(s, feed, run);
+	case WS_BAD:
+		return reason_from_ws(run->close_code);
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* Counted over windows of a second that begin when the one before is over. */
+static enum reason flow_check_frame_rate(struct session *s)
+{
+	uint64_t limit = s->route->set->max_frame_rate;
+	if (limit == 0)
+		return REASON_NONE;
+	if (s->heard_ms - s->frames_ms >= 1000) {
+		s->frames_ms = s->heard_ms;
+		s->frames_mark = s->rx.frames;
+	}
+	return s->rx.frames - s->frames_mark > limit ? REASON_FRAME_RATE : REASON_NONE;
+}
+
+/* All that was decoded before an end is sent in front of it. */
+static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *input, size_t len)
+{
+	enum reason reason = REASON_NONE;
+	while (len > 0 && reason == REASON_NONE) {
+		struct ws_run run;
+		enum ws_status status = ws_decode(&s->rx, input, len, &run);
+		reason = flow_event(s, feed, status, &run);
+		input += run.used;
+		len -= run.used;
+	}
+	enum reason sent = flow_flush(s, feed);
+	return reason != REASON_NONE ? reason : sent;
+}
+
+enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
+{
+	struct feed feed = { .len = 0 };
+	uint64_t before = s->bytes_up;
+	s->heard_ms = clock_ms();
+	enum reason reason = flow_decode(s, &feed, input, len);
+	if (reason != REASON_NONE)
+		return reason;
+	if (s->pong_owed && stream_backlog(&s->client) == 0)
+		flow_pong(s);
+	if (s->bytes_up != before)
+		s->data_ms = s->heard_ms;
+	return flow_check_frame_rate(s);
+}
+
+static enum reason flow_client_ended(const struct session *s)
+{
+	if (s->client.flooded)
+		return REASON_TLS_RECORDS;
+	switch (s->client.error) {
+	case 0:
+	case EPIPE:
+		return REASON_CLIENT_GONE;
+	case ENOMEM:
+		return REASON_OUT_OF_MEMORY;
+	case ETIMEDOUT:
+		return REASON_CLIENT_DEAD;
+	default:
+		return REASON_CLIENT_RESET;
+	}
+}
+
+enum reason flow_up(struct session *s)
+{
+	uint8_t *scratch = s->context->scratch;
+	/* what would be echoed after our Close goes nowhere, so it needs no room */
+	bool discards = s->echo && s->close_sent;
+	size_t room = discards ? FLOW_BACKLOG_MAX : flow_room(s, &s->client, s->echo ? &s->client : &s->backend);
+	if (room == 0) {
+		stream_hold(&s->client, HOLD_PEER);
+		return REASON_NONE;
+	}
+	ssize_t n = stream_read(&s->client, scratch, room);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n < 0)
+		return flow_client_ended(s);
+	return flow_feed(s, scratch, (size_t)n);
+}
+
+/* --- down ----------------------------------------------------------------------------------------------------------- */
+
+static enum reason flow_message(struct session *s, uint8_t opcode, uint8_t *payload, size_t len)
+{
+	size_t header = ws_push_header(payload, opcode | WS_FIN, len);
+	s->bytes_down += len;
+	s->data_ms = clock_ms();
+	return flow_send(s, &s->client, &s->backend, payload - header, header + len);
+}
+
+/* A text message must be whole characters, so an unfinished one waits for its rest: tail in front of what comes next. What
+ * stands in front of a byte that is no text is delivered, as it would be had it come alone. */
+static enum reason flow_text(struct session *s, uint8_t *text, size_t len)
+{
+	size_t whole = utf8_valid_length(text, len), rest = len - whole;
+	bool valid = utf8_incomplete_tail(text + whole, rest) == rest;
+	if (valid)
+		memcpy(s->tail, text + whole, rest);
+	s->tail_len = valid ? (uint8_t)rest : 0;
+	enum reason reason = whole > 0 ? flow_message(s, WS_TEXT, text, whole) : REASON_NONE;
+	return reason != REASON_NONE || valid ? reason : REASON_BACKEND_NOT_TEXT;
+}
+
+static enum reason flow_backend_ended(const struct session *s)
+{
+	if (s->backend.error == ENOMEM)
+		return REASON_OUT_OF_MEMORY;
+	if (s->backend.error == ETIMEDOUT)
+		return REASON_BACKEND_DEAD;
+	if (s->backend.truncated || (s->backend.error != 0 && s->backend.error != EPIPE))
+		return REASON_BACKEND_RESET;
+	return s->tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
+}
+
+enum reason flow_down(struct session *s)
+{
+	uint8_t *scratch = s->context->scratch;
+	size_t tail = s->tail_len, room = flow_room(s, &s->backend, &s->client);
+	if (room == 0) {
+		stream_hold(&s->backend, HOLD_PEER);
+		return REASON_NONE;
+	}
+	memcpy(scratch, s->tail, tail);
+	ssize_t n = stream_read(&s->backend, scratch + tail, room);
+	if (n == STREAM_AGAIN)
+		return REASON_NONE;
+	if (n < 0)
+		return flow_backend_ended(s);
+	if (s->route->set->send == MESSAGES_TEXT)
+		return flow_text(s, scratch, tail + (size_t)n);
+	return flow_message(s, WS_BINARY, scratch, (size_t)n);
+}
+
+/* --- credit --------------------------------------------------------------------------------------------------------- */
+
+void flow_credit(struct session *s, const struct stream *stream)
+{
+	if (stream == &s->backend || s->echo)
+		stream_release(&s->client, HOLD_PEER);
+	if (stream != &s->client)
+		return;
+	stream_release(&s->backend, HOLD_PEER);
+	if (s->pong_owed)
+		flow_pong(s);
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+void flow_init(struct session *s)
+{
+	uint8_t flags = WS_RX_MASKED;
+	if (s->route->set->accept != MESSAGES_BINARY)
+		flags |= WS_RX_TEXT;
+	if (s->route->set->accept != MESSAGES_TEXT)
+		flags |= WS_RX_BINARY;
+	if (!s->echo)
+		flags |= WS_RX_MERGE;
+	ws_rx_init(&s->rx, flags, s->route->set->max_message);
+}

@@ -1,0 +1,109 @@
+/* open.c owns the state OPEN: what its events mean, and the one timer that both paces and limits share.
+ * It must never touch a byte; flow.c does. */
+#include "session/open.h"
+
+#include "base/clock.h"
+#include "net/stream_write.h"
+#include "session/context.h"
+#include "session/flow.h"
+#include "session/input.h"
+#include "session/watch.h"
+
+/* --- time ----------------------------------------------------------------------------------------------------------- */
+
+/* The timer is for the first of: what waits for its pace, and next. In ms from now. */
+static uint64_t open_next(const struct session *s, uint64_t now, uint64_t next)
+{
+	uint64_t up = pace_left(&s->pace_up, now), down = pace_left(&s->pace_down, now);
+	if (up > 0 && up < next)
+		next = up;
+	return down > 0 && down < next ? down : next;
+}
+
+/* n bytes were read: with limited bandwidth the next have to wait for their time. */
+static void open_pace(struct session *s, struct stream *from, size_t n)
+{
+	struct pace *pace = from == &s->client ? &s->pace_up : &s->pace_down;
+	uint64_t rate = flow_rate(s, from);
+	if (rate == 0)
+		return;
+	uint64_t now = clock_ms(), wait = pace_take(pace, rate, n, now);
+	if (wait == 0)
+		return;
+	stream_hold(from, HOLD_PACE);
+	session_arm(s, open_next(s, now, wait));
+}
+
+static void open_resume(const struct session *s, struct stream *stream, const struct pace *pace)
+{
+	if (flow_rate(s, stream) > 0 && pace_left(pace, clock_ms()) == 0)
+		stream_release(stream, HOLD_PACE);
+}
+
+static enum reason open_check(struct session *s, uint64_t next)
+{
+	uint64_t now = clock_ms();
+	enum reason reason = watch_check(s, now, &next);
+	if (reason == REASON_NONE)
+		session_arm(s, open_next(s, now, next) + 1);
+	return reason;
+}
+
+enum reason open_on_timer(struct session *s)
+{
+	watch_peers(s);
+	open_resume(s, &s->client, &s->pace_up);
+	open_resume(s, &s->backend, &s->pace_down);
+	return open_check(s, WATCH_LOOK);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static enum reason open_read(struct session *s, struct stream *from)
+{
+	uint64_t before = from->received;
+	enum reason reason = from == &s->client ? flow_up(s) : flow_down(s);
+	if (reason == REASON_NONE)
+		open_pace(s, from, (size_t)(from->received - before));
+	return reason;
+}
+
+enum reason open_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+{
+	switch (event) {
+	case STREAM_READABLE:
+		return open_read(s, stream);
+	case STREAM_DRAINED:
+	case STREAM_BROKEN: /* its own side is read until the end that must come */
+		flow_credit(s, stream);
+		return REASON_NONE;
+	default:
+		return REASON_NONE;
+	}
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+enum reason open_enter(struct session *s)
+{
+	size_t early = input_take(s);
+	input_drop(s);
+	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
+	stream_set_low_water(&s->client, s->route->set->low_water);
+	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
+	if (stream_is_open(&s->backend))
+		stream_set_low_water(&s->backend, s->route->set->low_water);
+	struct stream_pool *pool = &s->context->backlogs; /* a plain client joins only now: pieces of files are not counted */
+	bool counted = stream_join_pool(&s->client, pool) == 0 && stream_join_pool(&s->backend, pool) == 0;
+
+	if (early > 0) { /* in any case: the client's frames go on behind it, also while the session closes */
+		enum reason reason = flow_feed(s, s->context->scratch, early);
+		if (reason != REASON_NONE)
+			return reason;
+	}
+	if (!counted)
+		return REASON_OUT_OF_MEMORY;
+	stream_release(&s->client, HOLD_STATE);
+	stream_release(&s->backend, HOLD_STATE);
+	return open_check(s, WATCH_LASTING);
+}
