@@ -277,6 +277,17 @@ void sources_leave(struct sources *s, uint64_t key)
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool sources_refuses(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now)
+{
+	if (limits->penalty_max == 0)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	struct source *source = sources_find(s, key);
+	bool refused = source != NULL && is_refused(source, now);
+	pthread_mutex_unlock(&s->lock);
+	return refused;
+}
+
 static uint64_t source_punish(struct source *source, uint64_t ms, const struct source_limits *limits, uint64_t now)
 {
 	uint64_t tick = tick_of(now), most = limits->penalty_max / TICK_MS;

@@ -46,6 +46,9 @@ must_check enum source_verdict sources_enter(struct sources *sources, uint64_t k
                                              uint64_t now, bool *counted);
 void sources_leave(struct sources *sources, uint64_t key);
 
+/* Whether its penalty is enforced now, for one that has come in before. */
+must_check bool sources_refuses(struct sources *sources, uint64_t key, const struct source_limits *limits, uint64_t now);
+
 /* Adds ms to the source's penalty. Returns for how long it is refused from now on, if it was not before; else 0. */
 uint64_t sources_punish(struct sources *sources, uint64_t key, uint64_t ms, const struct source_limits *limits, uint64_t now);
 

@@ -21,6 +21,11 @@
 #include <unistd.h>
 
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+/* A look that took longer than this, as at a directory of many files, is not made again before so many times its length are over:
+ * it is a worker that waits for it. */
+#define LOOK_CHEAP_US 1000
+#define LOOK_REST     10
+
 #define SETTLED_S  2 /* a file that changed later may change once more without another date: file systems count in steps */
 
 /* What there is at the path now. */
@@ -39,6 +44,7 @@ struct tokens {
 	char *path, *real; /* names of it */
 	pthread_mutex_t lock; /* guards what follows */
 	uint64_t hash;        /* of the state that was read; 0: none was */
+	uint64_t rest_until;  /* monotonic us: until then it is as it was */
 	bool settled;         /* whoever finds the same state again need not read it again */
 	int error;            /* why it can't be read; 0: table is what was read */
 	struct token_table table;
@@ -216,8 +222,14 @@ static void read_anew(struct tokens *tokens, const struct state *state, struct e
 	tokens->settled = !is_passing(tokens->error) && time(NULL) - state->changed > SETTLED_S;
 }
 
-/* With the lock held. */
-static void tokens_refresh(struct tokens *tokens, struct err *report)
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void tokens_look(struct tokens *tokens, struct err *report)
 {
 	struct err told_before;
 	struct state state;
@@ -229,6 +241,17 @@ static void tokens_refresh(struct tokens *tokens, struct err *report)
 		read_anew(tokens, &state, same ? &told_before : report);
 	tokens->hash = state.hash;
 	state_clear(&state);
+}
+
+/* With the lock held. */
+static void tokens_refresh(struct tokens *tokens, struct err *report)
+{
+	uint64_t began = now_us();
+	if (began < tokens->rest_until)
+		return;
+	tokens_look(tokens, report);
+	uint64_t ended = now_us(), took = ended - began;
+	tokens->rest_until = took > LOOK_CHEAP_US ? ended + LOOK_REST * took : 0;
 }
 
 /* --- looking up ------------------------------------------------------------------------------------------------------- */

@@ -121,6 +121,13 @@ bool admission_tells(struct limiter *handshakes, const struct server_settings *s
 	return limiter_take(handshakes, key, key == 0 ? UINT8_MAX : 1, set->max_tls_refusals, clock_ms());
 }
 
+bool admission_refuses(struct admission *a, const struct server_settings *set, const struct peer *peer)
+{
+	const struct source_limits limits = limits_of(set);
+	uint64_t key = key_of(set, peer);
+	return key != 0 && sources_refuses(a->sources, key, &limits, clock_ms());
+}
+
 static uint64_t penalty_for(const struct server_settings *set, enum reason reason)
 {
 	unsigned flags = reason_row[reason].flags;

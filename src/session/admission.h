@@ -48,6 +48,9 @@ void admission_leave(struct admission *admission, const struct server_settings *
 must_check bool admission_tells(struct limiter *handshakes, const struct server_settings *set, const struct listen_settings *listen,
                                 const struct peer *peer, enum reason refusal);
 
+/* Whether the peer's source is under a penalty by now. Asked before a guess can be made on a connection that is older than it. */
+must_check bool admission_refuses(struct admission *admission, const struct server_settings *set, const struct peer *peer);
+
 /* A session of the peer ended for this reason: an offence is held against its source, and logged when it is refused now. */
 void admission_note(struct admission *admission, const struct server_settings *set, struct refusal_log *news,
                     const struct peer *peer, enum reason reason);

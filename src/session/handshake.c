@@ -129,6 +129,8 @@ static enum reason handshake_find_target(struct session *s, const struct http_he
 		s->target = &set->target;
 		return REASON_NONE;
 	}
+	if (admission_refuses(s->context->admission, s->generation->settings->server, &s->peer))
+		return REASON_SOURCE_PENALTY;
 	struct token_answer answer;
 	enum token_result result = tokens_look_up(s->route->tokens, head->query, &answer);
 	log_lines(s->context->log, LEVEL_WARN, &answer.report);

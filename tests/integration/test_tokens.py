@@ -168,3 +168,22 @@ def test_token_missing(start_gateway, tokens, query):
 def test_token_line_as_websockify_takes_it(start_gateway, tokens, echo, line):
     (tokens / "file").write_text("\n" + line.format(echo.target[4:], port=echo.port) + "\r\n")
     assert status(start(start_gateway, tokens / "file"), "one") == 101
+
+
+# --- guessing ---------------------------------------------------------------------------------------------------------
+
+def test_token_guesses_on_connections_older_than_the_penalty(start_gateway, tokens, echo):
+    """A source that is refused makes no guess more, on whatever connection; others are not touched."""
+    (tokens / "one").write_text(f"one: 127.0.0.1:{echo.port}\n")
+    gateway = start(start_gateway, tokens / "one")
+    sent = request("/?token=guess")
+    old = [Connection(gateway.address("plain"), source="127.9.77.1") for _ in range(10)]
+    for client in old:
+        client.send(sent[:20])
+    answers = []
+    for client in old:
+        with client:
+            client.send(sent[20:])
+            answers.append(client.read_response().status)
+    assert answers == [403] + 9 * [429]
+    assert status(gateway, "one") == 101
