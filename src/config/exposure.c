@@ -3,6 +3,7 @@
 #include "config/exposure.h"
 
 #include "base/mem.h"
+#include "sys/beneath.h"
 
 #include <libgen.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static bool is_below(const char *directory, const struct stat *root)
 /* A log that is not there yet has a directory all the same. */
 static bool lies_below(const char *path, const struct stat *root)
 {
-	char *real = realpath(path, NULL);
+	char *real = beneath_real_name(path);
 	char *copy = real != NULL ? real : mem_strdup(path);
 	struct stat st;
 	bool directory = stat(copy, &st) == 0 && S_ISDIR(st.st_mode); /* of token files */
@@ -62,11 +63,11 @@ static void check(const struct root *root, const void *section, const char *opti
 		return;
 	if (of == NULL)
 		conf_complain_option(root->route, "root", root->err,
-		                     "%s would be served, and is the configuration; move it, or name another root", path);
+		                     "this root would publish the configuration (%s); move it, or name another root", path);
 	else
 		conf_complain_option(root->route, "root", root->err,
-		                     "%s would be served, and is the %s of [%s%s%s]; move it, or name another root", path,
-		                     option, of->kind->name, of->name[0] != '\0' ? " " : "", of->name);
+		                     "this root would publish the %s of [%s%s%s] (%s); move it, or name another root", option,
+		                     of->kind->name, of->name[0] != '\0' ? " " : "", of->name, path);
 }
 
 /* A certificate without a key beside it has the key in its file. */

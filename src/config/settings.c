@@ -184,9 +184,9 @@ static const struct conf_option route_options[] = {
 
 static const struct conf_kind server_kind = KIND(server, false, "The process as a whole.");
 static const struct conf_kind listen_kind =
-        KIND(listen, true, "Where clients come in. One section for each way in; at least one.");
+        KIND(listen, true, "A listener: where clients connect. At least one section.");
 static const struct conf_kind tls_kind = KIND(
-        tls, true, "Certificates of some names. The first section is the default, the server name of a client chooses the others.");
+        tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.");
 static const struct conf_kind route_kind =
         KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
 

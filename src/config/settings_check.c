@@ -40,7 +40,7 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
 			if (strcmp(list->item[n].text, address->text) != 0)
 				continue;
-			conf_complain_option(s->listens[i], "address", err, "%s stands in [listen %s] already",
+			conf_complain_option(s->listens[i], "address", err, "%s is already in [listen %s]",
 			                     address->text, s->listens[j]->section.name);
 			return;
 		}
@@ -312,22 +312,22 @@ static bool path_valid(const char *path)
 static void check_words(const struct route_settings *r, struct err *err)
 {
 	if (!path_valid(r->path))
-		conf_complain_option(r, "path", err, "\"%s\" is no path; write /exact or /prefix/*", r->path);
+		conf_complain_option(r, "path", err, "\"%s\" is not a path; write /exact or /prefix/*", r->path);
 	for (size_t i = 0; i < r->host.count; i++) {
 		if (!host_valid(r->host.item[i]))
 			conf_complain_option(r, "host", err,
-			                     "\"%s\" is no host name; write a whole one without scheme and port, own or *",
+			                     "\"%s\" is not a host name: write a full name without scheme, port or wildcard; or own; or *",
 			                     r->host.item[i]);
 	}
 	for (size_t i = 0; i < r->origin.count; i++) {
 		if (!origin_entry_valid(r->origin.item[i]))
 			conf_complain_option(r, "origin", err,
-			                     "\"%s\" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *",
+			                     "\"%s\" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *",
 			                     r->origin.item[i]);
 	}
 	for (size_t i = 0; i < r->subprotocol.count; i++) {
 		if (!http_is_token(span_of(r->subprotocol.item[i])))
-			conf_complain_option(r, "subprotocol", err, "\"%s\" is no name that HTTP allows",
+			conf_complain_option(r, "subprotocol", err, "\"%s\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)",
 			                     r->subprotocol.item[i]);
 		if (strlen(r->subprotocol.item[i]) > UPGRADE_SUBPROTOCOL_MAX)
 			conf_complain_option(r, "subprotocol", err, "\"%.20s...\" is longer than %d bytes",
@@ -450,8 +450,8 @@ void settings_warn(const struct settings *s, struct err *warnings)
 	if (count > 1)
 		snprintf(others, sizeof(others), " (as do %zu more routes)", count - 1);
 	conf_complain(first, warnings,
-	              "has no host, and [listen %s] has no TLS%s: a page of any name that is made to point here may connect (DNS "
-	              "rebinding). Write host = NAME, host = own for addresses and this machine's names, or host = * to allow it",
+	              "has no host, and [listen %s] has no TLS%s: any website may connect by DNS rebinding. Write host = NAME, "
+	              "host = own for IP addresses and this machine's names, or host = * to allow it",
 	              rebound_at(s, first)->section.name, others);
 }
 

@@ -41,11 +41,11 @@ static const struct kind_row {
 	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
 	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[IDENTITY] = { SANDBOX_READ, R_OK, true, false, "read",
-	               "a reload keeps the one that is loaded, and another one takes a restart" },
+	               "a reload cannot load a new one: give it the permission, or restart after each renewal" },
 	[CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[SYSTEM_FILE] = { SANDBOX_READ, 0, true, false, NULL, NULL },
 	[LOG_FILE] = { SANDBOX_WRITE, W_OK, true, false, "write",
-	               "SIGUSR1 will not reopen it unless the new file and its directory let it" },
+	               "SIGUSR1 cannot reopen it unless the new file and its directory permit it" },
 	[SOCKETS] = { SANDBOX_SOCKETS, 0, false, false, NULL, NULL },
 	[TARGET_SOCKET] = { 0, W_OK, false, false, "connect to", "give it the permission" },
 };
@@ -203,8 +203,8 @@ static void warn_of_place(const struct need *need, struct err *warnings)
 
 	if (need->kind == TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
 		conf_complain_option(need->section, need->option, warnings,
-		                     "%s lies in a directory that is too wide for the sandbox: a file that is put in its place, "
-		                     "as editors do, cannot be read without a restart", need->path);
+		                     "%s lies in a directory that the sandbox does not cover: if the file is replaced, as "
+		                     "editors do, restart; or move it to a directory of its own", need->path);
 	free(parent);
 }
 
@@ -250,7 +250,7 @@ int confine_check(const struct settings *settings, const char *file, struct err 
 	privs_name(user);
 	if (settings->server->user[0] != '\0' && strcmp(settings->server->user, user) != 0)
 		conf_complain_option(settings->server, "user", warnings,
-		                     "only root can become %s; this check was made as %s, who may read other files",
+		                     "only root can switch to user %s; this check was made as %s, who may have other permissions",
 		                     settings->server->user, user);
 	return look(settings, file, user, err, warnings);
 }
@@ -390,15 +390,15 @@ void confine_log(const struct confine *confine, struct log *log)
 	char words[CONFINE_WORDS_MAX];
 
 	if (confine->sandbox == NULL) {
-		log_line(log, LEVEL_INFO, "sandbox = off: nothing but user %s's rights bounds the process", confine->user);
+		log_line(log, LEVEL_INFO, "sandbox = off: the process has all rights of user %s", confine->user);
 		return;
 	}
 	log_line(log, LEVEL_INFO, "sandbox: user %s, %s", confine->user, confine_words(confine, words));
 	if (sandbox_landlock_abi(confine->sandbox) == 0)
-		log_line(log, LEVEL_WARN, "sandbox: this kernel has no Landlock: user %s's rights alone bound what can be read",
+		log_line(log, LEVEL_WARN, "sandbox: this kernel has no Landlock: the process can read all files that user %s may read",
 		         confine->user);
 	if (sandbox_calls(confine->sandbox) == 0)
-		log_line(log, LEVEL_WARN, "sandbox: built without libseccomp: any system call can be made");
+		log_line(log, LEVEL_WARN, "sandbox: built without libseccomp: the process may make any system call");
 }
 
 void confine_free(struct confine *confine)
@@ -412,7 +412,7 @@ void confine_free(struct confine *confine)
 /* --- reloads -------------------------------------------------------------------------------------------------------- */
 
 static const char instead[] = "give it the permission, or restart instead of reloading";
-static const char outside[] = "is outside of the sandbox, which covers what was named at the start: restart to use it";
+static const char outside[] = "is outside of the sandbox, which allows only what was configured at the start: restart to use it";
 
 static bool is_denied(const char *path)
 {

@@ -62,15 +62,15 @@ void confine_ports_clear(struct confine_ports *ports)
 
 /* --- reloads -------------------------------------------------------------------------------------------------------- */
 
-#define COVERS  "is outside of the sandbox, which covers what was named at the start: restart to use it"
-#define FORESEE ". [server] sandbox_ports names such ports beforehand"
+#define CURE    "which was not configured at the start: restart"
+#define FORESEE ", or list it in [server] sandbox_ports before the next start"
 
 static void admit_listener(const struct sandbox *sandbox, const struct listen_settings *set, struct err *err)
 {
 	for (size_t i = 0; i < set->address.count; i++) {
 		const struct address *address = &set->address.item[i];
 		if (address->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_BIND, address->port))
-			conf_complain_option(set, "address", err, "port %u " COVERS FORESEE, address->port);
+			conf_complain_option(set, "address", err, "the sandbox does not allow port %u, " CURE FORESEE, address->port);
 	}
 }
 
@@ -79,11 +79,12 @@ static void admit_route(const struct sandbox *sandbox, const struct route_settin
 	const struct address *target = &set->target;
 
 	if (target->text != NULL && target->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_CONNECT, target->port))
-		conf_complain_option(set, "target", err, "port %u " COVERS FORESEE, target->port);
+		conf_complain_option(set, "target", err, "the sandbox does not allow port %u, " CURE FORESEE, target->port);
 	if (is_abstract(target) && !sandbox_admits(sandbox, SANDBOX_ABSTRACT, 0))
-		conf_complain_option(set, "target", err, "%s " COVERS, target->text);
+		conf_complain_option(set, "target", err, "the sandbox does not allow %s, " CURE, target->text);
 	if (set->token_file[0] != '\0' && !listed && !sandbox_admits(sandbox, SANDBOX_CONNECT, 0))
-		conf_complain_option(set, "token_file", err, "tokens may name any port, which " COVERS FORESEE);
+		conf_complain_option(set, "token_file", err, "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
+		                     "sandbox_ports before the next start");
 }
 
 int confine_ports_admit(const struct sandbox *sandbox, const struct settings *settings, struct err *err)

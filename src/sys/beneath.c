@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define OPEN_TRIES 8
+#define CWD "proc/self/cwd" /* below the top: the sandbox has no getcwd() */
 
 enum how { HOW_FILE, HOW_PROBE };
 
@@ -146,7 +147,8 @@ char *beneath_real_name(const char *path)
 
 	if (top.fd < 0)
 		return NULL;
-	if (path[0] == '/' && walk_path(&walk, path) && asprintf(&name, "/%s", walk.done) < 0)
+	bool known = path[0] == '/' || (walk_path(&walk, CWD) && strcmp(walk.done, CWD) != 0);
+	if (known && walk_path(&walk, path) && asprintf(&name, "/%s", walk.done) < 0)
 		name = NULL;
 	close(top.fd);
 	return name;

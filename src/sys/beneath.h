@@ -25,7 +25,7 @@ must_check int beneath_open(const struct beneath *beneath, const char *path);
 /* Whether the kernel can do it: 0, or -1 with errno. */
 must_check int beneath_probe(int fd);
 
-/* The absolute name of a directory without links in it, for free(); NULL when it can't be told. By no other system calls
+/* The absolute name of a file or directory without links in it, for free(); NULL when it can't be told. By no other system calls
  * than the above. */
 char *beneath_real_name(const char *path) must_check;
 

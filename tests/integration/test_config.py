@@ -169,7 +169,7 @@ def test_all_complaints_in_one_pass(check):
     done = check("[listen l]\naddress = 1\n" + text)
     assert len(done.lines) == 40
     assert done.lines[0] == 'FILE:6: [route r0] unknown option "foo"'
-    assert done.lines[-1] == 'FILE:80: [route r19] path: "r19" is no path; write /exact or /prefix/*'
+    assert done.lines[-1] == 'FILE:80: [route r19] path: "r19" is not a path; write /exact or /prefix/*'
 
 
 def test_complaints_beyond_measure_are_counted(check):
@@ -296,7 +296,7 @@ def test_only_root_becomes_another_user(tmp_path):
     who = as_nobody(tmp_path)
     check = subprocess.run([SALLYPORT, "-t", "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
     assert check.returncode == 0
-    assert check.stderr.startswith(f"warning: {path}:2: [server] user: only root can become daemon; this check was made as nobody")
+    assert check.stderr.startswith(f"warning: {path}:2: [server] user: only root can switch to user daemon; this check was made as nobody")
     start = subprocess.run([SALLYPORT, "-c", path], timeout=60, text=True, capture_output=True, check=False, **who)
     assert start.returncode == 1
     assert f"{path}:2: [server] user: can't become user \"daemon\"" in start.stderr
@@ -347,7 +347,7 @@ def test_quick_form_complaints():
             'command line: [listen quick] address: "x": the port must be a number from 0 to 65535',
             'command line: [listen quick] tls: "maybe" is none of: off, on, auto',
             f'command line: [route quick] target: "y": {NO_TARGET}',
-            'command line: [route quick] origin: "example.com" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *')
+            'command line: [route quick] origin: "example.com" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *')
     refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
     refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
             "command line: [tls quick] would never be used: no listener has tls = on or tls = auto")

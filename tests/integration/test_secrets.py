@@ -119,17 +119,17 @@ def test_no_secret_is_below_a_web_root(site):
 
 
 EXPOSED = {
-    "key": ({"key": "certificate = WEB/cert.pem\nkey = WEB/key.pem"}, "key.pem would be served, and is the key of [tls t]"),
-    "certificate with its key": ({"key": "certificate = WEB/self.pem"}, "self.pem would be served, and is the certificate of [tls t]"),
+    "key": ({"key": "certificate = WEB/cert.pem\nkey = WEB/key.pem"}, "this root would publish the key of [tls t] ("),
+    "certificate with its key": ({"key": "certificate = WEB/self.pem"}, "this root would publish the certificate of [tls t] ("),
     "key by a link": ({"key": "certificate = SAFE/cert.pem\nkey = SAFE/link.pem"}, "the key of [tls t]"),
-    "tokens": ({"tokens": "WEB/tokens"}, "tokens would be served, and is the token_file of [route t]"),
+    "tokens": ({"tokens": "WEB/tokens"}, "this root would publish the token_file of [route t] ("),
     "deeper": ({"tokens": "WEB/below/tokens"}, "the token_file of [route t]"),
     "a directory of tokens": ({"tokens": "WEB/below"}, "the token_file of [route t]"),
     "the same directory": ({"tokens": "WEB"}, "the token_file of [route t]"),
     "another name of the directory": ({"tokens": "WEB/../other/below/../tokens"}, "the token_file of [route t]"),
     "another name of the root": ({"tokens": "WEB/tokens", "root": "WEB/../other"}, "the token_file of [route t]"),
-    "log": ({"log": "WEB/log"}, "log would be served, and is the log of [server]"),
-    "configuration": ({"config": "WEB"}, "s.conf would be served, and is the configuration"),
+    "log": ({"log": "WEB/log"}, "this root would publish the log of [server] ("),
+    "configuration": ({"config": "WEB"}, "this root would publish the configuration ("),
 }
 
 
@@ -158,7 +158,7 @@ def test_the_quick_form_gives_no_key_away(site):
     words = [os.environ["SALLYPORT"], "-t", "--web", ".", "6080", "echo:"]
     exposed = subprocess.run([*words, "--cert", "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
     assert exposed.returncode == 1
-    assert exposed.stderr == ("command line: [route web] root: self.pem would be served, and is the certificate of [tls quick]; "
+    assert exposed.stderr == ("command line: [route web] root: this root would publish the certificate of [tls quick] (self.pem); "
                               "move it, or name another root\n")
     fine = subprocess.run([*words, "--cert", site.safe / "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
     assert (fine.returncode, fine.stderr) == (0, "")
@@ -174,4 +174,4 @@ def test_a_reload_gives_no_secret_away(start_gateway, tmp_path):
     gateway.config.write_text(text.replace("/tokens", "/web/tokens"))
     gateway.signal(signal.SIGHUP)
     gateway.wait_for("reload refused: the running configuration stays")
-    assert "tokens would be served, and is the token_file of [route t]" in gateway.log
+    assert "this root would publish the token_file of [route t] (" in gateway.log

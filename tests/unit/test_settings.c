@@ -294,8 +294,8 @@ static void something_must_listen_and_lead_somewhere(void **state)
 static void addresses_are_unique(void **state)
 {
 	expect(*state, "[listen a]\naddress = 6080, *:6080\n[listen b]\naddress = tcp:6080\naddress = unix:/x\n" ROUTE,
-	       "~2: [listen a] address: *:6080 stands in [listen a] already\n"
-	       "~4: [listen b] address: *:6080 stands in [listen a] already");
+	       "~2: [listen a] address: *:6080 is already in [listen a]\n"
+	       "~4: [listen b] address: *:6080 is already in [listen a]");
 	settings_free(read_fine(*state, "[listen a]\naddress = localhost:0, localhost:0\n" ROUTE));
 }
 
@@ -363,21 +363,21 @@ static void words_have_their_form(void **state)
 	expect(*state,
 	       LISTEN ROUTE
 	       "path = vnc\nhost = https://x, a:80, *.example.com\norigin = example.com\nsubprotocol = a b\n",
-	       "~5: [route r] path: \"vnc\" is no path; write /exact or /prefix/*\n"
-	       "~6: [route r] host: \"https://x\" is no host name; write a whole one without scheme and port, own or *\n"
-	       "~6: [route r] host: \"a:80\" is no host name; write a whole one without scheme and port, own or *\n"
-	       "~6: [route r] host: \"*.example.com\" is no host name; write a whole one without scheme and port, own or *\n"
-	       "~7: [route r] origin: \"example.com\" is no origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *\n"
-	       "~8: [route r] subprotocol: \"a b\" is no name that HTTP allows");
+	       "~5: [route r] path: \"vnc\" is not a path; write /exact or /prefix/*\n"
+	       "~6: [route r] host: \"https://x\" is not a host name: write a full name without scheme, port or wildcard; or own; or *\n"
+	       "~6: [route r] host: \"a:80\" is not a host name: write a full name without scheme, port or wildcard; or own; or *\n"
+	       "~6: [route r] host: \"*.example.com\" is not a host name: write a full name without scheme, port or wildcard; or own; or *\n"
+	       "~7: [route r] origin: \"example.com\" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *\n"
+	       "~8: [route r] subprotocol: \"a b\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)");
 	expect(*state,
 	       LISTEN
 	       "[route a]\npath = /a*\ntarget = a:1\n[route b]\npath = /*/b\ntarget = a:1\n[route c]\npath = /?q\n"
 	       "target = a:1\n[route d]\npath =\ntarget = a:1\n[server]\nlog = /var/log/x\n",
 	       "~16: [server] log: \"/var/log/x\" is none of: stderr, syslog, file:/path\n"
-	       "~4: [route a] path: \"/a*\" is no path; write /exact or /prefix/*\n"
-	       "~7: [route b] path: \"/*/b\" is no path; write /exact or /prefix/*\n"
-	       "~10: [route c] path: \"/?q\" is no path; write /exact or /prefix/*\n"
-	       "~13: [route d] path: \"\" is no path; write /exact or /prefix/*");
+	       "~4: [route a] path: \"/a*\" is not a path; write /exact or /prefix/*\n"
+	       "~7: [route b] path: \"/*/b\" is not a path; write /exact or /prefix/*\n"
+	       "~10: [route c] path: \"/?q\" is not a path; write /exact or /prefix/*\n"
+	       "~13: [route d] path: \"\" is not a path; write /exact or /prefix/*");
 }
 
 static void quantities_have_bounds(void **state)
@@ -491,7 +491,7 @@ static void everything_in_one_pass(void **state)
 	       "~2: [server] unknown option \"worker\"; did you mean \"workers\"?\n"
 	       "~3: [server] workers: \"two\" is no number from 0 to 2147483647\n"
 	       "~10: [route r] root: given already, in ~9\n"
-	       "~8: [route r] path: \"x\" is no path; write /exact or /prefix/*");
+	       "~8: [route r] path: \"x\" is not a path; write /exact or /prefix/*");
 }
 
 /* --- files and the quick form ----------------------------------------------------------------------------------- */
