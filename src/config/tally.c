@@ -2,6 +2,7 @@
  * It must never lock: it is asked for each session by every worker. */
 #include "config/tally.h"
 
+#include "base/limiter.h"
 #include "base/mem.h"
 
 #include <stdatomic.h>
@@ -10,7 +11,7 @@
 struct tally {
 	atomic_uint refs;
 	atomic_uint_least64_t sessions;
-	atomic_uint_least64_t begun; /* the second in the upper half, sessions that began in it in the lower */
+	struct meter begun; /* sessions that began in this second */
 	struct shares *shares, *shares_begun; /* of the two */
 };
 
@@ -38,23 +39,20 @@ void tally_unref(struct tally *tally)
 	free(tally);
 }
 
-/* What began counts for its second. Who sees a new one first clears the shares of the last. */
+/* Who sees a new second first clears the shares of the last. */
 static enum tally_verdict tally_begin(struct tally *tally, const struct claimant *claimant, uint64_t rate, uint64_t now)
 {
-	uint64_t second = (now / 1000) << 32, old = atomic_load(&tally->begun), next;
+	uint64_t begun = meter_count(&tally->begun, now);
 	if (rate == 0)
 		return TALLY_WELCOME;
-	do {
-		bool is_new = (old >> 32 << 32) != second;
-		uint64_t begun = is_new ? 0 : old & UINT32_MAX;
-		if (begun >= rate)
-			return TALLY_TOO_FAST;
-		if (is_new)
-			shares_clear(tally->shares_begun);
-		if (!shares_allow(tally->shares_begun, claimant, begun, rate))
-			return TALLY_SHARE;
-		next = second + begun + 1;
-	} while (!atomic_compare_exchange_weak(&tally->begun, &old, next));
+	if (begun >= rate)
+		return TALLY_TOO_FAST;
+	if (begun == 0)
+		shares_clear(tally->shares_begun);
+	if (!shares_allow(tally->shares_begun, claimant, begun, rate))
+		return TALLY_SHARE;
+	if (meter_add(&tally->begun, 1, now) > rate)
+		return TALLY_TOO_FAST;
 	shares_add(tally->shares_begun, claimant);
 	return TALLY_WELCOME;
 }

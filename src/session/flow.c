@@ -178,17 +178,10 @@ static enum reason flow_event(struct session *s, struct feed *feed, enum ws_stat
 	}
 }
 
-/* Counted over windows of a second that begin when the one before is over. */
-static enum reason flow_check_frame_rate(struct session *s)
+static enum reason flow_check_frame_rate(struct session *s, uint64_t frames)
 {
 	uint64_t limit = s->route->set->max_frame_rate;
-	if (limit == 0)
-		return REASON_NONE;
-	if (s->heard_ms - s->frames_ms >= 1000) {
-		s->frames_ms = s->heard_ms;
-		s->frames_mark = s->rx.frames;
-	}
-	return s->rx.frames - s->frames_mark > limit ? REASON_FRAME_RATE : REASON_NONE;
+	return limit > 0 && meter_add(&s->frames, frames, s->heard_ms) > limit ? REASON_FRAME_RATE : REASON_NONE;
 }
 
 /* All that was decoded before an end is sent in front of it. */
@@ -209,7 +202,7 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
 {
 	struct feed feed = { .len = 0 };
-	uint64_t before = s->bytes_up;
+	uint64_t before = s->bytes_up, frames = s->rx.frames;
 	s->heard_ms = clock_ms();
 	enum reason reason = flow_decode(s, &feed, input, len);
 	if (reason != REASON_NONE)
@@ -218,7 +211,7 @@ enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
 		flow_pong(s);
 	if (s->bytes_up != before)
 		s->data_ms = s->heard_ms;
-	return flow_check_frame_rate(s);
+	return flow_check_frame_rate(s, s->rx.frames - frames);
 }
 
 static enum reason flow_client_ended(const struct session *s)

@@ -88,7 +88,7 @@ enum reason open_enter(struct session *s)
 {
 	size_t early = input_take(s);
 	input_drop(s);
-	s->opened_ms = s->heard_ms = s->data_ms = s->frames_ms = clock_ms();
+	s->opened_ms = s->heard_ms = s->data_ms = clock_ms();
 	stream_set_low_water(&s->client, s->route->set->low_water);
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))

@@ -9,6 +9,7 @@
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
+#include "base/limiter.h"
 #include "base/list.h"
 #include "config/generation.h"
 #include "config/settings.h"
@@ -21,7 +22,6 @@
 #include "proto/ws.h"
 #include "session/admission.h"
 #include "session/context.h"
-#include "session/pace.h"
 #include "session/reason.h"
 
 #include <event2/event_struct.h>
@@ -99,7 +99,7 @@ struct session {
 	uint64_t data_ms;              /* the last payload byte either way */
 	uint64_t pinged_ms;            /* 0: no ping is unanswered */
 	struct stall client_stall, backend_stall, pong_wait;
-	uint64_t frames_mark, frames_ms;
+	struct meter frames;           /* of the client */
 	struct pace pace_up, pace_down;
 	uint64_t closing_ms, progress_mark, progress_ms; /* closing */
 	uint64_t client_discarded, backend_discarded;

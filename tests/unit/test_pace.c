@@ -1,5 +1,5 @@
 /* test_pace.c takes bytes at times of its own making, and adds up what passed. It must never wait for a clock. */
-#include "session/pace.h"
+#include "base/limiter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
