@@ -352,7 +352,7 @@ static int server_start_workers(struct server *srv, struct err *err)
 
 static int server_prepare_reception(struct server *srv, struct err *err)
 {
-	struct reception_limits limits;
+	struct reception_limits limits = { 0 };
 	uint64_t sessions = 0;
 	if (server_find_capacity(srv, &limits, &sessions, err) != 0)
 		return -1;

@@ -105,7 +105,7 @@ static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
-	session_reap_all(&w->context);
+	context_reap_all(&w->context);
 }
 
 static void worker_gone(struct session_context *context, bool was_refusal)
@@ -125,7 +125,7 @@ static void worker_on_drain_over(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
-	session_cut_all(&w->context);
+	context_cut_all(&w->context);
 }
 
 static void worker_end_if_empty(struct worker *w)
@@ -139,9 +139,9 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	struct worker *w = owner;
 	struct timeval limit = clock_timeval(w->drain_timeout);
 	(void)mail;
-	session_drain_all(&w->context);
+	context_drain_all(&w->context);
 	if (event_add(w->drain_over, &limit) != 0)
-		session_cut_all(&w->context); /* without a timer nothing would end the wait */
+		context_cut_all(&w->context); /* without a timer nothing would end the wait */
 	worker_end_if_empty(w);
 }
 
@@ -149,7 +149,7 @@ static void worker_on_stop(struct mail *mail, void *owner)
 {
 	struct worker *w = owner;
 	(void)mail;
-	session_cut_all(&w->context);
+	context_cut_all(&w->context);
 	worker_end_if_empty(w);
 }
 

@@ -44,4 +44,10 @@ struct session_context {
 	void (*gone)(struct session_context *context, bool was_refusal);
 };
 
+/* For the worker, outside of every callback of a session's: close, log and free the DEAD ones; end all that the states say
+ * (REASON_DRAIN), and from now on whoever comes; end all at once (REASON_STOPPED). */
+void context_reap_all(struct session_context *context);
+void context_drain_all(struct session_context *context);
+void context_cut_all(struct session_context *context);
+
 #endif

@@ -304,7 +304,7 @@ static void session_leave(const struct session *s)
 	s->context->gone(s->context, s->refusal != REASON_NONE);
 }
 
-static void session_reap(struct session *s)
+void session_reap(struct session *s)
 {
 	assert(s->state == STATE_DEAD);
 	list_remove(&s->context->sessions[STATE_DEAD], &s->link);
@@ -319,8 +319,6 @@ static void session_reap(struct session *s)
 	free(s);
 }
 
-/* --- all of a worker's ---------------------------------------------------------------------------------------------- */
-
 /* What opens or lasts is over when the gateway drains; what ends by itself has no function for it. */
 enum reason session_drain_at_once(struct session *s)
 {
@@ -328,32 +326,8 @@ enum reason session_drain_at_once(struct session *s)
 	return REASON_DRAIN;
 }
 
-void session_drain_all(struct session_context *context)
+void session_drain(struct session *s)
 {
-	context->draining = true;
-	for (int state = 0; state < STATE_COUNT; state++) {
-		if (state_row[state].on_drain == NULL)
-			continue;
-		list_each(&context->sessions[state], node, after) {
-			struct session *s = list_entry(node, struct session, link);
-			session_act(s, state_row[state].on_drain(s));
-		}
-	}
-}
-
-void session_cut_all(struct session_context *context)
-{
-	context->draining = true;
-	for (int state = 0; state < STATE_COUNT; state++)
-		list_each(&context->sessions[state], node, after)
-			session_end(list_entry(node, struct session, link), REASON_STOPPED);
-	list_each(&context->sessions[STATE_CLOSING], node, after)
-		closing_abort(list_entry(node, struct session, link));
-}
-
-void session_reap_all(struct session_context *context)
-{
-	struct list *dead = &context->sessions[STATE_DEAD];
-	while (!list_empty(dead))
-		session_reap(list_entry(list_first(dead), struct session, link));
+	if (state_row[s->state].on_drain != NULL)
+		session_act(s, state_row[s->state].on_drain(s));
 }

@@ -140,11 +140,11 @@ void session_end(struct session *session, enum reason reason);
  * frozen machine), and that time counts against nobody but for lifetime: what the peers sent meanwhile is still to be read. */
 void session_arm(struct session *session, uint64_t ms);
 
-/* For the worker, outside of every callback of a session's: close, log and free the DEAD ones; end all that the states say
- * (REASON_DRAIN), and from now on whoever comes; end all at once (REASON_STOPPED). */
-void session_reap_all(struct session_context *context);
-void session_drain_all(struct session_context *context);
-void session_cut_all(struct session_context *context);
+/* The gateway drains: ends it if its state says so. */
+void session_drain(struct session *session);
+
+/* Closes, logs and frees a DEAD one, outside of every callback of a session's. */
+void session_reap(struct session *session);
 
 enum reason session_drain_at_once(struct session *session); /* for state.def */
 
