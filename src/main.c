@@ -29,7 +29,7 @@
 #define WORDS_MAX  64 /* of an option that may be repeated */
 
 /* What was asked for. */
-struct request {
+struct invocation {
 	int action;       /* of enum action */
 	const char *file; /* -c; NULL: the quick form */
 	const char *origins[WORDS_MAX], *hosts[WORDS_MAX];
@@ -115,7 +115,7 @@ static int take_word(const char *option, const char **words, size_t *count)
 	return 0;
 }
 
-static int take_option(struct request *r, int code, const char *word)
+static int take_option(struct invocation *r, int code, const char *word)
 {
 	if (code == ':')
 		return usage("%s needs a value", word);
@@ -135,7 +135,7 @@ static int take_option(struct request *r, int code, const char *word)
 }
 
 /* What is left when the options are taken: nothing with a file, else [ADDR:]PORT and perhaps TARGET. */
-static int take_words(struct request *r, char **word, int count)
+static int take_words(struct invocation *r, char **word, int count)
 {
 	static const struct quick_form empty;
 	struct quick_form *form = &r->form;
@@ -164,12 +164,12 @@ static int take_words(struct request *r, char **word, int count)
 	return 0;
 }
 
-static bool needs_settings(const struct request *r)
+static bool needs_settings(const struct invocation *r)
 {
 	return r->action == RUN || r->action == CHECK || r->action == SELFTEST;
 }
 
-static int take(struct request *r, int argc, char **argv)
+static int take(struct invocation *r, int argc, char **argv)
 {
 	int code, status = 0;
 
@@ -201,7 +201,7 @@ static void print_complaints(const struct err *err, const char *prefix)
 		fprintf(stderr, "%sand %u more\n", prefix, err->count - shown);
 }
 
-static int run(const struct request *r)
+static int run(const struct invocation *r)
 {
 	struct err err, warnings;
 	struct generation *first = NULL;
@@ -213,7 +213,7 @@ static int run(const struct request *r)
 		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {
 		if (confine_check(settings, r->file, &err, &warnings) == 0) {
-			routes_check_tokens(&first->routes, &warnings);
+			routes_check_gates(&first->routes, &warnings);
 		} else {
 			generation_unref(first);
 			first = NULL;
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
 	if (process_prepare() != 0)
 		return EXIT_FAILURE;
 	tls_buffers_install();
-	struct request request = { .file = NULL };
+	struct invocation request = { .file = NULL };
 	int status = take(&request, argc, argv);
 	if (status != 0)
 		return status;

@@ -39,7 +39,7 @@ diff -u "$work/program" "$work/manual" || {
 CC=${CC:-cc}
 {
 	echo '#define REASON(name, label, http, ws_code, level, flags, text, cure) @ label @ http @ ws_code @ text @ cure'
-	cat "$srcdir/src/session/reason.def"
+	cat "$srcdir/src/gate/reason.def"
 } | $CC -E -P -x c - | awk -F ' *@ *' '
 	function words(s) { sub(/^ *"/, "", s); sub(/" *$/, "", s); gsub(/\\"/, "\"", s); return s }
 	NF == 6 {

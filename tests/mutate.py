@@ -35,7 +35,7 @@ GUARDS = {
     "src/proto/http.c": "test_http fuzz_http_head fuzz_http_list test_upgrade test_origin fuzz_upgrade fuzz_origin",
     "src/proto/upgrade.c": "test_upgrade fuzz_upgrade",
     "src/proto/proxyhdr.c": "test_proxyhdr fuzz_proxyhdr",
-    "src/proto/ip.c": "test_ip test_addr test_cidr test_http test_proxyhdr test_origin test_token",
+    "src/proto/ip.c": "test_ip test_addr test_cidr test_http test_proxyhdr test_origin test_tokens",
     "src/proto/uri.c": "test_ip test_own_names test_route",
     "src/session/flow.c": SESSION,
     "src/session/open.c": SESSION,

@@ -26,8 +26,6 @@ static int route_open(struct route *route, struct err *err)
 		if (route->files == NULL)
 			return -1;
 	}
-	if (set->token_file[0] != '\0')
-		route->tokens = tokens_new(set->token_file);
 	if (set->target.tls) {
 		conf_place(set, "target", place, sizeof(place));
 		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
@@ -42,6 +40,12 @@ static void route_init(struct route *route, const struct route_settings *set)
 {
 	*route = (struct route){ .set = set, .tally = tally_new() };
 	route->prefix = uri_path_prefix(set->path, &route->exact);
+	const struct gate_options options = {
+#define OPT(name, ...) .name = &set->name,
+#include "gate/gate.def"
+#undef OPT
+	};
+	gates_build(&route->gates, &options);
 	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
 }
 
@@ -83,7 +87,7 @@ void routes_clear(struct routes *routes)
 {
 	for (size_t i = 0; i < routes->count; i++) {
 		files_close(routes->item[i].files);
-		tokens_free(routes->item[i].tokens);
+		gates_clear(&routes->item[i].gates);
 		if (routes->item[i].tls != NULL)
 			tls_client_free(routes->item[i].tls);
 		tally_unref(routes->item[i].tally);
@@ -93,23 +97,10 @@ void routes_clear(struct routes *routes)
 	*routes = (struct routes){ .item = NULL };
 }
 
-static void route_check_tokens(const struct route *route, struct err *warnings)
-{
-	struct err report;
-	struct span line;
-
-	err_init(&report);
-	tokens_check(route->tokens, &report);
-	for (struct span rest = { report.text, report.len }; rest.n > 0 && span_next(&rest, '\n', &line); report.count--)
-		conf_complain_option(route->set, "token_file", warnings, "%.*s", (int)line.n, line.p);
-	warnings->count += report.count; /* those that it had no room for */
-}
-
-void routes_check_tokens(const struct routes *routes, struct err *warnings)
+void routes_check_gates(const struct routes *routes, struct err *warnings)
 {
 	for (size_t i = 0; i < routes->count; i++)
-		if (routes->item[i].tokens != NULL)
-			route_check_tokens(&routes->item[i], warnings);
+		gates_check(&routes->item[i].gates, routes->item[i].set, warnings);
 }
 
 static struct route *routes_find(const struct routes *routes, const char *name)

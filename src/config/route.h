@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "config/settings.h"
 #include "config/tally.h"
-#include "gate/token.h"
+#include "gate/gate.h"
 #include "handler/files.h"
 #include "net/tls.h"
 
@@ -19,7 +19,7 @@ struct route {
 	bool exact;
 	struct files_options files_options;
 	struct files *files;    /* set->root, opened; NULL without one */
-	struct tokens *tokens;  /* of set->token_file; NULL without one */
+	struct gates gates;     /* of upgrades */
 	struct tls_client *tls; /* for a tls: target */
 	struct tally *tally;    /* of its sessions */
 };
@@ -34,8 +34,8 @@ struct routes {
 must_check int routes_build(struct routes *routes, const struct settings *settings, struct err *err);
 void routes_clear(struct routes *routes);
 
-/* Reads the token files, as the user who will have to, and adds what is wrong with them. */
-void routes_check_tokens(const struct routes *routes, struct err *warnings);
+/* Reads what the gates will need to read, as the user who will have to, and adds what is wrong with it. */
+void routes_check_gates(const struct routes *routes, struct err *warnings);
 
 /* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
 void routes_inherit(struct routes *routes, const struct routes *before);

@@ -2,6 +2,7 @@
  * It must never be lenient: what it can't read it refuses, and of a name it never matches a part of a label. */
 #include "gate/origin.h"
 
+#include "gate/gate.h"
 #include "proto/http.h"
 #include "proto/ip.h"
 
@@ -177,3 +178,16 @@ bool origin_entry_valid(const char *entry)
 
 	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || entry_parse(span_of(entry), &parsed, &reach);
 }
+
+static enum reason origin_judge(const struct gate *gate, struct request *request)
+{
+	size_t count = http_field_count(request->head, "Origin");
+	struct span origin = { NULL, 0 };
+	if (count > 0)
+		origin = count == 1 ? http_field(request->head, "Origin")->value : SPAN("");
+	request->browser = count > 0;
+	return origin_allowed(origin, request->head->authority, request->tls, gate->options.origin) ? REASON_NONE
+	                                                                                            : REASON_FORBIDDEN_ORIGIN;
+}
+
+const struct gate_ops gate_origin = { .judge = origin_judge };

@@ -4,7 +4,7 @@
 #define SERVER_REFUSAL_H
 
 #include "base/attr.h"
-#include "session/reason.h"
+#include "gate/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>

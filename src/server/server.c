@@ -119,7 +119,7 @@ static struct generation *server_build(struct server *srv, struct err *err)
 	struct settings *settings = server_read(srv, err, &warnings);
 	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
 	if (next != NULL)
-		routes_check_tokens(&next->routes, &warnings);
+		routes_check_gates(&next->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);
 	return next;
 }
@@ -403,7 +403,7 @@ static int server_give_up(struct server *srv, struct err *err)
 	tzset();
 	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
 	if (srv->confine != NULL)
-		routes_check_tokens(&srv->current->routes, &warnings);
+		routes_check_gates(&srv->current->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);
 	return srv->confine != NULL ? 0 : -1;
 }

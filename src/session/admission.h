@@ -8,7 +8,7 @@
 #include "base/limiter.h"
 #include "config/settings.h"
 #include "gate/shares.h"
-#include "session/reason.h"
+#include "gate/reason.h"
 #include "session/refusal_log.h"
 
 #include <stdbool.h>

@@ -66,10 +66,10 @@ static void closing_send_status(struct session *s, int status)
 
 static bool closing_prefers_close(const struct session *s)
 {
-	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->key.p == NULL)
+	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->request.key.p == NULL)
 		return false;
 	int how = s->route->set->connect_error;
-	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->browser);
+	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->request.browser);
 }
 
 /* A script sees no HTTP status, but a Close it does. */

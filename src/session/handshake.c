@@ -3,8 +3,6 @@
 #include "session/handshake.h"
 
 #include "base/clock.h"
-#include "gate/origin.h"
-#include "gate/token.h"
 #include "net/stream_write.h"
 #include "net/tls.h"
 #include "proto/upgrade.h"
@@ -25,7 +23,7 @@ enum reason handshake_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
 	const struct http_stamp stamp = session_stamp(s);
-	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->key, s->subprotocol, &stamp);
+	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->request.key, s->request.subprotocol, &stamp);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)
@@ -60,7 +58,7 @@ static char *handshake_dial_words(const struct session *s, const struct dial_out
 {
 	if (outcome->result == DIAL_NOT_FOUND)
 		return strdup(gai_strerror(outcome->error));
-	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->token_target)
+	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->request.target)
 		return strdup("Permission denied: a firewall forbids it, or the port is missing in [server] sandbox_ports");
 	return strdup(strerror(outcome->error));
 }
@@ -122,53 +120,6 @@ enum reason handshake_on_timer(struct session *s)
 
 /* --- who may pass --------------------------------------------------------------------------------------------------- */
 
-static enum reason handshake_find_target(struct session *s, const struct http_head *head)
-{
-	const struct route_settings *set = s->route->set;
-	if (set->token_file[0] == '\0') {
-		s->target = &set->target;
-		return REASON_NONE;
-	}
-	if (admission_refuses(s->context->admission, s->generation->settings->server, &s->peer))
-		return REASON_SOURCE_PENALTY;
-	struct token_answer answer;
-	enum token_result result = tokens_look_up(s->route->tokens, head->query, &answer);
-	log_lines(s->context->log, LEVEL_WARN, &answer.report);
-	switch (result) {
-	case TOKEN_FOUND:
-		s->token_target = answer.target;
-		s->target = &s->token_target;
-		return REASON_NONE;
-	case TOKEN_UNREADABLE:
-		s->detail = strdup(answer.detail);
-		return REASON_TOKENS_UNREADABLE;
-	case TOKEN_MISSING:
-		return REASON_TOKEN_MISSING;
-	default:
-		return REASON_UNKNOWN_TOKEN;
-	}
-}
-
-static enum reason handshake_check_origin(struct session *s, const struct http_head *head)
-{
-	size_t count = http_field_count(head, "Origin");
-	struct span origin = { NULL, 0 };
-	if (count > 0)
-		origin = count == 1 ? http_field(head, "Origin")->value : SPAN("");
-	s->browser = count > 0;
-	return origin_allowed(origin, head->authority, s->client.ssl != NULL, &s->route->set->origin)
-	               ? REASON_NONE
-	               : REASON_FORBIDDEN_ORIGIN;
-}
-
-static enum reason handshake_choose_subprotocol(struct session *s, const struct http_head *head)
-{
-	s->subprotocol = upgrade_subprotocol(head, &s->route->set->subprotocol);
-	if (s->subprotocol.p == NULL && s->route->set->require_subprotocol)
-		return REASON_SUBPROTOCOL_REQUIRED;
-	return REASON_NONE;
-}
-
 static enum reason handshake_tally(struct session *s)
 {
 	const struct route_settings *set = s->route->set;
@@ -188,21 +139,20 @@ static enum reason handshake_tally(struct session *s)
 
 enum reason handshake_start(struct session *s, struct http_head *head)
 {
-	enum reason reason;
-	struct span key;
-	if ((reason = handshake_check_origin(s, head)) != REASON_NONE) /* first: a foreign page commits no offence */
+	struct request *request = &s->request;
+	request->head = head;
+	request->tls = s->client.ssl != NULL;
+	request->penalised = s->route->set->target.text == NULL &&
+	                     admission_refuses(s->context->admission, s->generation->settings->server, &s->peer);
+	request->log = s->context->log;
+	enum reason reason = gates_judge(&s->route->gates, request);
+	request->head = NULL;
+	s->detail = request->detail; /* which is the session's from here on */
+	if (reason != REASON_NONE)
 		return reason;
-	int status = upgrade_check(head, &key);
-	if (status == 400 && !http_list_has(head, "Connection", SPAN("Upgrade")))
-		return REASON_CONNECTION_DROPPED;
-	if (status != 0)
-		return reason_from_http(status);
-	memcpy(s->key_text, key.p, sizeof(s->key_text));
-	s->key = (struct span){ s->key_text, sizeof(s->key_text) };
-	if ((reason = handshake_choose_subprotocol(s, head)) != REASON_NONE ||
-	    (reason = handshake_find_target(s, head)) != REASON_NONE || (reason = handshake_tally(s)) != REASON_NONE)
+	s->target = request->target.text != NULL ? &request->target : &s->route->set->target;
+	if ((reason = handshake_tally(s)) != REASON_NONE)
 		return reason;
-
 	s->echo = s->target->kind == ADDRESS_ECHO;
 	return s->echo ? handshake_established(s) : handshake_dial(s);
 }

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "config/settings.h"
 #include "net/addr.h"
-#include "session/reason.h"
+#include "gate/reason.h"
 
 #include <event2/event.h>
 #include <stdbool.h>

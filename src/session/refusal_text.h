@@ -3,7 +3,7 @@
 #define SESSION_REFUSAL_TEXT_H
 
 #include "proto/http_answer.h"
-#include "session/reason.h"
+#include "gate/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>

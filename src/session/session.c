@@ -313,7 +313,7 @@ void session_reap(struct session *s)
 	file_close(s);
 	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
-	address_clear(&s->token_target);
+	address_clear(&s->request.target);
 	generation_unref(s->generation);
 	free(s->detail);
 	free(s);

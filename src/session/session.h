@@ -13,16 +13,16 @@
 #include "base/list.h"
 #include "config/generation.h"
 #include "config/settings.h"
+#include "gate/reason.h"
+#include "gate/request.h"
 #include "net/addr.h"
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
 #include "proto/http_answer.h"
-#include "proto/upgrade.h"
 #include "proto/ws.h"
 #include "session/admission.h"
 #include "session/context.h"
-#include "session/reason.h"
 
 #include <event2/event_struct.h>
 #include <stdbool.h>
@@ -53,7 +53,6 @@ struct session {
 	const struct route *route;    /* NULL until the request was matched */
 	const struct route *near;     /* NO_ROUTE: whose path was probably meant, or NULL */
 	const struct address *target; /* NULL until known */
-	struct address token_target;  /* what target points to when a token named it */
 
 	uint64_t id;
 	struct peer peer;             /* who it is for; final from hello_start() on */
@@ -67,7 +66,6 @@ struct session {
 	bool proxied;                 /* peer is what a trusted proxy says */
 	bool asked;                   /* a byte of the current request has come */
 	bool head_only;               /* the current request is a HEAD */
-	bool browser;                 /* sent an Origin */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
 	bool peers_watched;           /* by the kernel, see watch.h */
@@ -82,9 +80,7 @@ struct session {
 	struct stream client, backend;
 	struct event timer;
 	struct input input;           /* until OPEN; in PROXY: of the header */
-	struct span key;              /* Sec-WebSocket-Key, in key_text; absent until an upgrade was asked for */
-	char key_text[UPGRADE_KEY_LEN];
-	struct span subprotocol;      /* that was agreed to; one of the route's, or absent */
+	struct request request;       /* an upgrade's; what target points to when a gate named it */
 	struct dial *dial;            /* DIAL, until it answered */
 	int file;                     /* FILE: descriptor of what is being sent, or -1 */
 	uint64_t file_offset, file_left;

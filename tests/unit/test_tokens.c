@@ -1,5 +1,5 @@
 /* Tokens as an operator writes them into files, and as a client sends them in a query. */
-#include "gate/token.h"
+#include "gate/tokens.h"
 
 #include <errno.h>
 #include <setjmp.h>

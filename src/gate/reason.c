@@ -1,12 +1,12 @@
 /* reason.c owns the table of reasons and the translation of what lower layers report into one of them.
  * It must never act on a reason. */
-#include "session/reason.h"
+#include "gate/reason.h"
 
 const struct reason_row reason_row[REASON_COUNT] = {
 	[REASON_NONE] = { "none", "", 0, 0, LEVEL_DEBUG, 0 },
 #define REASON(name, label, http, ws_code, level, flags, text, cure) \
 	[REASON_##name] = { label, text, http, ws_code, level, flags },
-#include "session/reason.def"
+#include "gate/reason.def"
 #undef REASON
 };
 

@@ -5,8 +5,8 @@
  *
  * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
  * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
-#ifndef GATE_TOKEN_H
-#define GATE_TOKEN_H
+#ifndef GATE_TOKENS_H
+#define GATE_TOKENS_H
 
 #include "base/attr.h"
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /* Why a session ended. One row of reason.def is one reason; it gives the answer to the client, the log line and its level. */
-#ifndef SESSION_REASON_H
-#define SESSION_REASON_H
+#ifndef GATE_REASON_H
+#define GATE_REASON_H
 
 #include "base/log.h"
 #include "net/dial.h"
@@ -10,7 +10,7 @@
 enum reason {
 	REASON_NONE,
 #define REASON(name, label, http, ws_code, level, flags, text, cure) REASON_##name,
-#include "session/reason.def"
+#include "gate/reason.def"
 #undef REASON
 	REASON_COUNT
 };
