@@ -25,7 +25,7 @@ void closing_send_close(struct session *s)
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
 	size_t len = 0;
 	if (s->reason == REASON_CLIENT_CLOSED)
-		len = ws_control_frame(frame, WS_CLOSE, s->reply, s->reply_len);
+		len = ws_control_frame(frame, WS_CLOSE, s->traffic.reply, s->traffic.reply_len);
 	else if (row->ws_code == 0)
 		s->code = 1006; /* RFC 6455 section 7.1.5: no Close was seen */
 	else
@@ -40,7 +40,7 @@ void closing_send_close(struct session *s)
 
 static void closing_set_client_done(struct session *s)
 {
-	s->client_done = true;
+	s->ending.client_done = true;
 	stream_release(&s->client, HOLD_PEER);
 }
 
@@ -76,11 +76,11 @@ static bool closing_prefers_close(const struct session *s)
 static void closing_refuse_by_close(struct session *s)
 {
 	if (handshake_answer(s) != REASON_NONE) {
-		s->client_done = true;
+		s->ending.client_done = true;
 		return;
 	}
 	closing_send_close(s);
-	s->close_sent = true; /* a ping that came early gets no pong behind the Close */
+	s->traffic.close_sent = true; /* a ping that came early gets no pong behind the Close */
 	size_t early = input_take(s);
 	uint16_t code = s->code;
 	if (early > 0)
@@ -95,14 +95,14 @@ void closing_refuse(struct session *s)
 		closing_refuse_by_close(s);
 		return;
 	}
-	s->client_done = true;
+	s->ending.client_done = true;
 	if (status != 0 && s->asked)
 		closing_send_status(s, status);
 }
 
 void closing_tell_nothing(struct session *s)
 {
-	s->client_done = true;
+	s->ending.client_done = true;
 }
 
 /* --- each direction's end ------------------------------------------------------------------------------------------- */
@@ -115,14 +115,14 @@ static void closing_open_streams(struct session *s)
 	stream_release(&s->client, HOLD_STATE);
 	stream_release(&s->backend, HOLD_PACE);
 	stream_release(&s->client, HOLD_PACE);
-	if (s->echo || s->client_done)
+	if (s->echo || s->ending.client_done)
 		stream_release(&s->client, HOLD_PEER);
 }
 
 /* Does whatever has become possible; DEAD when nothing is left. */
 static void closing_advance(struct session *s)
 {
-	if (s->client_done) {
+	if (s->ending.client_done) {
 		stream_finish(&s->backend);
 		stream_finish(&s->client);
 	}
@@ -136,9 +136,9 @@ static uint64_t closing_end_of_life(const struct session *s)
 {
 	if (s->refusal != REASON_NONE)
 		return s->deadline_ms;
-	if (s->opened_ms == 0 || s->route->set->lifetime == 0)
+	if (s->traffic.opened_ms == 0 || s->route->set->lifetime == 0)
 		return UINT64_MAX;
-	uint64_t end = s->opened_ms + s->route->set->lifetime, least = s->closing_ms + s->route->set->close_timeout;
+	uint64_t end = s->traffic.opened_ms + s->route->set->lifetime, least = s->ending.since_ms + s->route->set->close_timeout;
 	return end > least ? end : least;
 }
 
@@ -155,7 +155,7 @@ static void closing_arm(struct session *s)
 
 void closing_abort(struct session *s)
 {
-	s->reset_client = (reason_row[s->reason].flags & END_RESET) || stream_unsent(&s->client) > 0;
+	s->ending.reset_client = (reason_row[s->reason].flags & END_RESET) || stream_unsent(&s->client) > 0;
 	stream_finish(&s->backend);
 	stream_finish(&s->client);
 	session_enter(s, STATE_DEAD);
@@ -170,19 +170,19 @@ enum reason closing_enter(struct session *s)
 	}
 	if ((flags & END_BACKEND_RESET) || !s->upgraded)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	if (s->tell != NULL)
+	if (s->ending.tell != NULL)
 		s->tell(s);
-	s->close_sent = true;
+	s->traffic.close_sent = true;
 	if (flags & END_RESET)
 		stream_close(&s->client, true);
 	if ((flags & END_CLIENT) || s->client.eof)
-		s->client_done = true;
-	if (s->tell == NULL) { /* without a session nothing can be read, and an alert is on its way already */
+		s->ending.client_done = true;
+	if (s->ending.tell == NULL) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
 		return session_enter(s, STATE_DEAD);
 	}
 	closing_open_streams(s);
-	s->closing_ms = s->progress_ms = clock_ms();
+	s->ending.since_ms = s->ending.progress_ms = clock_ms();
 	closing_arm(s);
 	closing_advance(s);
 	return REASON_NONE;
@@ -193,7 +193,7 @@ enum reason closing_enter(struct session *s)
 static void closing_discard(struct session *s, struct stream *stream)
 {
 	bool client = stream == &s->client;
-	uint64_t *discarded = client ? &s->client_discarded : &s->backend_discarded;
+	uint64_t *discarded = client ? &s->ending.client_discarded : &s->ending.backend_discarded;
 	ssize_t n = stream_read(stream, s->context->scratch, CONTEXT_SCRATCH);
 	if (n <= 0)
 		return;
@@ -204,7 +204,7 @@ static void closing_discard(struct session *s, struct stream *stream)
 
 static void closing_read(struct session *s, struct stream *stream)
 {
-	if (stream != &s->client || s->client_done) {
+	if (stream != &s->client || s->ending.client_done) {
 		closing_discard(s, stream);
 		return;
 	}
@@ -228,10 +228,10 @@ enum reason closing_on_stream(struct session *s, struct stream *stream, enum str
  * before it saw it, but not for ever: one that just goes on sending has no claim to be waited for. */
 static bool closing_waits_for_backend(const struct session *s, uint64_t now)
 {
-	if (s->client_done || s->route == NULL)
+	if (s->ending.client_done || s->route == NULL)
 		return true;
 	uint64_t stall = s->route->set->stall_timeout;
-	return now - s->closing_ms < (stall > 0 ? stall : s->route->set->close_timeout);
+	return now - s->ending.since_ms < (stall > 0 ? stall : s->route->set->close_timeout);
 }
 
 /* How long nothing may move, given what is still awaited. A WebSocket client that has ended its direction, too, has most
@@ -246,7 +246,7 @@ static uint64_t closing_limit(const struct session *s, bool waits_for_backend)
 		return stall;
 	if (stream_unsent(&s->client) > 0)
 		return s->upgraded && s->client.eof ? set->close_timeout : stall;
-	if (s->client_done && stream_done(&s->backend))
+	if (s->ending.client_done && stream_done(&s->backend))
 		return s->listen->linger_timeout;
 	return set->close_timeout;
 }
@@ -255,9 +255,9 @@ static bool closing_moved(struct session *s, bool waits_for_backend)
 {
 	uint64_t mark = stream_progress(&s->client);
 	if (waits_for_backend)
-		mark += stream_progress(&s->backend) + s->bytes_up;
-	bool moved = mark != s->progress_mark;
-	s->progress_mark = mark;
+		mark += stream_progress(&s->backend) + s->traffic.bytes_up;
+	bool moved = mark != s->ending.progress_mark;
+	s->ending.progress_mark = mark;
 	return moved;
 }
 
@@ -277,15 +277,15 @@ enum reason closing_on_timer(struct session *s)
 	closing_look(s);
 	bool waits_for_backend = closing_waits_for_backend(s, now);
 	if (closing_moved(s, waits_for_backend))
-		s->progress_ms = now;
-	bool stuck = now - s->progress_ms >= closing_limit(s, waits_for_backend);
-	if (now >= closing_end_of_life(s) || (stuck && s->client_done)) {
+		s->ending.progress_ms = now;
+	bool stuck = now - s->ending.progress_ms >= closing_limit(s, waits_for_backend);
+	if (now >= closing_end_of_life(s) || (stuck && s->ending.client_done)) {
 		closing_abort(s);
 	} else if (!stuck) {
 		closing_arm(s);
 	} else { /* its Close never came */
 		closing_set_client_done(s);
-		s->progress_ms = now;
+		s->ending.progress_ms = now;
 		closing_arm(s);
 		closing_advance(s);
 	}

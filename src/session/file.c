@@ -42,14 +42,14 @@ static void file_tell_link(const struct session *s, const struct http_head *head
 
 void file_close(struct session *s)
 {
-	if (s->file >= 0)
-		close(s->file);
-	s->file = -1;
+	if (s->file.fd >= 0)
+		close(s->file.fd);
+	s->file.fd = -1;
 }
 
 static enum reason file_finished(struct session *s)
 {
-	if (!s->file_keep_alive)
+	if (!s->file.keep_alive)
 		return REASON_HTTP_DONE;
 	file_close(s);
 	return input_next_request(s);
@@ -78,19 +78,19 @@ static enum reason file_wait(struct session *s)
 /* At most one buffer a turn; a backlog calls us again when it is gone, and without one the timer does. */
 static enum reason file_pump(struct session *s)
 {
-	if (s->file_left > 0 && stream_backlog(&s->client) == 0) {
-		ssize_t n = stream_write_file(&s->client, s->file, s->file_offset, s->file_left, s->context->scratch,
+	if (s->file.left > 0 && stream_backlog(&s->client) == 0) {
+		ssize_t n = stream_write_file(&s->client, s->file.fd, s->file.offset, s->file.left, s->context->scratch,
 		                              flow_share(s, &s->client));
 		if (n == STREAM_FAILED)
 			return file_broken(s);
 		if (n == 0)
 			return REASON_FILE_CUT; /* the missing length tells the client */
-		s->file_offset += (uint64_t)n;
-		s->file_left -= (uint64_t)n;
+		s->file.offset += (uint64_t)n;
+		s->file.left -= (uint64_t)n;
 	}
 	if (stream_backlog(&s->client) > 0)
 		return file_wait(s);
-	if (s->file_left == 0)
+	if (s->file.left == 0)
 		return file_finished(s);
 	session_arm(s, 0);
 	return REASON_NONE;
@@ -110,13 +110,13 @@ enum reason file_start(struct session *s, const struct http_head *head)
 
 	session_enter(s, STATE_FILE);
 	stream_hold(&s->client, HOLD_STATE);
-	s->file = answer.fd;
-	s->file_offset = answer.offset;
-	s->file_left = answer.fd >= 0 ? answer.length : 0;
-	s->file_keep_alive = answer.keep_alive;
+	s->file.fd = answer.fd;
+	s->file.offset = answer.offset;
+	s->file.left = answer.fd >= 0 ? answer.length : 0;
+	s->file.keep_alive = answer.keep_alive;
 	s->code = (uint16_t)answer.status;
-	s->client_stall.since = 0;
-	file_log(s, head, answer.status, s->file_left);
+	s->file.stall.since = 0;
+	file_log(s, head, answer.status, s->file.left);
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;
@@ -141,13 +141,13 @@ enum reason file_on_timer(struct session *s)
 	uint64_t limit = s->route->set->stall_timeout;
 	if (stream_backlog(&s->client) == 0)
 		return file_pump(s);
-	if (watch_stalled(&s->client_stall, &s->client, clock_ms(), limit))
+	if (watch_stalled(&s->file.stall, &s->client, clock_ms(), limit))
 		return REASON_CLIENT_STALLED;
 	return file_wait(s);
 }
 
 enum reason file_drain(struct session *s)
 {
-	s->file_keep_alive = false;
+	s->file.keep_alive = false;
 	return REASON_NONE;
 }

@@ -106,15 +106,15 @@ static enum reason flow_echo(struct session *s, struct feed *feed, const struct 
 	if (run->message_end)
 		first |= WS_FIN;
 	size_t header = ws_push_header(run->payload, first, run->len);
-	s->bytes_down += run->len;
+	s->traffic.bytes_down += run->len;
 	return flow_collect(s, feed, run->payload - header, header + run->len);
 }
 
 static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
 {
-	s->bytes_up += run->len;
+	s->traffic.bytes_up += run->len;
 	if (s->echo)
-		return s->close_sent ? REASON_NONE : flow_echo(s, feed, run);
+		return s->traffic.close_sent ? REASON_NONE : flow_echo(s, feed, run);
 	if (run->len == 0 || !stream_is_open(&s->backend))
 		return REASON_NONE;
 	return flow_collect(s, feed, run->payload, run->len);
@@ -122,16 +122,16 @@ static enum reason flow_deliver(struct session *s, struct feed *feed, const stru
 
 static void flow_keep_reply(struct session *s, const struct ws_run *run)
 {
-	memcpy(s->reply, run->payload, run->len);
-	s->reply_len = (uint8_t)run->len;
+	memcpy(s->traffic.reply, run->payload, run->len);
+	s->traffic.reply_len = (uint8_t)run->len;
 }
 
 static void flow_pong(struct session *s)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t len = ws_control_frame(frame, WS_PONG, s->reply, s->reply_len);
-	s->pong_owed = false;
-	if (!s->close_sent && stream_write(&s->client, frame, len) == STREAM_FAILED)
+	size_t len = ws_control_frame(frame, WS_PONG, s->traffic.reply, s->traffic.reply_len);
+	s->traffic.pong_owed = false;
+	if (!s->traffic.close_sent && stream_write(&s->client, frame, len) == STREAM_FAILED)
 		return; /* reading will find out why */
 }
 
@@ -140,7 +140,7 @@ static void flow_pong(struct session *s)
 static enum reason flow_ping(struct session *s, struct feed *feed, const struct ws_run *run)
 {
 	flow_keep_reply(s, run);
-	s->pong_owed = true;
+	s->traffic.pong_owed = true;
 	if (feed->pongs >= FLOW_PONGS)
 		return REASON_NONE;
 	feed->pongs++;
@@ -181,7 +181,7 @@ static enum reason flow_event(struct session *s, struct feed *feed, enum ws_stat
 static enum reason flow_check_frame_rate(struct session *s, uint64_t frames)
 {
 	uint64_t limit = s->route->set->max_frame_rate;
-	return limit > 0 && meter_add(&s->frames, frames, s->heard_ms) > limit ? REASON_FRAME_RATE : REASON_NONE;
+	return limit > 0 && meter_add(&s->traffic.frames, frames, s->traffic.heard_ms) > limit ? REASON_FRAME_RATE : REASON_NONE;
 }
 
 /* All that was decoded before an end is sent in front of it. */
@@ -190,7 +190,7 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 	enum reason reason = REASON_NONE;
 	while (len > 0 && reason == REASON_NONE) {
 		struct ws_run run;
-		enum ws_status status = ws_decode(&s->rx, input, len, &run);
+		enum ws_status status = ws_decode(&s->traffic.rx, input, len, &run);
 		reason = flow_event(s, feed, status, &run);
 		input += run.used;
 		len -= run.used;
@@ -202,16 +202,16 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
 {
 	struct feed feed = { .len = 0 };
-	uint64_t before = s->bytes_up, frames = s->rx.frames;
-	s->heard_ms = clock_ms();
+	uint64_t before = s->traffic.bytes_up, frames = s->traffic.rx.frames;
+	s->traffic.heard_ms = clock_ms();
 	enum reason reason = flow_decode(s, &feed, input, len);
 	if (reason != REASON_NONE)
 		return reason;
-	if (s->pong_owed && stream_backlog(&s->client) == 0)
+	if (s->traffic.pong_owed && stream_backlog(&s->client) == 0)
 		flow_pong(s);
-	if (s->bytes_up != before)
-		s->data_ms = s->heard_ms;
-	return flow_check_frame_rate(s, s->rx.frames - frames);
+	if (s->traffic.bytes_up != before)
+		s->traffic.data_ms = s->traffic.heard_ms;
+	return flow_check_frame_rate(s, s->traffic.rx.frames - frames);
 }
 
 static enum reason flow_client_ended(const struct session *s)
@@ -235,7 +235,7 @@ enum reason flow_up(struct session *s)
 {
 	uint8_t *scratch = s->context->scratch;
 	/* what would be echoed after our Close goes nowhere, so it needs no room */
-	bool discards = s->echo && s->close_sent;
+	bool discards = s->echo && s->traffic.close_sent;
 	size_t room = discards ? FLOW_BACKLOG_MAX : flow_room(s, &s->client, s->echo ? &s->client : &s->backend);
 	if (room == 0) {
 		stream_hold(&s->client, HOLD_PEER);
@@ -254,8 +254,8 @@ enum reason flow_up(struct session *s)
 static enum reason flow_message(struct session *s, uint8_t opcode, uint8_t *payload, size_t len)
 {
 	size_t header = ws_push_header(payload, opcode | WS_FIN, len);
-	s->bytes_down += len;
-	s->data_ms = clock_ms();
+	s->traffic.bytes_down += len;
+	s->traffic.data_ms = clock_ms();
 	return flow_send(s, &s->client, &s->backend, payload - header, header + len);
 }
 
@@ -266,8 +266,8 @@ static enum reason flow_text(struct session *s, uint8_t *text, size_t len)
 	size_t whole = utf8_valid_length(text, len), rest = len - whole;
 	bool valid = utf8_incomplete_tail(text + whole, rest) == rest;
 	if (valid)
-		memcpy(s->tail, text + whole, rest);
-	s->tail_len = valid ? (uint8_t)rest : 0;
+		memcpy(s->traffic.tail, text + whole, rest);
+	s->traffic.tail_len = valid ? (uint8_t)rest : 0;
 	enum reason reason = whole > 0 ? flow_message(s, WS_TEXT, text, whole) : REASON_NONE;
 	return reason != REASON_NONE || valid ? reason : REASON_BACKEND_NOT_TEXT;
 }
@@ -280,18 +280,18 @@ static enum reason flow_backend_ended(const struct session *s)
 		return REASON_BACKEND_DEAD;
 	if (s->backend.truncated || (s->backend.error != 0 && s->backend.error != EPIPE))
 		return REASON_BACKEND_RESET;
-	return s->tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
+	return s->traffic.tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
 }
 
 enum reason flow_down(struct session *s)
 {
 	uint8_t *scratch = s->context->scratch;
-	size_t tail = s->tail_len, room = flow_room(s, &s->backend, &s->client);
+	size_t tail = s->traffic.tail_len, room = flow_room(s, &s->backend, &s->client);
 	if (room == 0) {
 		stream_hold(&s->backend, HOLD_PEER);
 		return REASON_NONE;
 	}
-	memcpy(scratch, s->tail, tail);
+	memcpy(scratch, s->traffic.tail, tail);
 	ssize_t n = stream_read(&s->backend, scratch + tail, room);
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
@@ -311,7 +311,7 @@ void flow_credit(struct session *s, const struct stream *stream)
 	if (stream != &s->client)
 		return;
 	stream_release(&s->backend, HOLD_PEER);
-	if (s->pong_owed)
+	if (s->traffic.pong_owed)
 		flow_pong(s);
 }
 
@@ -326,5 +326,5 @@ void flow_init(struct session *s)
 		flags |= WS_RX_BINARY;
 	if (!s->echo)
 		flags |= WS_RX_MERGE;
-	ws_rx_init(&s->rx, flags, s->route->set->max_message);
+	ws_rx_init(&s->traffic.rx, flags, s->route->set->max_message);
 }

@@ -14,7 +14,7 @@
 /* The timer is for the first of: what waits for its pace, and next. In ms from now. */
 static uint64_t open_next(const struct session *s, uint64_t now, uint64_t next)
 {
-	uint64_t up = pace_left(&s->pace_up, now), down = pace_left(&s->pace_down, now);
+	uint64_t up = pace_left(&s->traffic.pace_up, now), down = pace_left(&s->traffic.pace_down, now);
 	if (up > 0 && up < next)
 		next = up;
 	return down > 0 && down < next ? down : next;
@@ -23,7 +23,7 @@ static uint64_t open_next(const struct session *s, uint64_t now, uint64_t next)
 /* n bytes were read: with limited bandwidth the next have to wait for their time. */
 static void open_pace(struct session *s, struct stream *from, size_t n)
 {
-	struct pace *pace = from == &s->client ? &s->pace_up : &s->pace_down;
+	struct pace *pace = from == &s->client ? &s->traffic.pace_up : &s->traffic.pace_down;
 	uint64_t rate = flow_rate(s, from);
 	if (rate == 0)
 		return;
@@ -52,8 +52,8 @@ static enum reason open_check(struct session *s, uint64_t next)
 enum reason open_on_timer(struct session *s)
 {
 	watch_peers(s);
-	open_resume(s, &s->client, &s->pace_up);
-	open_resume(s, &s->backend, &s->pace_down);
+	open_resume(s, &s->client, &s->traffic.pace_up);
+	open_resume(s, &s->backend, &s->traffic.pace_down);
 	return open_check(s, WATCH_LOOK);
 }
 
@@ -88,7 +88,7 @@ enum reason open_enter(struct session *s)
 {
 	size_t early = input_take(s);
 	input_drop(s);
-	s->opened_ms = s->heard_ms = s->data_ms = clock_ms();
+	s->traffic.opened_ms = s->traffic.heard_ms = s->traffic.data_ms = clock_ms();
 	stream_set_low_water(&s->client, s->route->set->low_water);
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
 	if (stream_is_open(&s->backend))

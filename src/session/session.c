@@ -81,8 +81,8 @@ static void session_skip_time(struct session *s, uint64_t ms)
 {
 	uint64_t now = clock_ms();
 	uint64_t *marks[] = {
-		&s->heard_ms, &s->data_ms, &s->pinged_ms, &s->closing_ms, &s->progress_ms,
-		&s->client_stall.since, &s->backend_stall.since, &s->pong_wait.since,
+		&s->traffic.heard_ms, &s->traffic.data_ms, &s->traffic.pinged_ms, &s->ending.since_ms, &s->ending.progress_ms,
+		&s->traffic.client_stall.since, &s->traffic.backend_stall.since, &s->traffic.pong_wait.since,
 	};
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
 		if (*marks[i] != 0)
@@ -166,7 +166,7 @@ void session_end(struct session *s, enum reason reason)
 	session_note_detail(s);
 	if (session_source(s) != NULL)
 		admission_note(s->context->admission, s->generation->settings->server, s->context->refusals, &s->peer, reason);
-	s->tell = state_row[s->state].tell;
+	s->ending.tell = state_row[s->state].tell;
 	session_enter(s, STATE_CLOSING);
 }
 
@@ -203,7 +203,7 @@ static struct session *session_new(struct session_context *context, const struct
 	s->peer = arrival->peer;
 	s->refusal = arrival->refusal;
 	s->seat = arrival->seat;
-	s->file = -1;
+	s->file.fd = -1;
 	s->accepted_ms = clock_ms();
 	list_append(&context->sessions[STATE_NEW], &s->link);
 	evtimer_assign(&s->timer, context->base, session_on_timer, s);
@@ -226,7 +226,7 @@ static enum log_level session_log_level(const struct session *s)
 	enum log_level level = reason_row[s->reason].level;
 	if (s->refusal != REASON_NONE) /* that was told when it was refused */
 		return LEVEL_DEBUG;
-	if (s->opened_ms != 0 || !log_enabled(s->context->log, level) || level == LEVEL_DEBUG)
+	if (s->traffic.opened_ms != 0 || !log_enabled(s->context->log, level) || level == LEVEL_DEBUG)
 		return level;
 	if (refusal_log_spares_line(s->context->refusals, &s->peer, s->generation->settings->server->max_refusal_lines))
 		return level;
@@ -256,8 +256,8 @@ static void session_log(const struct session *s)
 		field_text("reason", row->label),
 		field_number("code", s->code),
 		field_text("detail", s->detail),
-		field_number("bytes_up", s->bytes_up),
-		field_number("bytes_down", s->bytes_down),
+		field_number("bytes_up", s->traffic.bytes_up),
+		field_number("bytes_down", s->traffic.bytes_down),
 		{ .key = "duration", .kind = FIELD_MS, .number = clock_ms() - s->accepted_ms },
 	};
 	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
@@ -308,7 +308,7 @@ void session_reap(struct session *s)
 {
 	assert(s->state == STATE_DEAD);
 	list_remove(&s->context->sessions[STATE_DEAD], &s->link);
-	stream_close(&s->client, s->reset_client);
+	stream_close(&s->client, s->ending.reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
 	file_close(s);
 	session_leave(s); /* before the log says so: its place is free then */

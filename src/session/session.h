@@ -39,10 +39,49 @@ struct input {
 	bool unseen;    /* the next request's, and not looked at yet */
 };
 
+struct session;
+
 /* When a stream last made progress while it had something to deliver. */
 struct stall {
 	uint64_t progress;
 	uint64_t since; /* clock_ms(); 0: nothing waits */
+};
+
+/* FILE: what is being sent. */
+struct sending {
+	int fd; /* or -1; open to the end, as the client's backlog may have a piece of it */
+	uint64_t offset, left;
+	bool keep_alive;
+	struct stall stall;
+};
+
+/* OPEN, and CLOSING as long as something is under way: what flow.c, open.c and watch.c know. Times are clock_ms(). */
+struct traffic {
+	struct ws_rx rx;
+	uint64_t bytes_up, bytes_down;         /* payload */
+	uint64_t opened_ms;                    /* 0: it never was */
+	uint64_t heard_ms;                     /* the last byte from the client */
+	uint64_t data_ms;                      /* the last payload byte either way */
+	uint64_t pinged_ms;                    /* 0: no ping is unanswered */
+	struct stall client_stall, backend_stall, pong_wait;
+	struct meter frames;                   /* of the client */
+	struct pace pace_up, pace_down;
+	uint8_t tail[3], tail_len;             /* text routes: the backend's unfinished character */
+	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
+	uint8_t reply_len;
+	bool pong_owed;
+	bool close_sent;                       /* nothing may be sent to the client any more */
+	bool peers_watched;                    /* by the kernel, see watch.h */
+};
+
+/* CLOSING, and what the log and the close(2) need of it. Times are clock_ms(). */
+struct ending {
+	void (*tell)(struct session *);        /* tells the client, or NULL; see state.def */
+	uint64_t since_ms;
+	uint64_t progress_mark, progress_ms;   /* when something last moved */
+	uint64_t client_discarded, backend_discarded; /* bytes */
+	bool client_done;                      /* the client has nothing more to say */
+	bool reset_client;                     /* it would not take what is left, or may not: RST instead of FIN */
 };
 
 struct session {
@@ -68,13 +107,8 @@ struct session {
 	bool head_only;               /* the current request is a HEAD */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
-	bool peers_watched;           /* by the kernel, see watch.h */
-	bool close_sent;              /* nothing may be sent to the client any more */
-	bool client_done;             /* the client has nothing more to say */
 	bool timerless;               /* there was no memory to set the timer */
 	bool spared;                  /* was given a little longer to open, see session_arm() */
-	bool reset_client;            /* it would not take what is left, or may not: RST instead of FIN */
-	void (*tell)(struct session *); /* CLOSING: what tells the client that a state ends, or NULL */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
@@ -82,27 +116,14 @@ struct session {
 	struct input input;           /* until OPEN; in PROXY: of the header */
 	struct request request;       /* an upgrade's; what target points to when a gate named it */
 	struct dial *dial;            /* DIAL, until it answered */
-	int file;                     /* FILE: descriptor of what is being sent, or -1 */
-	uint64_t file_offset, file_left;
-	bool file_keep_alive;
 
-	struct ws_rx rx;
-	uint64_t bytes_up, bytes_down; /* payload */
-	uint64_t accepted_ms, opened_ms;
-	uint64_t due_ms;               /* when the timer is to run */
-	uint64_t deadline_ms;          /* opening: the answer must be out by then */
-	uint64_t heard_ms;             /* the last byte from the client */
-	uint64_t data_ms;              /* the last payload byte either way */
-	uint64_t pinged_ms;            /* 0: no ping is unanswered */
-	struct stall client_stall, backend_stall, pong_wait;
-	struct meter frames;           /* of the client */
-	struct pace pace_up, pace_down;
-	uint64_t closing_ms, progress_mark, progress_ms; /* closing */
-	uint64_t client_discarded, backend_discarded;
-	uint8_t tail[3], tail_len;     /* text routes: the backend's unfinished character */
-	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
-	uint8_t reply_len;
-	bool pong_owed;
+	uint64_t accepted_ms;
+	uint64_t due_ms;              /* when the timer is to run */
+	uint64_t deadline_ms;         /* opening: the answer must be out by then */
+
+	struct sending file;
+	struct traffic traffic;
+	struct ending ending;
 };
 
 /* What a worker needs to begin a session; see worker.h for who sends it. */

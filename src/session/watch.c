@@ -35,9 +35,9 @@ static bool watch_expired(uint64_t now, uint64_t since, uint64_t limit, uint64_t
 static void watch_ping(struct session *s, uint64_t now)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t len = ws_control_frame(frame, WS_PING, s->reply, 0);
-	s->pinged_ms = now;
-	s->pong_wait = (struct stall){ .progress = stream_progress(&s->client), .since = now };
+	size_t len = ws_control_frame(frame, WS_PING, s->traffic.reply, 0);
+	s->traffic.pinged_ms = now;
+	s->traffic.pong_wait = (struct stall){ .progress = stream_progress(&s->client), .since = now };
 	if (stream_write(&s->client, frame, len) == STREAM_FAILED)
 		return; /* reading will find out why */
 }
@@ -48,9 +48,9 @@ static void watch_ping(struct session *s, uint64_t now)
 static bool watch_pong_overdue(struct session *s, uint64_t now, uint64_t *next)
 {
 	uint64_t progress = stream_progress(&s->client);
-	if (s->client.hold != 0 || s->client.full || s->pong_wait.progress != progress)
-		s->pong_wait = (struct stall){ .progress = progress, .since = now };
-	return watch_expired(now, s->pong_wait.since, s->route->set->pong_timeout, next);
+	if (s->client.hold != 0 || s->client.full || s->traffic.pong_wait.progress != progress)
+		s->traffic.pong_wait = (struct stall){ .progress = progress, .since = now };
+	return watch_expired(now, s->traffic.pong_wait.since, s->route->set->pong_timeout, next);
 }
 
 /* A client is heard by any byte. */
@@ -59,11 +59,11 @@ static enum reason watch_check_ping(struct session *s, uint64_t now, uint64_t *n
 	uint64_t interval = s->route->set->ping_interval;
 	if (interval == 0)
 		return REASON_NONE;
-	if (s->pinged_ms != 0 && s->heard_ms >= s->pinged_ms)
-		s->pinged_ms = 0;
-	if (s->pinged_ms == 0 && watch_expired(now, s->heard_ms, interval, next))
+	if (s->traffic.pinged_ms != 0 && s->traffic.heard_ms >= s->traffic.pinged_ms)
+		s->traffic.pinged_ms = 0;
+	if (s->traffic.pinged_ms == 0 && watch_expired(now, s->traffic.heard_ms, interval, next))
 		watch_ping(s, now);
-	if (s->pinged_ms != 0 && watch_pong_overdue(s, now, next))
+	if (s->traffic.pinged_ms != 0 && watch_pong_overdue(s, now, next))
 		return REASON_CLIENT_DEAD;
 	return REASON_NONE;
 }
@@ -71,9 +71,9 @@ static enum reason watch_check_ping(struct session *s, uint64_t now, uint64_t *n
 static enum reason watch_check_stall(struct session *s, uint64_t now, uint64_t *next)
 {
 	uint64_t limit = s->route->set->stall_timeout;
-	if (watch_stalled(&s->client_stall, &s->client, now, limit))
+	if (watch_stalled(&s->traffic.client_stall, &s->client, now, limit))
 		return REASON_CLIENT_STALLED;
-	if (watch_stalled(&s->backend_stall, &s->backend, now, limit))
+	if (watch_stalled(&s->traffic.backend_stall, &s->backend, now, limit))
 		return REASON_BACKEND_STALLED;
 	watch_expired(now, now, limit / 2, next); /* look again before it can run out unseen for long */
 	return REASON_NONE;
@@ -96,11 +96,11 @@ enum reason watch_check(struct session *s, uint64_t now, uint64_t *next)
 {
 	const struct route_settings *set = s->route->set;
 
-	if (watch_expired(now, s->opened_ms, set->lifetime, next))
+	if (watch_expired(now, s->traffic.opened_ms, set->lifetime, next))
 		return REASON_LIFETIME;
-	if (watch_expired(now, s->data_ms, set->idle_timeout, next))
+	if (watch_expired(now, s->traffic.data_ms, set->idle_timeout, next))
 		return REASON_IDLE;
-	enum reason reason = s->peers_watched ? watch_look(s, next) : REASON_NONE;
+	enum reason reason = s->traffic.peers_watched ? watch_look(s, next) : REASON_NONE;
 	if (reason == REASON_NONE)
 		reason = watch_check_stall(s, now, next);
 	return reason == REASON_NONE ? watch_check_ping(s, now, next) : reason;
@@ -108,9 +108,9 @@ enum reason watch_check(struct session *s, uint64_t now, uint64_t *next)
 
 void watch_peers(struct session *s)
 {
-	if (s->peers_watched)
+	if (s->traffic.peers_watched)
 		return;
 	stream_watch_peer(&s->client);
 	stream_watch_peer(&s->backend);
-	s->peers_watched = true;
+	s->traffic.peers_watched = true;
 }

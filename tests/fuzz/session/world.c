@@ -317,7 +317,7 @@ static void prepare(const uint8_t *data, bool tls)
 	kernel_reset();
 	world = fresh;
 	world.key = 1;
-	world.ending = (enum ending)(data[0] >> 3) % ENDINGS;
+	world.ending = (enum way_out)(data[0] >> 3) % ENDINGS;
 	place_reset_chance();
 	world.plain_target = data[0] & 4;
 	party_reset(&world.client, tls ? party_ssl(place->clients, false) : NULL, windows[data[1] % 8]);

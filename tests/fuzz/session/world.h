@@ -8,7 +8,7 @@
 #include "server/worker.h"
 
 /* How the world goes on when the script is over. In all of them the peers take what there is for them first. */
-enum ending {
+enum way_out {
 	ENDING_TARGET,        /* the target ends, the client answers the Close */
 	ENDING_CLIENT,        /* the client closes, the target ends when it is told to */
 	ENDING_CLIENT_LEAVES, /* by a FIN without a Close */
@@ -24,7 +24,7 @@ struct world {
 	struct worker *worker;
 	struct party client, target;
 	struct resolve *look_up; /* the one that was asked for */
-	enum ending ending;
+	enum way_out ending;
 	int phase;
 	unsigned turns; /* since anything moved */
 	unsigned long moves;
