@@ -171,7 +171,7 @@ enum reason closing_enter(struct session *s)
 	if ((flags & END_BACKEND_RESET) || !s->upgraded)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
 	if (s->ending.tell != NULL)
-		s->tell(s);
+		s->ending.tell(s);
 	s->traffic.close_sent = true;
 	if (flags & END_RESET)
 		stream_close(&s->client, true);

@@ -6,7 +6,6 @@
 #include "net/stream_write.h"
 #include "session/context.h"
 #include "session/flow.h"
-#include "session/input.h"
 #include "session/watch.h"
 
 #include <errno.h>
@@ -52,7 +51,7 @@ static enum reason file_finished(struct session *s)
 	if (!s->file.keep_alive)
 		return REASON_HTTP_DONE;
 	file_close(s);
-	return input_next_request(s);
+	return session_enter(s, STATE_REQUEST);
 }
 
 static enum reason file_broken(const struct session *s)
@@ -96,6 +95,13 @@ static enum reason file_pump(struct session *s)
 	return REASON_NONE;
 }
 
+enum reason file_enter(struct session *s)
+{
+	stream_hold(&s->client, HOLD_STATE);
+	s->file.stall.since = 0;
+	return REASON_NONE;
+}
+
 enum reason file_start(struct session *s, const struct http_head *head)
 {
 	struct files_answer answer;
@@ -109,13 +115,11 @@ enum reason file_start(struct session *s, const struct http_head *head)
 	}
 
 	session_enter(s, STATE_FILE);
-	stream_hold(&s->client, HOLD_STATE);
 	s->file.fd = answer.fd;
 	s->file.offset = answer.offset;
 	s->file.left = answer.fd >= 0 ? answer.length : 0;
 	s->file.keep_alive = answer.keep_alive;
 	s->code = (uint16_t)answer.status;
-	s->file.stall.since = 0;
 	file_log(s, head, answer.status, s->file.left);
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)

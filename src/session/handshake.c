@@ -78,14 +78,13 @@ static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
 		session_end(s, reason);
 }
 
-static enum reason handshake_dial(struct session *s)
+enum reason handshake_dial(struct session *s)
 {
 	uint64_t left = deadline_left(s);
 	uint64_t limit = s->route->set->connect_timeout < left ? s->route->set->connect_timeout : left;
 	struct dial_env env = s->context->dial_env;
 
 	env.receive_buffer = (int)s->route->set->target_buffer;
-	session_enter(s, STATE_DIAL);
 	s->dial = dial_start(&env, s->target, limit, handshake_on_dialled, s);
 	if (s->dial == NULL)
 		return REASON_OUT_OF_MEMORY;
@@ -154,5 +153,5 @@ enum reason handshake_start(struct session *s, struct http_head *head)
 	if ((reason = handshake_tally(s)) != REASON_NONE)
 		return reason;
 	s->echo = s->target->kind == ADDRESS_ECHO;
-	return s->echo ? handshake_established(s) : handshake_dial(s);
+	return s->echo ? handshake_established(s) : session_enter(s, STATE_DIAL);
 }

@@ -13,6 +13,8 @@ enum reason handshake_start(struct session *session, struct http_head *head);
  * no session. */
 enum reason handshake_answer(struct session *session);
 
+/* For state.def. */
+enum reason handshake_dial(struct session *session);
 void handshake_cancel(struct session *session); /* the dial */
 enum reason handshake_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason handshake_on_timer(struct session *session);

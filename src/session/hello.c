@@ -4,7 +4,6 @@
 
 #include "net/tls.h"
 #include "session/context.h"
-#include "session/input.h"
 
 #include <string.h>
 
@@ -28,7 +27,7 @@ static bool hello_may_be_plain(const struct session *s, uint8_t first)
 static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
 	if (hello_may_be_plain(s, first))
-		return input_start(s);
+		return session_enter(s, STATE_REQUEST);
 	if (first != TLS_HANDSHAKE_BYTE) {
 		s->detail = strdup("peer does not speak TLS");
 		return REASON_TLS_FAILED;
@@ -51,12 +50,9 @@ static enum reason hello_look(struct session *s)
 	return hello_by_first_byte(s, first);
 }
 
-enum reason hello_start(struct session *s)
+enum reason hello_enter(struct session *s)
 {
-	if (s->listen->tls != TLS_MODE_OFF)
-		return hello_look(s);
-	input_start(s);
-	return input_on_stream(s, &s->client, STREAM_READABLE); /* by now the request is often there */
+	return s->listen->tls == TLS_MODE_OFF ? session_enter(s, STATE_REQUEST) : hello_look(s);
 }
 
 static enum reason hello_failed(const struct session *s)
@@ -75,7 +71,7 @@ enum reason hello_on_stream(struct session *s, struct stream *stream, enum strea
 	case STREAM_READABLE:
 		return hello_look(s);
 	case STREAM_READY:
-		return input_start(s);
+		return session_enter(s, STATE_REQUEST);
 	case STREAM_BROKEN:
 		return hello_failed(s);
 	default:

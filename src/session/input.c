@@ -192,24 +192,25 @@ static enum reason input_read(struct session *s)
 
 /* --- the state REQUEST ---------------------------------------------------------------------------------------------- */
 
-enum reason input_start(struct session *s)
-{
-	session_enter(s, STATE_REQUEST);
-	stream_release(&s->client, HOLD_STATE);
-	return REASON_NONE;
-}
-
 /* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
-enum reason input_next_request(struct session *s)
+static void input_next_request(struct session *s)
 {
 	s->asked = s->head_only = false;
 	s->input.unseen = s->input.len > 0;
 	if (!s->input.unseen)
 		input_drop(s);
 	deadline_set(s, s->listen->keepalive_timeout);
-	input_start(s);
 	if (s->input.unseen)
 		stream_wake(&s->client);
+}
+
+enum reason input_enter(struct session *s)
+{
+	stream_release(&s->client, HOLD_STATE);
+	if (s->route != NULL) /* of the request before */
+		input_next_request(s);
+	else if (s->client.ssl == NULL) /* by now the request is often there */
+		return input_read(s);
 	return REASON_NONE;
 }
 

@@ -13,12 +13,8 @@ size_t input_take(struct session *session);
 
 void input_drop(struct session *session);
 
-/* The first request is next. */
-enum reason input_start(struct session *session);
-
-/* Begins to read the next request of a connection that is kept alive; what is already in the buffer counts. */
-enum reason input_next_request(struct session *session);
-
+/* For state.def. Begins with the first request, or the next of a connection that is kept alive: what is already there counts. */
+enum reason input_enter(struct session *session);
 enum reason input_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason input_on_timer(struct session *session);
 

@@ -4,7 +4,6 @@
 
 #include "proto/proxyhdr.h"
 #include "session/context.h"
-#include "session/hello.h"
 #include "session/input.h"
 
 #include <arpa/inet.h>
@@ -50,9 +49,8 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 		return input_keep(s, (const char *)bytes, had + n);
 	proxied_name_peer(s, &header);
 	stream_hold(&s->client, HOLD_STATE);
-	session_enter(s, STATE_TLS);
 	enum reason refusal = s->proxied ? session_admit(s) : REASON_NONE;
-	return refusal != REASON_NONE ? refusal : hello_start(s);
+	return refusal != REASON_NONE ? refusal : session_enter(s, STATE_TLS);
 }
 
 /* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */
@@ -70,7 +68,7 @@ static enum reason proxied_read(struct session *s)
 	return n == STREAM_EOF ? proxied_refuse(s, "cut short") : REASON_CLIENT_RESET;
 }
 
-enum reason proxied_start(struct session *s)
+enum reason proxied_enter(struct session *s)
 {
 	stream_release(&s->client, HOLD_STATE);
 	return proxied_read(s);

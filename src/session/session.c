@@ -279,7 +279,7 @@ static enum reason session_begin(struct session *s, int fd)
 	deadline_set(s, s->listen->handshake_timeout);
 	if (s->refusal != REASON_NONE)
 		deadline_hurry(s);
-	return s->state == STATE_PROXY ? proxied_start(s) : hello_start(s);
+	return session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
 }
 
 void session_start(struct session_context *context, const struct arrival *arrival)
@@ -290,7 +290,6 @@ void session_start(struct session_context *context, const struct arrival *arriva
 		context->gone(context, arrival->refusal != REASON_NONE);
 		return;
 	}
-	session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
 	session_act(s, session_begin(s, arrival->fd));
 }
 

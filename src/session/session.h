@@ -94,7 +94,7 @@ struct session {
 	const struct address *target; /* NULL until known */
 
 	uint64_t id;
-	struct peer peer;             /* who it is for; final from hello_start() on */
+	struct peer peer;             /* who it is for; final from state TLS on */
 	struct peer proxy;            /* who connected in its stead, when proxied */
 	enum session_state state;
 	enum reason reason;           /* REASON_NONE until session_end() */
@@ -143,8 +143,8 @@ void session_start(struct session_context *context, const struct arrival *arriva
 /* The end of a connection that there was no memory to make a session of; any thread. */
 void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
 
-/* The only writer of state, by what state.def says of both; asserts that the step is allowed. It is the last thing a state does.
- * The reason is the next state's: it is over already. */
+/* The only writer of state, by what state.def says of both; asserts that the step is allowed. The
+ * next state may have gone on to others by then; a reason says that it is over already. */
 enum reason session_enter(struct session *session, enum session_state next);
 
 /* Whom limits and penalties are for; NULL as long as its proxy has named nobody, since a proxy is not to blame for its clients. */
