@@ -24,10 +24,7 @@
 struct build {
 	struct bound *bound;
 	const struct address *address;
-	const struct resolved *found;
-	int backlog;
-	mode_t unix_mode;
-	const struct bind_owner *owner;
+	const struct bind_options *options;
 	struct err *err;
 };
 
@@ -74,15 +71,17 @@ static int set_flag(int fd, int level, int name, int value)
 
 /* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
-static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, int backlog)
+static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, const struct bind_options *options)
 {
-	if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0)
+	if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set_flag(fd, SOL_SOCKET, SO_REUSEPORT, options->beside) != 0)
 		return -1;
 	if (at->ai_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
 		return -1;
 	if (tcp_set_all(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
 		return -1;
-	return listen(fd, backlog);
+	if (listen(fd, options->backlog) != 0)
+		return -1;
+	return set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 0); /* nobody else */
 }
 
 /* Returns 0 or the errno. */
@@ -92,7 +91,7 @@ static int open_tcp(const struct build *b, const struct addrinfo *at, bool dual_
 
 	if (fd < 0)
 		return errno;
-	if (bind_tcp(fd, at, dual_stack, b->backlog) != 0) {
+	if (bind_tcp(fd, at, dual_stack, b->options) != 0) {
 		int error = errno;
 		close(fd);
 		return error;
@@ -156,7 +155,7 @@ static int complain_name(const struct build *b, int failure)
 /* In the form in which getaddrinfo() answers. */
 static int open_found(const struct build *b)
 {
-	const struct resolved *found = b->found;
+	const struct resolved *found = b->options->found;
 	struct addrinfo all[RESOLVE_MAX];
 
 	for (size_t i = 0; i < found->count; i++)
@@ -175,7 +174,7 @@ static int open_host(const struct build *b)
 
 	if (b->address->host == NULL)
 		return open_any(b, b->address->port);
-	if (b->found != NULL)
+	if (b->options->found != NULL)
 		return open_found(b);
 	snprintf(port, sizeof(port), "%u", b->address->port);
 	const char *host = uri_is_localhost(span_of(b->address->host)) ? NULL : b->address->host; /* NULL: loopback, without asking */
@@ -247,7 +246,8 @@ static int own_file(struct bound *bound, const char *path)
 /* Nobody can have connected yet: that takes listen(). */
 static int give_file(const struct build *b, const char *path)
 {
-	if (b->owner == NULL || fchownat(AT_FDCWD, path, b->owner->user, b->owner->group, AT_SYMLINK_NOFOLLOW) == 0)
+	const struct bind_owner *owner = b->options->owner;
+	if (owner == NULL || fchownat(AT_FDCWD, path, owner->user, owner->group, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	const char *cure = errno == EPERM ? "; only root can, at a start, in a directory in which nobody else writes. Any user can give "
 	                                    "it to a group of its own" : "";
@@ -266,13 +266,13 @@ static int open_unix(const struct build *b)
 	if (fd < 0)
 		return complain(b, errno);
 	adopt(b->bound, fd);
-	if (bind_with_mode(fd, &sa, len, b->unix_mode) != 0)
+	if (bind_with_mode(fd, &sa, len, b->options->unix_mode) != 0)
 		return complain(b, errno);
 	if (is_file && own_file(b->bound, sa.sun_path) != 0)
 		return complain(b, errno);
 	if (is_file && give_file(b, sa.sun_path) != 0)
 		return -1;
-	return listen(fd, b->backlog) == 0 ? 0 : complain(b, errno);
+	return listen(fd, b->options->backlog) == 0 ? 0 : complain(b, errno);
 }
 
 /* --- inherited ---------------------------------------------------------------------------------------------------- */
@@ -351,16 +351,21 @@ static int open_address(const struct build *b)
 	return err_add(b->err, "cannot listen on %s", b->address->text);
 }
 
-int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
-              mode_t unix_mode, const struct bind_owner *owner, struct err *err)
+int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err)
 {
-	struct build b = { bound, address, found, backlog, unix_mode, owner, err };
+	struct build b = { bound, address, options, err };
 
 	*bound = (struct bound){ .fd = NULL };
 	if (open_address(&b) == 0)
 		return 0;
 	bind_close(bound);
 	return -1;
+}
+
+void bind_let_beside(const struct bound *bound, bool let)
+{
+	for (size_t i = 0; i < bound->count; i++)
+		(void)set_flag(bound->fd[i], SOL_SOCKET, SO_REUSEPORT, let); /* if not, binding says so */
 }
 
 static void remove_own_file(const struct bound *bound)

@@ -7,6 +7,7 @@
 #include "net/addr.h"
 #include "net/resolve.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -27,14 +28,22 @@ struct bind_owner {
 	gid_t group;
 };
 
+struct bind_options {
+	int backlog;
+	mode_t unix_mode;               /* of a UNIX socket file that is created, from its first moment on */
+	const struct bind_owner *owner; /* and this; NULL: as it comes */
+	const struct resolved *found;   /* what a name leads to, with the port; NULL: it is looked up, which may block */
+	bool beside;                    /* TCP: sockets of the same user may hold the port, if they let (bind_let_beside) */
+};
+
 /* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns
- * -1, having opened nothing. unix_mode is that of a UNIX socket file that is created, from its first moment on; owner: NULL for as it comes.
+ * -1, having opened nothing.
  *
  * A name that resolves to several addresses, and `*`, yield sockets that cover them all (`*` is one dual-stack socket,
  * or IPv4 alone where the host has no IPv6; `[::]` and every other IPv6 address is IPv6 alone, so that 0.0.0.0 and
  * [::] can be listened on side by side). Of a name's addresses those that this host does not have are passed over, as
  * long as one remains. TCP: SO_REUSEADDR and the options of net/tcp.h are set here, once, because accepted sockets
- * inherit them. found: what the name leads to, with the port; NULL: it is looked up here, which may block.
+ * inherit them.
  *
  * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular
  * file, a symbolic link) is refused. The umask belongs to the whole process: call this on the main thread only, and
@@ -43,8 +52,10 @@ struct bind_owner {
  * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
  * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. These are duplicates: the
  * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
-must_check int bind_open(struct bound *bound, const struct address *address, const struct resolved *found, int backlog,
-                         mode_t unix_mode, const struct bind_owner *owner, struct err *err);
+must_check int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err);
+
+/* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. They can still fail to. */
+void bind_let_beside(const struct bound *bound, bool let);
 
 /* Closes them, and removes the socket file unless another one has taken its place. */
 void bind_close(struct bound *bound);

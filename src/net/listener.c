@@ -34,18 +34,21 @@ struct listener {
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-struct listener *listener_new(const struct address *address, const struct listener_options *options, struct err *err)
+struct listener *listener_adopt(const char *text, const struct bound *bound)
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
 
-	if (bind_open(&listener->bound, address, options->found, options->backlog, options->unix_mode, options->owner,
-	              err) != 0) {
-		free(listener);
-		return NULL;
-	}
-	listener->text = mem_strdup(address->text);
-	listener->event = mem_zalloc(listener->bound.count * sizeof(struct event));
+	listener->bound = *bound;
+	listener->text = mem_strdup(text);
+	listener->event = mem_zalloc(bound->count * sizeof(struct event));
 	return listener;
+}
+
+struct listener *listener_new(const struct address *address, const struct bind_options *options, struct err *err)
+{
+	struct bound bound;
+
+	return bind_open(&bound, address, options, err) == 0 ? listener_adopt(address->text, &bound) : NULL;
 }
 
 void listener_free(struct listener *listener)
@@ -57,6 +60,11 @@ void listener_free(struct listener *listener)
 	free(listener->event);
 	free(listener->text);
 	free(listener);
+}
+
+void listener_let_beside(const struct listener *listener, bool let)
+{
+	bind_let_beside(&listener->bound, let);
 }
 
 const char *listener_text(const struct listener *listener)

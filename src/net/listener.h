@@ -14,14 +14,8 @@
 
 struct event_base;
 struct listener;
-struct resolved;
-
-struct listener_options {
-	int backlog;
-	mode_t unix_mode; /* of a UNIX socket that is created, from its first moment on */
-	const struct bind_owner *owner; /* and this, as in net/bind.h */
-	const struct resolved *found; /* as in net/bind.h */
-};
+struct bind_options;
+struct bound;
 
 enum listener_trouble {
 	LISTENER_PAUSED, /* accept failed for want of descriptors or memory (errno in error); a pause of 100 to
@@ -37,14 +31,20 @@ struct listener_ops {
 
 /* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. The
  * main thread only, because of the umask. NULL and a complaint that names the address and the cause on failure. */
-struct listener *listener_new(const struct address *address, const struct listener_options *options,
+struct listener *listener_new(const struct address *address, const struct bind_options *options,
                               struct err *err) must_check;
+
+/* One for the sockets that somebody else has bound for us to the address of that text. Takes them over. */
+struct listener *listener_adopt(const char *text, const struct bound *bound) must_check;
 
 /* Starts accepting on base's thread, if need be after a pause: it cannot fail, and may call trouble(). */
 void listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg);
 
 void listener_stop(struct listener *listener); /* stops accepting, on base's thread; what waits in the backlog stays */
 void listener_free(struct listener *listener); /* stops, closes, removes the socket file; NULL is allowed */
+
+/* As bind_let_beside(). */
+void listener_let_beside(const struct listener *listener, bool let);
 
 const char *listener_text(const struct listener *listener); /* the address's canonical text */
 

@@ -30,6 +30,7 @@ struct resolver {
 	uint64_t fresh_ms;
 	resolve_lookup *lookup;
 	void *lookup_arg;
+	void (*release)(void *arg);
 };
 
 /* A host name: the last good answer for it, or the look-up under way, or both. */
@@ -128,12 +129,11 @@ bool resolve_at_once(const char *host, uint16_t port, struct resolved *answer)
 	return answer->count > 0;
 }
 
-static void lookup_by_getaddrinfo(void *arg, const char *host, struct resolved *answer)
+void resolve_here(const char *host, struct resolved *answer)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
 	struct addrinfo *all;
 
-	(void)arg;
 	answer->count = 0;
 	answer->error = getaddrinfo(host, NULL, &hints, &all);
 	if (answer->error != 0)
@@ -142,6 +142,12 @@ static void lookup_by_getaddrinfo(void *arg, const char *host, struct resolved *
 		if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
 			add_address(answer, at->ai_addr, at->ai_addrlen);
 	freeaddrinfo(all);
+}
+
+static void look_up_here(void *arg, const char *host, struct resolved *answer)
+{
+	(void)arg;
+	resolve_here(host, answer);
 }
 
 /* --- names; all of it with the lock held -------------------------------------------------------------------------- */
@@ -257,6 +263,8 @@ static void resolver_unref(struct resolver *resolver)
 		return;
 	for (struct list_node *node = list_take(&resolver->names); node != NULL; node = list_take(&resolver->names))
 		free(list_entry(node, struct name, in_names));
+	if (resolver->release != NULL)
+		resolver->release(resolver->lookup_arg);
 	pthread_cond_destroy(&resolver->work);
 	pthread_mutex_destroy(&resolver->lock);
 	free(resolver);
@@ -349,13 +357,17 @@ struct resolver *resolver_new(const struct resolver_options *options)
 {
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
 
-	if (resolver == NULL)
+	if (resolver == NULL) {
+		if (options->release != NULL)
+			options->release(options->lookup_arg);
 		return NULL;
+	}
 	resolver->refs = 1;
 	resolver->doubtful_most = options->threads - (options->threads > 1) * (1 + options->threads / 8);
 	resolver->fresh_ms = options->fresh_ms == 0 ? RESOLVE_FRESH_MS : options->fresh_ms;
-	resolver->lookup = options->lookup == NULL ? lookup_by_getaddrinfo : options->lookup;
+	resolver->lookup = options->lookup == NULL ? look_up_here : options->lookup;
 	resolver->lookup_arg = options->lookup_arg;
+	resolver->release = options->release;
 	pthread_mutex_init(&resolver->lock, NULL);
 	pthread_cond_init(&resolver->work, NULL);
 	list_init(&resolver->names);

@@ -44,11 +44,16 @@ typedef void resolve_lookup(void *arg, const char *host, struct resolved *answer
 struct resolver_options {
 	unsigned threads;         /* look-ups at a time; all are started at once, with all signals blocked */
 	uint64_t fresh_ms;        /* 0: RESOLVE_FRESH_MS */
-	resolve_lookup *lookup;   /* NULL: getaddrinfo with AI_ADDRCONFIG */
+	resolve_lookup *lookup;   /* NULL: resolve_here() */
 	void *lookup_arg;
+	void (*release)(void *arg); /* of lookup_arg, once no look-up runs any more; NULL: nothing to do */
 };
 
-struct resolver *resolver_new(const struct resolver_options *options) must_check; /* NULL on failure, with errno */
+/* lookup_arg is the resolver's from now on, if it has a release. NULL on failure, with errno. */
+struct resolver *resolver_new(const struct resolver_options *options) must_check;
+
+/* As a resolve_lookup does: getaddrinfo with AI_ADDRCONFIG. */
+void resolve_here(const char *host, struct resolved *answer);
 
 /* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its
  * thread, and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "server/confine_ports.h"
-#include "session/lost_names.h"
 #include "sys/beneath.h"
 #include "sys/privs.h"
 
@@ -133,13 +132,6 @@ static void need_route(struct needs *needs, const struct route_settings *set)
 		need(needs, TARGET_SOCKET, set, "target", set->target.name);
 }
 
-/* What a look-up of a name reads, and reads again when it has changed. */
-static void need_names(struct needs *needs)
-{
-	for (size_t i = 0; i < NAME_FILES; i++)
-		need(needs, SYSTEM_FILE, NULL, NULL, name_files()[i]);
-}
-
 static void need_configuration(struct needs *needs, const char *file)
 {
 	if (file == NULL)
@@ -169,7 +161,6 @@ static struct needs needs_of(const struct settings *s, const char *file)
 		need_identity(&needs, s->tls[i]);
 	for (size_t i = 0; i < s->routes_count; i++)
 		need_route(&needs, s->routes[i]);
-	need_names(&needs);
 	return needs;
 }
 
@@ -233,19 +224,19 @@ static int complain_of_user(const struct settings *settings, const struct err *w
 	return conf_complain_option(settings->server, "user", err, "%s", why->text);
 }
 
-static int become(const struct settings *settings, bool debuggable, struct err *err)
+int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err)
 {
 	struct err why;
 
 	err_init(&why);
-	return privs_become(settings->server->user, debuggable, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+	return privs_become(settings->server->user, debuggable, keep, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
 }
 
 int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings)
 {
 	char user[PRIVS_NAME_MAX];
 
-	if (privs_are_roots() && become(settings, true, err) != 0)
+	if (privs_are_roots() && confine_become(settings, true, 0, err) != 0)
 		return -1;
 	privs_name(user);
 	if (settings->server->user[0] != '\0' && strcmp(settings->server->user, user) != 0)
@@ -356,7 +347,7 @@ struct confine *confine_enter(const struct settings *settings, const char *file,
 {
 	bool on = settings->server->sandbox;
 	struct confine *confine = mem_zalloc(sizeof(*confine));
-	bool failed = become(settings, !on, err) != 0;
+	bool failed = confine_become(settings, !on, 0, err) != 0;
 
 	privs_name(confine->user);
 	failed = failed || look(settings, file, confine->user, err, warnings) != 0;

@@ -1,4 +1,4 @@
-/* confine_ports.c owns what the settings need of the network.
+/* confine_ports.c owns where the settings lead to on the network; where they listen is the steward's.
  * It must never bound what a token names, unless the administrator said which ports these are. */
 #include "server/confine_ports.h"
 
@@ -6,19 +6,10 @@
 
 #include <stdlib.h>
 
-#define DNS_PORT 53 /* answers that are too long for UDP */
-
-static void add(struct confine_ports *ports, uint16_t first, uint16_t last, unsigned access)
+static void add(struct confine_ports *ports, uint16_t first, uint16_t last)
 {
 	ports->item = mem_resize(ports->item, ports->count + 1, sizeof(*ports->item));
-	ports->item[ports->count++] = (struct sandbox_ports){ first, last, access };
-}
-
-static void add_listener(struct confine_ports *ports, const struct listen_settings *set)
-{
-	for (size_t i = 0; i < set->address.count; i++)
-		if (set->address.item[i].kind == ADDRESS_TCP)
-			add(ports, set->address.item[i].port, set->address.item[i].port, SANDBOX_BIND);
+	ports->item[ports->count++] = (struct sandbox_ports){ first, last, SANDBOX_CONNECT };
 }
 
 static bool is_abstract(const struct address *target)
@@ -29,7 +20,7 @@ static bool is_abstract(const struct address *target)
 static void add_route(struct confine_ports *ports, const struct route_settings *set, bool listed)
 {
 	if (set->target.text != NULL && set->target.kind == ADDRESS_TCP)
-		add(ports, set->target.port, set->target.port, SANDBOX_CONNECT);
+		add(ports, set->target.port, set->target.port);
 	if (is_abstract(&set->target) || set->token_file[0] != '\0')
 		ports->unbounded |= SANDBOX_ABSTRACT;
 	if (set->token_file[0] != '\0' && !listed)
@@ -41,16 +32,13 @@ struct confine_ports confine_ports_of(const struct settings *settings)
 	struct confine_ports ports = { NULL, 0, 0 };
 	const struct port_list *more = &settings->server->sandbox_ports;
 
-	for (size_t i = 0; i < settings->listens_count && !settings->quick; i++) /* else there is no reload to bind for */
-		add_listener(&ports, settings->listens[i]);
 	for (size_t i = 0; i < settings->routes_count; i++)
 		add_route(&ports, settings->routes[i], more->count > 0);
 	for (size_t i = 0; i < more->count; i++) {
-		add(&ports, more->item[i].first, more->item[i].last, SANDBOX_BIND | SANDBOX_CONNECT);
+		add(&ports, more->item[i].first, more->item[i].last);
 		if (more->item[i].first == 0 && more->item[i].last == UINT16_MAX)
-			ports.unbounded |= SANDBOX_BIND | SANDBOX_CONNECT;
+			ports.unbounded |= SANDBOX_CONNECT;
 	}
-	add(&ports, DNS_PORT, DNS_PORT, SANDBOX_CONNECT);
 	return ports;
 }
 
@@ -64,15 +52,6 @@ void confine_ports_clear(struct confine_ports *ports)
 
 #define CURE    "which was not configured at the start: restart"
 #define FORESEE ", or list it in [server] sandbox_ports before the next start"
-
-static void admit_listener(const struct sandbox *sandbox, const struct listen_settings *set, struct err *err)
-{
-	for (size_t i = 0; i < set->address.count; i++) {
-		const struct address *address = &set->address.item[i];
-		if (address->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_BIND, address->port))
-			conf_complain_option(set, "address", err, "the sandbox does not allow port %u, " CURE FORESEE, address->port);
-	}
-}
 
 static void admit_route(const struct sandbox *sandbox, const struct route_settings *set, bool listed, struct err *err)
 {
@@ -91,8 +70,6 @@ int confine_ports_admit(const struct sandbox *sandbox, const struct settings *se
 {
 	unsigned before = err->count;
 
-	for (size_t i = 0; i < settings->listens_count; i++)
-		admit_listener(sandbox, settings->listens[i], err);
 	for (size_t i = 0; i < settings->routes_count; i++)
 		admit_route(sandbox, settings->routes[i], settings->server->sandbox_ports.count > 0, err);
 	return err->count == before ? 0 : -1;

@@ -25,6 +25,7 @@ struct door_set {
 struct listening {
 	struct event_base *base;
 	struct log *log;
+	struct steward *steward;
 	listening_cb *accepted;
 	void *arg;
 	struct door_set doors;
@@ -47,11 +48,13 @@ static void door_free(struct door *door)
 	free(door);
 }
 
-struct listening *listening_new(struct event_base *base, struct log *log, listening_cb *accepted, void *arg)
+struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, listening_cb *accepted,
+                                void *arg)
 {
 	struct listening *l = mem_zalloc(sizeof(*l));
 	l->base = base;
 	l->log = log;
+	l->steward = steward;
 	l->accepted = accepted;
 	l->arg = arg;
 	return l;
@@ -94,17 +97,49 @@ static int borrow_for(struct privs_loan *loan, const char *address, const char *
 	return strncmp(address, "unix:/", 6) == 0 ? privs_borrow(loan, user, address + 5, err) : 0;
 }
 
-/* Another address of a port that we hold can't be bound as long as we hold it. */
+/* Whether it will still be listened on. */
+static bool stays(const struct door *door, const struct settings *settings)
+{
+	for (size_t i = 0; i < settings->listens_count; i++)
+		for (size_t k = 0; k < settings->listens[i]->address.count; k++)
+			if (same_place(door->listener, door->set, &settings->listens[i]->address.item[k], settings->listens[i]))
+				return true;
+	return false;
+}
+
+static bool has_port(const struct door *door, const struct address *address)
+{
+	for (size_t i = 0; i < door->set->address.count; i++) {
+		const struct address *own = &door->set->address.item[i];
+		if (strcmp(own->text, listener_text(door->listener)) == 0)
+			return own->kind == ADDRESS_TCP && own->port == address->port && own->port != 0;
+	}
+	return false;
+}
+
+/* Doors that go let the address be bound that comes in their place. Returns whether there are any. */
+static bool let_beside(const struct listening *l, const struct address *address, const struct settings *next, bool let)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->doors.count; i++) {
+		const struct door *door = l->doors.item[i];
+		if (!has_port(door, address) || stays(door, next))
+			continue;
+		listener_let_beside(door->listener, let);
+		any = true;
+	}
+	return any;
+}
+
+/* Another address of a port that we hold, and go on to hold, can't be bound. */
 static void hint_own_port(const struct listening *l, const struct address *address, struct err *err)
 {
 	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->doors.count; i++) {
-		const char *own = listener_text(l->doors.item[i]->listener), *port = strrchr(own, ':');
-		uint64_t number;
-		if (strncmp(own, "unix:", 5) == 0 || port == NULL || str_to_number(port + 1, 1, 65535, &number) != 0 ||
-		    number != address->port)
+		if (!has_port(l->doors.item[i], address))
 			continue;
-		err_add(err, "the gateway itself listens on %s ([listen %s]): a reload cannot change the address of a port that "
-		        "it holds; restart to do so", own, l->doors.item[i]->set->section.name);
+		err_add(err, "the gateway itself listens on %s ([listen %s]): of two addresses of one port, neither may cover the other",
+		        listener_text(l->doors.item[i]->listener), l->doors.item[i]->set->section.name);
 		return;
 	}
 }
@@ -118,17 +153,35 @@ static int find_owner(const struct listen_settings *set, struct bind_owner *room
 	return given ? privs_find_owner(set->unix_user, set->unix_group, &room->user, &room->group, err) : 0;
 }
 
-static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
-                             const char *user, const struct lookups *lookups, struct err *err)
+/* What is bound by name or inherited is made here, ports are the steward's. */
+static struct listener *listener_for(struct listening *l, const struct address *address, struct bind_options *options,
+                                     const struct settings *next, struct err *err)
 {
-	struct listener_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
-		                            .found = lookups_find(lookups, address) };
-	struct bind_owner owner;
 	struct privs_loan loan;
-	if (find_owner(set, &owner, &options.owner, err) != 0 || borrow_for(&loan, address->text, user, err) != 0)
+	struct bound bound;
+
+	if (address->kind == ADDRESS_TCP) {
+		options->beside = let_beside(l, address, next, true);
+		int result = steward_bind(l->steward, address, options, &bound, err);
+		(void)let_beside(l, address, next, false);
+		return result == 0 ? listener_adopt(address->text, &bound) : NULL;
+	}
+	if (borrow_for(&loan, address->text, next->server->user, err) != 0)
 		return NULL;
-	struct listener *listener = listener_new(address, &options, err);
+	struct listener *listener = listener_new(address, options, err);
 	privs_give_back(&loan);
+	return listener;
+}
+
+static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
+                             const struct settings *next, const struct lookups *lookups, struct err *err)
+{
+	struct bind_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
+		                        .found = lookups_find(lookups, address) };
+	struct bind_owner owner;
+	if (find_owner(set, &owner, &options.owner, err) != 0)
+		return NULL;
+	struct listener *listener = listener_for(l, address, &options, next, err);
 	if (listener == NULL) {
 		hint_own_port(l, address, err);
 		return NULL;
@@ -140,7 +193,8 @@ static struct door *door_new(struct listening *l, const struct address *address,
 }
 
 static int plan_add(struct listening *l, struct listening_plan *plan, const struct address *address,
-                    const struct listen_settings *set, const struct lookups *lookups, struct err *err)
+                    const struct listen_settings *set, const struct settings *next, const struct lookups *lookups,
+                    struct err *err)
 {
 	if (plan_has(plan, address, set))
 		return conf_complain(set, err, "address: %s is listened on already", address->text);
@@ -148,7 +202,7 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	struct door *door = listening_find(l, address, set);
 	bool kept = door != NULL;
 	if (!kept)
-		door = door_new(l, address, set, plan->user, lookups, err);
+		door = door_new(l, address, set, next, lookups, err);
 	if (door == NULL)
 		return -1;
 	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
@@ -165,7 +219,7 @@ struct listening_plan *listening_plan(struct listening *l, const struct generati
 	for (size_t i = 0; i < generation->settings->listens_count; i++) {
 		const struct listen_settings *set = generation->settings->listens[i];
 		for (size_t k = 0; k < set->address.count; k++)
-			if (plan_add(l, plan, &set->address.item[k], set, lookups, err) != 0)
+			if (plan_add(l, plan, &set->address.item[k], set, generation->settings, lookups, err) != 0)
 				result = -1;
 	}
 	if (result == 0)

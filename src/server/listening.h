@@ -9,6 +9,7 @@
 #include "config/generation.h"
 #include "net/listener.h"
 #include "server/lookups.h"
+#include "server/steward.h"
 
 struct event_base;
 struct listening;
@@ -17,7 +18,8 @@ struct listening_plan;
 /* A connection came in by the listener that `set` of the committed generation describes. fd is the receiver's. */
 typedef void listening_cb(void *arg, const struct listen_settings *set, int fd, const struct peer *peer);
 
-struct listening *listening_new(struct event_base *base, struct log *log, listening_cb *accepted, void *arg);
+struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, listening_cb *accepted,
+                                void *arg);
 
 /* lookups: what the names of new listeners lead to; NULL: they are looked up here, which may block. NULL and complaints on
  * failure: then nothing has changed. */

@@ -5,13 +5,11 @@
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "server/confine.h"
-#include "sys/nss.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/openat2.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -256,15 +254,6 @@ static int do_read_tokens(const struct trial *trial)
 	return 0;
 }
 
-static int do_look_up(void)
-{
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *all;
-	if (getaddrinfo("localhost", NULL, &hints, &all) == 0)
-		freeaddrinfo(all); /* whether there is such a name is not the question */
-	return 0;
-}
-
 static int do_remember(void)
 {
 	size_t size = 8 << 20;
@@ -315,7 +304,6 @@ static const struct row allowed[] = {
 	{ "listen, accept, wait, send", .act_on = do_serve },
 	{ "connect to the ports of the targets", .act_on = do_connect },
 	{ "make a UNIX socket", .socket = { AF_UNIX, SOCK_STREAM, 0 } },
-	{ "look a name up", .act = do_look_up },
 	{ "allocate memory, get random bytes", .act = do_remember },
 };
 
@@ -435,7 +423,6 @@ int selftest_run(const struct generation *generation, const char *file)
 		return EXIT_FAILURE;
 	}
 	tls_prepare();
-	nss_prepare();
 	fflush(stdout);
 	if (in_child(&trial, NULL) != 0)
 		return EXIT_FAILURE;

@@ -13,10 +13,9 @@
 #include "server/lookups.h"
 #include "server/reception.h"
 #include "server/refused_calls.h"
+#include "server/steward.h"
 #include "server/worker.h"
-#include "session/lost_names.h"
 #include "sys/event_memory.h"
-#include "sys/nss.h"
 #include "sys/process.h"
 
 #include <errno.h>
@@ -46,7 +45,7 @@ struct server {
 	struct log *log;
 	struct mailbox *mailbox;
 	struct resolver *resolver;
-	struct lost_names lost_names;
+	struct steward *steward;
 	struct listening *listening;
 	struct confine *confine;
 	struct refused_calls *refused_calls;
@@ -118,6 +117,10 @@ static struct generation *server_build(struct server *srv, struct err *err)
 	err_init(&warnings);
 	struct settings *settings = server_read(srv, err, &warnings);
 	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
+	if (next != NULL && steward_read(srv->steward, err) != 0) {
+		generation_unref(next);
+		next = NULL;
+	}
 	if (next != NULL)
 		routes_check_gates(&next->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);
@@ -288,7 +291,7 @@ static int server_find_capacity(struct server *srv, struct reception_limits *lim
 	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
 	srv->dial_spare = (unsigned)least_of(DIAL_SPARE, all / 64);
 	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals +
-	                   (RESERVE_WORKER + srv->dial_spare) * srv->workers_count;
+	                   (RESERVE_WORKER + srv->dial_spare) * srv->workers_count + set->resolver_threads;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
 	*sessions = wanted > 0 ? wanted : possible;
 	if (possible > 0 && *sessions <= possible)
@@ -319,7 +322,6 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.log = srv->log,
 		.resolver = srv->resolver,
 		.admission = srv->admission,
-		.lost_names = &srv->lost_names,
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
 		.dial_spare = srv->dial_spare,
 		.refusals = srv->refusals_each,
@@ -335,11 +337,11 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 
 static int server_start_workers(struct server *srv, struct err *err)
 {
-	const struct resolver_options options = { .threads = (unsigned)server_settings(srv)->resolver_threads };
+	struct resolver_options options = { .threads = 0 };
+	steward_serve_names(srv->steward, &options);
 	srv->resolver = resolver_new(&options);
 	if (srv->resolver == NULL)
 		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
-	srv->lost_names = (struct lost_names){ .log = srv->log, .sandbox = confine_sandbox(srv->confine), .told = ATOMIC_FLAG_INIT };
 	for (size_t i = 0; i < srv->workers_count; i++) {
 		int error = server_start_worker(srv, &srv->workers[i]);
 		if (error != 0)
@@ -365,6 +367,9 @@ static int server_prepare_reception(struct server *srv, struct err *err)
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
+	srv->steward = steward_start(srv->current->settings, srv->path, err); /* first: it is to inherit nothing */
+	if (srv->steward == NULL)
+		return -1;
 	srv->log = confine_open_log(srv->current->settings, err);
 	if (srv->log == NULL)
 		return -1;
@@ -380,7 +385,9 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 		return err_add(err, "cannot make an event loop: %s", strerror(errno));
 	if (server_prepare_reception(srv, err) != 0)
 		return -1;
-	srv->listening = listening_new(srv->base, srv->log, server_on_accepted, srv);
+	if (steward_watch(srv->steward, srv->base, srv->log, err) != 0)
+		return -1;
+	srv->listening = listening_new(srv->base, srv->log, srv->steward, server_on_accepted, srv);
 	*plan = listening_plan(srv->listening, srv->current, NULL, err);
 	return *plan != NULL ? 0 : -1;
 }
@@ -399,7 +406,6 @@ static int server_give_up(struct server *srv, struct err *err)
 	struct err warnings;
 	err_init(&warnings);
 	tls_prepare();
-	nss_prepare();
 	tzset();
 	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
 	if (srv->confine != NULL)
@@ -473,6 +479,7 @@ static void server_clear(struct server *srv)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)
 		resolver_free(srv->resolver);
+	steward_free(srv->steward);
 	if (srv->base != NULL)
 		event_base_free(srv->base);
 	free(srv->workers);

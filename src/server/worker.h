@@ -16,7 +16,6 @@ struct worker_setup {
 	struct log *log;
 	struct resolver *resolver;
 	struct admission *admission;
-	struct lost_names *lost_names; /* NULL: nobody is to be told */
 	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
 	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
 	unsigned refusals;             /* so many connections that are only to be refused at a time */

@@ -9,7 +9,6 @@
 #include "net/stream.h"
 #include "proto/http.h"
 #include "session/admission.h"
-#include "session/lost_names.h"
 #include "session/refusal_log.h"
 #include "session/state.h"
 
@@ -27,7 +26,6 @@ struct session_context {
 	struct event_base *base;
 	struct log *log;
 	struct admission *admission;       /* shared with all other threads */
-	struct lost_names *lost_names;     /* likewise; NULL: nobody is to be told */
 	struct refusal_log *refusals;      /* what the log is told of strangers */
 	struct dial_env dial_env;
 	uint8_t *scratch;                  /* CONTEXT_SCRATCH bytes, with CONTEXT_HEADROOM in front */

@@ -9,7 +9,6 @@
 #include "session/context.h"
 #include "session/deadline.h"
 #include "session/flow.h"
-#include "session/lost_names.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -67,8 +66,6 @@ static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
 {
 	struct session *s = arg;
 	s->dial = NULL;
-	if (outcome->lookup_error != 0 && s->context->lost_names != NULL)
-		lost_names_look(s->context->lost_names);
 	if (outcome->result != DIAL_OK && outcome->error != 0)
 		s->detail = handshake_dial_words(s, outcome);
 

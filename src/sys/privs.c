@@ -82,22 +82,29 @@ static void drop_bounding_set(void)
 		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 }
 
-static bool has_none(const struct __user_cap_data_struct *data)
+static bool has_only(const struct __user_cap_data_struct *data, uint32_t keep)
 {
-	return (data->effective | data->permitted | data->inheritable) == 0;
+	return ((data->effective | data->permitted) & ~keep) == 0 && data->inheritable == 0;
 }
 
 /* A change of the ids leaves the inheritable set as it was, and all of them if it was no change. */
-static int drop_capabilities(struct err *err)
+static int drop_capabilities(uint64_t keep, struct err *err)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	const uint32_t kept[_LINUX_CAPABILITY_U32S_3] = { (uint32_t)keep, (uint32_t)(keep >> 32) };
 
 	memset(data, 0, sizeof(data));
+	if (syscall(SYS_capget, &header, data) != 0)
+		return err_add(err, "can't read capabilities: %s", strerror(errno));
+	for (size_t i = 0; i < ARRAY_LEN(data); i++) {
+		data[i].effective = data[i].permitted &= kept[i];
+		data[i].inheritable = 0;
+	}
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* follows from the sets below, where it exists */
 	if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
 		return err_add(err, "can't give up capabilities: %s", strerror(errno));
-	if (!has_none(&data[0]) || !has_none(&data[1]))
+	if (!has_only(&data[0], kept[0]) || !has_only(&data[1], kept[1]))
 		return err_add(err, "can't give up capabilities: some are left");
 	return 0;
 }
@@ -204,17 +211,18 @@ int privs_check(const char *user, struct err *err)
 	return user[0] == '\0' ? 0 : find_user(user, &to, err);
 }
 
-int privs_become(const char *user, bool debuggable, struct err *err)
+int privs_become(const char *user, bool debuggable, uint64_t keep, struct err *err)
 {
 	const char *name = choose(user);
 	struct ids to;
 
 	drop_bounding_set();
+	(void)prctl(PR_SET_KEEPCAPS, keep != 0, 0, 0, 0); /* what is not kept goes below */
 	if (name != NULL && (find_user(name, &to, err) != 0 || (!is_already(&to) && change_ids(name, &to, err) != 0)))
 		return -1;
 	if (privs_are_roots())
 		return err_add(err, "sallyport never serves as root");
-	return drop_capabilities(err) != 0 ? -1 : forbid_gains(debuggable, err);
+	return drop_capabilities(keep, err) != 0 ? -1 : forbid_gains(debuggable, err);
 }
 
 void privs_name(char out[PRIVS_NAME_MAX])

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Default users when started as root; the first that exists is used. */
@@ -15,14 +16,16 @@
 
 #define PRIVS_NAME_MAX 64
 
+#define PRIVS_LOW_PORTS (UINT64_C(1) << 10) /* CAP_NET_BIND_SERVICE */
+
 /* Becomes user with that user's groups, and proves that there is no way back. An empty or NULL user is the one that the
  * process already is, or PRIVS_USER, or else PRIVS_NOBODY, if that would be root. Whoever it is has no capability
- * afterwards, in none of the five sets (the bounding set: as far as the process may change it), and can't gain any by
- * executing something. Without debuggable its memory can't be read through ptrace, /proc or a core file either.
+ * afterwards but those of keep that it had (PRIVS_LOW_PORTS), in none of the five sets (the bounding set: as far as the process may
+ * change it), and can't gain any by executing something. Without debuggable its memory can't be read through ptrace, /proc or a core file either.
  *
  * Call it before any thread starts: these belong to the calling thread and are inherited by those it starts later.
  * Returns -1 with a complaint; the caller must then exit, as only a part may have been given up. */
-must_check int privs_become(const char *user, bool debuggable, struct err *err);
+must_check int privs_become(const char *user, bool debuggable, uint64_t keep, struct err *err);
 
 /* The numbers of a user and a group, each a name or a number itself; empty: (uid_t)-1, (gid_t)-1, as chown(2) has it. */
 must_check int privs_find_owner(const char *user, const char *group, uid_t *uid, gid_t *gid, struct err *err);

@@ -26,6 +26,7 @@ struct sandbox {
 	unsigned bounds; /* of enum sandbox_network */
 	struct sandbox_ports *port;
 	size_t ports;
+	enum sandbox_role role;
 	int write_flags;
 	const struct open_how *how;
 	size_t hows;
@@ -60,6 +61,7 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 {
 	struct sandbox *sandbox = mem_zalloc(sizeof(*sandbox));
 
+	sandbox->role = options->role;
 	sandbox->write_flags = options->write_flags;
 	sandbox->how = options->how;
 	sandbox->hows = options->hows;
@@ -85,7 +87,7 @@ int sandbox_seal(struct sandbox *sandbox, struct err *err)
 	sandbox->refused = sandbox_catch_refused();
 	if (sandbox->refused < 0)
 		return err_add(err, "sandbox: SIGSYS cannot be caught: %s", strerror(errno));
-	int calls = sandbox_restrict_calls(sandbox->write_flags, sandbox->how, sandbox->hows, err);
+	int calls = sandbox_restrict_calls(sandbox->role, sandbox->write_flags, sandbox->how, sandbox->hows, err);
 
 	if (calls < 0)
 		return -1;

@@ -43,7 +43,11 @@ struct sandbox_ports {
 	unsigned access; /* of enum sandbox_network */
 };
 
+/* Whose process it is: the two have calls of their own on top of those that both make. */
+enum sandbox_role { SANDBOX_GATEWAY, SANDBOX_STEWARD };
+
 struct sandbox_options {
+	enum sandbox_role role;
 	const struct sandbox_path *path; /* those that are not there are passed over */
 	size_t paths;
 	const struct sandbox_ports *port;

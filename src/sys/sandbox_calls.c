@@ -66,6 +66,12 @@ static const struct rule sending_calls[] = {
 	{ { "sendmmsg", NULL }, ONE(3, MSG_FASTOPEN, 0) },
 };
 
+/* One of the two processes passes descriptors, and the other takes them. */
+static const struct rule role_calls[] = {
+	[SANDBOX_GATEWAY] = { { "recvmsg", NULL }, .args = 0 },
+	[SANDBOX_STEWARD] = { { "sendmsg", NULL }, ONE(2, MSG_FASTOPEN, 0) },
+};
+
 static const struct rule ruled_calls[] = {
 	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
@@ -93,6 +99,7 @@ static const struct rule ruled_calls[] = {
 	OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT),
 	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
 	OPTION(SOL_SOCKET, SO_REUSEADDR),
+	OPTION(SOL_SOCKET, SO_REUSEPORT),
 	OPTION(SOL_SOCKET, SO_KEEPALIVE),
 	OPTION(SOL_SOCKET, SO_OOBINLINE),
 	OPTION(SOL_SOCKET, SO_LINGER),
@@ -177,6 +184,7 @@ static const struct rule deadly_arguments[] = {
 
 struct filter {
 	scmp_filter_ctx ctx;
+	enum sandbox_role role;
 	uint32_t architecture;
 	unsigned allowed;
 	int last;      /* the call of the last rule, so that rows of one call count once */
@@ -249,6 +257,7 @@ static void allow_listed(struct filter *f)
 	allow_ruled(f, sending_calls, ARRAY_LEN(sending_calls));
 	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
 		allow(f, &plain_calls[i], NULL, 0);
+	allow_ruled(f, &role_calls[f->role], 1);
 	allow_ruled(f, ruled_calls, ARRAY_LEN(ruled_calls));
 }
 
@@ -280,7 +289,7 @@ static bool is_allowed(const struct filter *f, const char *name)
 		if (allowed != NULL && strcmp(allowed, name) == 0)
 			return true;
 	}
-	return false;
+	return strcmp(role_calls[f->role].call.name, name) == 0;
 }
 
 static void answer(struct filter *f, const char *name, uint32_t action, const struct scmp_arg_cmp *arg, unsigned args)
@@ -323,9 +332,10 @@ static void kill_listed(struct filter *f)
 	}
 }
 
-int sandbox_list_calls(void *filter, uint32_t architecture, int write_flags, const struct open_how *how, size_t hows)
+int sandbox_list_calls(void *filter, uint32_t architecture, enum sandbox_role role, int write_flags, const struct open_how *how,
+                       size_t hows)
 {
-	struct filter f = { .ctx = filter, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX };
+	struct filter f = { .ctx = filter, .role = role, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX };
 
 	allow_listed(&f);
 	allow_opening(&f, write_flags, how, hows);

@@ -22,7 +22,7 @@ static int set_attributes(scmp_filter_ctx filter)
 	return error != 0 ? error : seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 }
 
-int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t hows, struct err *err)
+int sandbox_restrict_calls(enum sandbox_role role, int write_flags, const struct open_how *how, size_t hows, struct err *err)
 {
 	scmp_filter_ctx filter = seccomp_init(sandbox_can_catch_refused() ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM));
 
@@ -30,7 +30,7 @@ int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t h
 		seccomp_release(filter);
 		return err_add(err, "sandbox: the filter of system calls can't be made");
 	}
-	int allowed = sandbox_list_calls(filter, seccomp_arch_native(), write_flags, how, hows);
+	int allowed = sandbox_list_calls(filter, seccomp_arch_native(), role, write_flags, how, hows);
 	int error = allowed < 0 ? allowed : seccomp_load(filter);
 	seccomp_release(filter);
 	if (error != 0)
@@ -53,8 +53,9 @@ void sandbox_name_call(int number, char name[static SANDBOX_CALL_MAX])
 	snprintf(name, SANDBOX_CALL_MAX, "%d", number);
 }
 
-int sandbox_restrict_calls(int write_flags, const struct open_how *how, size_t hows, struct err *err)
+int sandbox_restrict_calls(enum sandbox_role role, int write_flags, const struct open_how *how, size_t hows, struct err *err)
 {
+	(void)role;
 	(void)write_flags;
 	(void)how;
 	(void)hows;

@@ -442,18 +442,6 @@ def test_many_routes_are_not_many_lines(start_gateway):
     assert len(gateway.find("route")) == 32
 
 
-@pytest.mark.parametrize("before, after", [("*", "127.0.0.1"), ("127.0.0.1", "*")])
-def test_reload_within_a_port_says_restart(start_gateway, before, after):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    text = "[listen a]\naddress = {}:" + str(port) + "\n" + ECHO
-    gateway = start_gateway(text.format(before))
-    gateway.config.write_text(text.format(after))
-    gateway.signal(signal.SIGHUP)
-    gateway.wait_for("reload refused: the running configuration stays")
-    assert f"the gateway itself listens on {before}:{port} ([listen a])" in gateway.log and "restart" in gateway.log
-
-
 @as_root
 def test_root_makes_files_below_a_sticky_directory(start_gateway):
     """Nobody can move root's own directory there; a file that lies there itself is the user's to open."""

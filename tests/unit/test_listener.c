@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include "base/clock.h"
+#include "net/bind.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -95,7 +96,7 @@ static int teardown(void **state)
 static struct listener *listener_try(struct world *world, const char *format, ...) printf_like(2, 3);
 static struct listener *listener_try(struct world *world, const char *format, ...)
 {
-	static const struct listener_options options = { .backlog = 128, .unix_mode = 0640 };
+	static const struct bind_options options = { .backlog = 128, .unix_mode = 0640 };
 	struct address address;
 	char text[256];
 	va_list args;

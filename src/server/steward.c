@@ -1,0 +1,230 @@
+/* steward.c owns the gateway's ends of the channels to the steward, and the news of its death.
+ * It must never start a second one: who was able to end the first could do so again. */
+#include "server/steward.h"
+
+#include "base/mem.h"
+#include "server/steward_process.h"
+#include "server/steward_talk.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As many as threads that ask, so one is always free. Belongs to the resolver once it has them. */
+struct names {
+	size_t count;
+	struct {
+		int end;
+		atomic_flag busy;
+	} channel[];
+};
+
+struct steward {
+	pid_t pid;
+	int control;
+	struct names *names; /* NULL: the resolver has them */
+	struct event *event;
+	struct log *log;
+};
+
+/* --- names ---------------------------------------------------------------------------------------------------------- */
+
+static void names_free(void *arg)
+{
+	struct names *names = arg;
+
+	for (size_t i = 0; names != NULL && i < names->count; i++)
+		if (names->channel[i].end >= 0)
+			close(names->channel[i].end);
+	free(names);
+}
+
+static size_t names_take_channel(struct names *names)
+{
+	for (size_t i = 0;; i = (i + 1) % names->count)
+		if (!atomic_flag_test_and_set(&names->channel[i].busy))
+			return i;
+}
+
+/* -1: the steward is gone, or has never heard of what is right. */
+static int names_ask(int end, const char *host, struct resolved *answer)
+{
+	struct steward_question question = { .host = "" };
+
+	if (strlen(host) >= sizeof(question.host))
+		return -1;
+	memcpy(question.host, host, strlen(host));
+	if (channel_send(end, &question, sizeof(question), NULL, 0) != 0)
+		return -1;
+	return channel_receive(end, answer, sizeof(*answer)) != 0 || answer->count > RESOLVE_MAX ? -1 : 0;
+}
+
+static void names_look_up(void *arg, const char *host, struct resolved *answer)
+{
+	struct names *names = arg;
+	size_t i = names_take_channel(names);
+
+	if (names_ask(names->channel[i].end, host, answer) != 0) {
+		answer->count = 0;
+		answer->error = EAI_AGAIN;
+	}
+	atomic_flag_clear(&names->channel[i].busy);
+}
+
+void steward_serve_names(struct steward *steward, struct resolver_options *options)
+{
+	options->threads = (unsigned)steward->names->count;
+	options->lookup = names_look_up;
+	options->lookup_arg = steward->names;
+	options->release = names_free;
+	steward->names = NULL;
+}
+
+/* --- starting ------------------------------------------------------------------------------------------------------- */
+
+/* Ours in the steward, its own in work. */
+static int make_channels(struct steward *steward, struct steward_work *work, size_t names)
+{
+	int end[2];
+
+	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(steward->names->channel[0]));
+	work->names = mem_zalloc(names * sizeof(int));
+	if (channel_pair(end) != 0)
+		return -1;
+	steward->control = end[0];
+	work->control = end[1];
+	for (; work->names_count < names; work->names_count++) {
+		if (channel_pair(end) != 0)
+			return -1;
+		steward->names->channel[steward->names->count].end = end[0];
+		atomic_flag_clear(&steward->names->channel[steward->names->count++].busy);
+		work->names[work->names_count] = end[1];
+	}
+	return 0;
+}
+
+static void work_clear(struct steward_work *work)
+{
+	if (work->control >= 0)
+		close(work->control);
+	for (size_t i = 0; i < work->names_count; i++)
+		close(work->names[i]);
+	free(work->names);
+}
+
+/* What the steward reports; fd: room for CHANNEL_FDS_MAX, or NULL. */
+static int hear(const struct steward *steward, int *fd, size_t *fds, struct err *err)
+{
+	struct steward_report *report = mem_zalloc(sizeof(*report));
+	int result = fd != NULL ? channel_receive_fds(steward->control, report, sizeof(*report), fd, fds)
+	                        : channel_receive(steward->control, report, sizeof(*report));
+
+	if (result != 0)
+		err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
+	else if ((result = report->result) != 0)
+		err_add(err, "%.*s", (int)sizeof(report->words) - 1, report->words);
+	free(report);
+	return result;
+}
+
+static int start(struct steward *steward, struct steward_work *work, struct err *err)
+{
+	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads) != 0)
+		return err_add(err, "cannot make channels to the steward: %s", strerror(errno));
+	(void)signal(SIGCHLD, SIG_IGN); /* the kernel takes the body away: the channel tells us */
+	steward->pid = fork();
+	if (steward->pid == 0)
+		steward_process(work);
+	return steward->pid > 0 ? 0 : err_add(err, "cannot start the steward: %s", strerror(errno));
+}
+
+struct steward *steward_start(const struct settings *settings, const char *file, struct err *err)
+{
+	struct steward *steward = mem_zalloc(sizeof(*steward));
+	struct steward_work work = { .settings = settings, .file = file, .control = -1 };
+
+	steward->control = -1;
+	int result = start(steward, &work, err);
+	work_clear(&work);
+	if (result == 0 && hear(steward, NULL, NULL, err) == 0)
+		return steward;
+	steward_free(steward);
+	return NULL;
+}
+
+/* --- its end -------------------------------------------------------------------------------------------------------- */
+
+/* It never says anything unasked, so this is the end of the channel. */
+static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
+{
+	struct steward *steward = arg;
+	(void)fd;
+	(void)what;
+
+	log_line(steward->log, LEVEL_ERROR,
+	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up and no other address can be "
+	         "listened on: restart soon", (long)steward->pid);
+	event_del(steward->event);
+	close(steward->control);
+	steward->control = -1;
+}
+
+int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err)
+{
+	steward->log = log;
+	steward->event = event_new(base, steward->control, EV_READ | EV_PERSIST, steward_on_gone, steward);
+	if (steward->event != NULL && event_add(steward->event, NULL) == 0)
+		return 0;
+	return err_add(err, "cannot watch the steward: %s", strerror(errno));
+}
+
+void steward_free(struct steward *steward)
+{
+	if (steward == NULL)
+		return;
+	if (steward->event != NULL)
+		event_free(steward->event);
+	if (steward->control >= 0)
+		close(steward->control);
+	names_free(steward->names);
+	free(steward);
+}
+
+/* --- orders --------------------------------------------------------------------------------------------------------- */
+
+static int give_order(const struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
+{
+	(void)!channel_send(steward->control, order, sizeof(*order), NULL, 0); /* who is gone does not report, either */
+	return hear(steward, fd, fds, err);
+}
+
+int steward_bind(struct steward *steward, const struct address *address, const struct bind_options *options,
+                 struct bound *bound, struct err *err)
+{
+	struct steward_order order = { .act = STEWARD_BIND, .beside = options->beside, .known = options->found != NULL };
+	int fd[CHANNEL_FDS_MAX];
+	size_t fds = ARRAY_LEN(fd);
+
+	if (strlen(address->text) >= sizeof(order.text))
+		return err_add(err, "cannot listen on %s: the name is too long", address->text);
+	memcpy(order.text, address->text, strlen(address->text));
+	if (options->found != NULL)
+		order.found = *options->found;
+	if (give_order(steward, &order, fd, &fds, err) != 0)
+		return -1;
+	*bound = (struct bound){ .fd = mem_resize(NULL, fds, sizeof(int)), .count = fds };
+	memcpy(bound->fd, fd, fds * sizeof(int));
+	return 0;
+}
+
+int steward_read(struct steward *steward, struct err *err)
+{
+	const struct steward_order order = { .act = STEWARD_READ };
+
+	return steward->control < 0 ? 0 : give_order(steward, &order, NULL, NULL, err);
+}

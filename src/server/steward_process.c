@@ -1,0 +1,113 @@
+/* steward_process.c owns what the steward is confined to, and its threads.
+ * It must never have more than it takes to read, to bind and to ask for names, nor outlive the gateway. */
+#include "server/steward_process.h"
+
+#include "net/bind.h"
+#include "server/confine.h"
+#include "sys/nss.h"
+#include "sys/privs.h"
+#include "sys/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DNS_PORT 53 /* answers that are too long for UDP */
+
+static void *answer_on(void *arg)
+{
+	steward_answer((int)(intptr_t)arg);
+	return NULL;
+}
+
+static void close_all_between(int first, int last)
+{
+#ifdef SYS_close_range
+	if (first <= last)
+		(void)!syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0);
+#else
+	(void)first;
+	(void)last;
+#endif
+}
+
+/* All that the gateway had open, or was given. */
+static void close_others(const struct steward_work *work)
+{
+	int next = work->control + 1;
+
+	close_all_between(STDERR_FILENO + 1, work->control - 1);
+	for (size_t i = 0; i < work->names_count; i++) {
+		close_all_between(next, work->names[i] - 1);
+		next = work->names[i] + 1;
+	}
+	close_all_between(next, INT32_MAX);
+}
+
+/* A terminal and a service manager signal all processes there are; this one goes when the gateway has gone. */
+static void ignore_signals(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		(void)signal(numbers[i], SIG_IGN);
+	process_hear_signals();
+}
+
+static int start_threads(const struct steward_work *work, struct err *err)
+{
+	for (size_t i = 0; i < work->names_count; i++) {
+		pthread_t thread;
+		int error = pthread_create(&thread, NULL, answer_on, (void *)(intptr_t)work->names[i]);
+		if (error != 0)
+			return err_add(err, "cannot start the steward's threads: %s", strerror(error));
+	}
+	return 0;
+}
+
+/* It reads what names and configuration are made of, whatever was put in its place, asks name servers, and binds. */
+static struct sandbox *confine_steward(struct err *err)
+{
+	static const struct sandbox_path path[] = { { "/", SANDBOX_READ } };
+	static const struct sandbox_ports port[] = { { DNS_PORT, DNS_PORT, SANDBOX_CONNECT } };
+	const struct sandbox_options options = { .role = SANDBOX_STEWARD, .path = path, .paths = ARRAY_LEN(path),
+		                                 .port = port, .ports = ARRAY_LEN(port), .unbounded = SANDBOX_BIND };
+
+	return sandbox_new(&options, err);
+}
+
+static int prepare(const struct steward_work *work, struct err *err)
+{
+	bool on = work->settings->server->sandbox;
+	struct sandbox *sandbox = NULL;
+
+	if (confine_become(work->settings, !on, PRIVS_LOW_PORTS, err) != 0)
+		return -1;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) /* after the change of the user, which undoes it */
+		return err_add(err, "the steward cannot ask to end with the gateway: %s", strerror(errno));
+	nss_prepare();
+	if (on && (sandbox = confine_steward(err)) == NULL)
+		return -1;
+	return start_threads(work, err) != 0 || (on && sandbox_seal(sandbox, err) != 0) ? -1 : 0;
+}
+
+_Noreturn void steward_process(struct steward_work *work)
+{
+	const struct bound none = { .fd = NULL };
+	struct err err;
+
+	err_init(&err);
+	close_others(work);
+	ignore_signals();
+	(void)prctl(PR_SET_NAME, "steward", 0, 0, 0);
+	int result = prepare(work, &err);
+	if (steward_report(work, result, &err, &none) == 0 && result == 0)
+		steward_obey(work);
+	_exit(EXIT_SUCCESS);
+}

@@ -1,0 +1,37 @@
+/* What the gateway and its steward say to each other. Both are the same binary, so these are the structs themselves. What the
+ * gateway says is a stranger's word to the steward: it may have been taken over. */
+#ifndef SERVER_STEWARD_TALK_H
+#define SERVER_STEWARD_TALK_H
+
+#include "base/err.h"
+#include "net/resolve.h"
+#include "sys/channel.h"
+
+#include <stdint.h>
+
+#define STEWARD_TEXT_MAX 512
+
+/* On the one channel of the main thread. BIND: the TCP address of that text; READ: the configuration once more. */
+enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2 };
+struct steward_order {
+	uint32_t act;    /* of enum steward_act */
+	uint32_t beside; /* BIND: as in struct bind_options */
+	uint32_t known;  /* BIND: found says what the name leads to; 0: it is looked up */
+	char text[STEWARD_TEXT_MAX];
+	struct resolved found;
+};
+
+/* After a BIND with the sockets, at least one. The first report, unasked, says that the steward is at work. */
+struct steward_report {
+	int32_t result; /* 0, or -1 with complaints */
+	char words[ERR_TEXT_MAX];
+};
+
+/* On a channel of a resolver's thread; the answer is a struct resolved. */
+struct steward_question {
+	char host[STEWARD_TEXT_MAX];
+};
+
+_Static_assert(CHANNEL_FDS_MAX >= RESOLVE_MAX, "the sockets of a name fit in one report");
+
+#endif

@@ -1,0 +1,130 @@
+/* steward_work.c owns what the steward does, order by order.
+ * It must never believe what it is told: it binds what its own reading of the configuration names, and nothing else. */
+#include "server/steward_work.h"
+
+#include "base/mem.h"
+#include "net/bind.h"
+#include "server/steward_talk.h"
+#include "sys/channel.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- orders --------------------------------------------------------------------------------------------------------- */
+
+static const struct listen_settings *find_address(const struct settings *settings, const char *text, const struct address **address)
+{
+	for (size_t i = 0; i < settings->listens_count; i++) {
+		const struct address_list *list = &settings->listens[i]->address;
+		for (size_t k = 0; k < list->count; k++) {
+			*address = &list->item[k];
+			if ((*address)->kind == ADDRESS_TCP && strcmp((*address)->text, text) == 0)
+				return settings->listens[i];
+		}
+	}
+	return NULL;
+}
+
+static bool is_of_port(const struct sockaddr_storage *sa, socklen_t len, uint16_t port)
+{
+	if (sa->ss_family == AF_INET)
+		return len == sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)sa)->sin_port == htons(port);
+	return sa->ss_family == AF_INET6 && len == sizeof(struct sockaddr_in6) && ((const struct sockaddr_in6 *)sa)->sin6_port == htons(port);
+}
+
+/* Where a name leads is left to who looked it up, but for the port; a number leads nowhere else. */
+static bool is_plausible(const struct resolved *found, const struct address *address)
+{
+	struct resolved number;
+
+	if (address->host == NULL || resolve_at_once(address->host, 0, &number) || found->count > RESOLVE_MAX)
+		return false;
+	for (size_t i = 0; i < found->count; i++)
+		if (!is_of_port(&found->addr[i].sa, found->addr[i].len, address->port))
+			return false;
+	return true;
+}
+
+static int bind_for(const struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
+{
+	const struct address *address;
+	const struct listen_settings *set = find_address(work->settings, order->text, &address);
+
+	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
+		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
+	const struct bind_options options = { .backlog = (int)set->backlog, .beside = order->beside != 0,
+		                              .found = order->known ? &order->found : NULL };
+	return bind_open(bound, address, &options, err);
+}
+
+static int read_again(struct steward_work *work, struct err *err)
+{
+	struct settings *next = work->file != NULL ? settings_read(work->file, false, err) : NULL;
+
+	if (next == NULL)
+		return -1;
+	settings_free(work->read);
+	work->settings = work->read = next;
+	return 0;
+}
+
+static int obey(struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
+{
+	bool whole = memchr(order->text, '\0', sizeof(order->text)) != NULL;
+
+	if (whole && order->act == STEWARD_BIND)
+		return bind_for(work, order, bound, err);
+	if (whole && order->act == STEWARD_READ)
+		return read_again(work, err);
+	return err_add(err, "the steward does not do that");
+}
+
+int steward_report(const struct steward_work *work, int result, const struct err *err, const struct bound *bound)
+{
+	struct steward_report *report = mem_zalloc(sizeof(*report)); /* zero: what is left over must not tell anything */
+
+	report->result = result;
+	memcpy(report->words, err->text, err->len);
+	int sent = channel_send(work->control, report, sizeof(*report), bound->fd, bound->count);
+	free(report);
+	return sent;
+}
+
+void steward_obey(struct steward_work *work)
+{
+	struct steward_order order;
+	int sent = 0;
+
+	while (sent == 0) {
+		struct bound bound = { .fd = NULL };
+		struct err err;
+		err_init(&err);
+		bool whole = channel_receive(work->control, &order, sizeof(order)) == 0;
+		if (!whole && errno != EBADMSG)
+			return;
+		int result = whole ? obey(work, &order, &bound, &err) : err_add(&err, "the steward does not understand");
+		sent = steward_report(work, result, &err, &bound);
+		bind_close(&bound);
+	}
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------------ */
+
+void steward_answer(int end)
+{
+	struct steward_question question;
+	struct resolved answer;
+	int result;
+
+	while ((result = channel_receive(end, &question, sizeof(question))) == 0 || errno == EBADMSG) {
+		memset(&answer, 0, sizeof(answer)); /* what is left over must not tell anything */
+		answer.error = EAI_FAIL;
+		if (result == 0 && memchr(question.host, '\0', sizeof(question.host)) != NULL)
+			resolve_here(question.host, &answer);
+		if (channel_send(end, &answer, sizeof(answer), NULL, 0) != 0)
+			return;
+	}
+}

@@ -1,0 +1,28 @@
+/* What the steward does for the gateway. The other end of each channel is a stranger: a gateway may have been taken over. */
+#ifndef SERVER_STEWARD_WORK_H
+#define SERVER_STEWARD_WORK_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "config/settings.h"
+#include "net/bind.h"
+
+struct steward_work {
+	const struct settings *settings; /* in force here */
+	struct settings *read;           /* the same, NULL as long as it is what the gateway began with */
+	const char *file;                /* of the configuration; NULL: none to read again */
+	int control;                     /* its ends of the channels, open and ascending */
+	int *names;
+	size_t names_count;
+};
+
+/* Obeys orders (server/steward_talk.h) until the other end is closed. */
+void steward_obey(struct steward_work *work);
+
+/* Answers questions until the other end is closed. */
+void steward_answer(int end);
+
+/* Sends a report. -1: nobody is there. */
+must_check int steward_report(const struct steward_work *work, int result, const struct err *err, const struct bound *bound);
+
+#endif

@@ -1,0 +1,24 @@
+/* A pair of sockets between two processes of ours: each message arrives whole or not at all, and may bring descriptors. Each
+ * end of a pair belongs to one thread at a time. What arrives is the other process's word, and is to be checked as such. */
+#ifndef SYS_CHANNEL_H
+#define SYS_CHANNEL_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CHANNEL_FDS_MAX 16 /* descriptors with one message */
+
+must_check int channel_pair(int end[2]); /* close-on-exec; -1 and errno on failure */
+
+/* Waits until the message is on its way. The descriptors stay the caller's. -1 and errno on failure: EPIPE: nobody is there. */
+must_check int channel_send(int end, const void *message, size_t size, const int *fd, size_t fds);
+
+/* Waits for a message of exactly that size. -1 and errno: ECONNRESET: nobody is there; EBADMSG: it had another size, and is gone. */
+must_check int channel_receive(int end, void *message, size_t size);
+
+/* Likewise, with descriptors, close-on-exec and the caller's, of which *fds is the number: the room at first. */
+must_check int channel_receive_fds(int end, void *message, size_t size, int *fd, size_t *fds);
+
+#endif

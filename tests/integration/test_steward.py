@@ -1,0 +1,150 @@
+"""The steward, the second process: it binds addresses and looks names up for a gateway that has given up the rights to."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from gateway import find_instrument, wait_until
+from inside import children, steward_of, thread_status
+from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, in_own_mounts, reload
+from wsclient import Connection
+
+LOW_PORTS = 1 << 10 # CAP_NET_BIND_SERVICE
+GONE = "the steward, process "
+
+
+@pytest.fixture(autouse=True)
+def only_by_itself():
+    if find_instrument():
+        pytest.skip(f"{find_instrument()} is a parent of its own")
+
+
+def free_port(host="127.0.0.1"):
+    with socket.create_server((host, 0)) as free:
+        return free.getsockname()[1]
+
+
+def is_gone(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+        return stat.read().rpartition(")")[2].split()[0] in "ZX"
+    return True
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_steward_keeps_one_right(start_gateway, sandbox):
+    """It is the gateway's user, with the right to low ports if it had it, and the same filter, on each of its threads."""
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nresolver_threads = 3\n" + LISTEN + ECHO)
+    check_echo(gateway)
+    threads = thread_status(steward_of(gateway))
+    assert len(threads) == 1 + 3
+    for status in threads.values():
+        assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == (LOW_PORTS if ROOT else 0)
+        assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+        assert not ROOT or "0" not in status["Uid"].split() + status["Gid"].split()
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == ("2" if sandbox == "on" else "0")
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_reload_binds_another_port(start_gateway, sandbox):
+    """One that nobody named at the start, and one that only root may have."""
+    base = f"[server]\nsandbox = {sandbox}\n" + LISTEN
+    gateway = start_gateway(base + ECHO)
+    more = f"[listen more]\naddress = 127.0.0.1:{free_port()}" + (", 127.0.0.93:93" if ROOT else "") + "\n"
+    said = reload(gateway, base + more + ECHO)
+    assert "configuration was reloaded" in said, said
+    with socket.create_connection(("127.0.0.93", 93) if ROOT else ("127.0.0.1", int(more.split(":")[1].split()[0]))):
+        pass
+
+
+@pytest.mark.parametrize("before, after", [("*", "127.0.0.1"), ("127.0.0.1", "*"), ("localhost", "127.0.0.1")])
+def test_reload_changes_the_address_of_a_port(start_gateway, before, after):
+    """The new address is listened on before the old one goes, and then the port is nobody else's."""
+    port = free_port()
+    text = "[listen a]\naddress = {}:" + str(port) + "\n" + ECHO
+    gateway = start_gateway(text.format(before))
+    said = reload(gateway, text.format(after))
+    assert "configuration was reloaded" in said, said
+    with Connection(("127.0.0.1", port)) as client:
+        client.upgrade("/echo")
+        client.expect_echo()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError):
+            other.bind(("127.0.0.1", port))
+            other.listen()
+
+
+def test_reload_of_two_addresses_that_cover_each_other(start_gateway):
+    """Both would stay: that is no change of an address, and a start would refuse it, too."""
+    port = free_port()
+    text = f"[listen a]\naddress = 127.0.0.1:{port}\n"
+    gateway = start_gateway(text + ECHO)
+    said = reload(gateway, text + f"address = *:{port}\n" + ECHO)
+    assert f"the gateway itself listens on 127.0.0.1:{port} ([listen a])" in said and "reload refused" in said
+    check_echo(gateway, listener="a")
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_steward_killed(start_gateway, sandbox):
+    """The gateway says so, serves on with what it has, and starts no other."""
+    text = f"[server]\nsandbox = {sandbox}\n" + LISTEN + "[route no]\npath = /no\ntarget = desk.invalid:1\n" + ECHO
+    gateway = start_gateway(text)
+    steward = steward_of(gateway)
+    os.kill(steward, signal.SIGKILL)
+    wait_until(lambda: any(GONE + str(steward) in r.line and r.level == "error" for r in gateway.find()))
+    check_echo(gateway)
+    assert answer(gateway, "/no") in (502, 504)
+    assert "configuration was reloaded" in reload(gateway, text)
+    said = reload(gateway, text + f"[listen more]\naddress = 127.0.0.1:{free_port()}\n")
+    assert "the steward" in said and "restart" in said and "reload refused" in said
+    check_echo(gateway)
+    assert not children(gateway.pid)
+
+
+def test_steward_ends_with_the_gateway(start_gateway):
+    """Whatever ended it; a signal that a terminal or a service manager sends to all does not end the steward first."""
+    gateway = start_gateway(LISTEN + ECHO)
+    steward = steward_of(gateway)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        os.kill(steward, number)
+    said = reload(gateway, LISTEN + f"[listen more]\naddress = 127.0.0.1:{free_port()}\n" + ECHO)
+    assert "configuration was reloaded" in said
+    gateway.kill()
+    start_gateway.forget(gateway)
+    wait_until(lambda: is_gone(steward))
+    gateway = start_gateway(LISTEN + ECHO, name="again.conf")
+    steward = steward_of(gateway)
+    gateway.stop()
+    wait_until(lambda: is_gone(steward))
+
+
+@as_root
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_names_after_hosts_was_replaced(start_gateway, tmp_path, backend, sandbox):
+    """By a file of the same name, as sed -i and DHCP clients do it: names are looked up in the new one."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    for name in ("passwd", "group", "ld.so.cache"):
+        shutil.copyfile(f"/etc/{name}", etc / name)
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
+    (etc / "resolv.conf").touch()
+    (etc / "hosts").write_text("127.0.0.1 other.test\n")
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\n" + LISTEN + f"[route one]\npath = /one\ntarget = desk.test:{backend().port}\n",
+                            prefix=in_own_mounts('mount --bind "$1" /etc', etc))
+    assert answer(gateway, "/one") == 502
+    (etc / "hosts.new").write_text("127.0.0.1 desk.test\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    assert answer(gateway, "/one") == 101
+
+
+def test_another_gateway_cannot_share_a_port(start_gateway):
+    """What lets an address change lets nobody in: the second one says that the port is taken."""
+    gateway = start_gateway(LISTEN + ECHO)
+    other = start_gateway(f"[listen plain]\naddress = 127.0.0.1:{gateway.port()}\n" + ECHO, name="other.conf", ready=False)
+    assert other.wait() == 1
+    assert "Address already in use" in other.log
+    start_gateway.forget(other)

@@ -1,0 +1,251 @@
+/* test_steward.c is the gateway as an attacker has it: it holds that end of the channels and says what it likes. The steward
+ * has to answer, to bind what the configuration names, and to do nothing else. */
+#include "server/steward_work.h"
+
+#include "server/steward_talk.h"
+
+#include <netdb.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define REFUSED "Permission denied: the configuration does not name it"
+
+struct world {
+	char file[64];
+	int control, names; /* our ends */
+	struct steward_work work;
+	struct settings *settings;
+	pthread_t obeying, answering;
+	struct steward_report report;
+	int fd[CHANNEL_FDS_MAX];
+	size_t fds;
+};
+
+static void *obey(void *arg)
+{
+	steward_obey(arg);
+	return NULL;
+}
+
+static void *answer(void *arg)
+{
+	steward_answer((int)(intptr_t)arg);
+	return NULL;
+}
+
+static void write_configuration(const struct world *world, const char *addresses)
+{
+	FILE *file = fopen(world->file, "w");
+
+	assert_non_null(file);
+	fprintf(file, "[listen a]\naddress = %s\n[route r]\nhost = *\ntarget = echo:\n", addresses);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int set_up(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	int control[2], names[2];
+	struct err err;
+
+	err_init(&err);
+	snprintf(world->file, sizeof(world->file), "/tmp/sallyport-steward.%d.conf", getpid());
+	write_configuration(world, "127.0.0.1:0, localhost:0, desk.test:0, unix:/tmp/sallyport-steward.sock");
+	world->settings = settings_read(world->file, true, &err);
+	assert_non_null(world->settings);
+	assert_int_equal(channel_pair(control), 0);
+	assert_int_equal(channel_pair(names), 0);
+	world->control = control[0];
+	world->names = names[0];
+	world->work = (struct steward_work){ .settings = world->settings, .file = world->file, .control = control[1] };
+	pthread_create(&world->obeying, NULL, obey, &world->work);
+	pthread_create(&world->answering, NULL, answer, (void *)(intptr_t)names[1]);
+	world->work.names_count = (size_t)names[1]; /* only kept here, to close it */
+	*state = world;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *world = *state;
+
+	close(world->control);
+	close(world->names);
+	pthread_join(world->obeying, NULL); /* both end with the gateway */
+	pthread_join(world->answering, NULL);
+	close(world->work.control);
+	close((int)world->work.names_count);
+	settings_free(world->work.read);
+	settings_free(world->settings);
+	unlink(world->file);
+	free(world);
+	return 0;
+}
+
+static void hear(struct world *world)
+{
+	world->fds = CHANNEL_FDS_MAX;
+	assert_int_equal(channel_receive_fds(world->control, &world->report, sizeof(world->report), world->fd, &world->fds), 0);
+	for (size_t i = 0; i < world->fds; i++)
+		close(world->fd[i]);
+}
+
+static struct steward_order order_for(uint32_t act, const char *text)
+{
+	struct steward_order order;
+
+	memset(&order, 0, sizeof(order));
+	order.act = act;
+	snprintf(order.text, sizeof(order.text), "%s", text);
+	return order;
+}
+
+static void give(struct world *world, const struct steward_order *order)
+{
+	assert_int_equal(channel_send(world->control, order, sizeof(*order), NULL, 0), 0);
+	hear(world);
+}
+
+static void check_refused(struct world *world, const struct steward_order *order, const char *words)
+{
+	give(world, order);
+	assert_int_equal(world->report.result, -1);
+	assert_int_equal(world->fds, 0);
+	assert_non_null(strstr(world->report.words, words));
+}
+
+static void check_bound(struct world *world, const char *text)
+{
+	const struct steward_order order = order_for(STEWARD_BIND, text);
+
+	give(world, &order);
+	assert_int_equal(world->report.result, 0);
+	assert_true(world->fds > 0);
+}
+
+/* --- the tests ------------------------------------------------------------------------------------------------------ */
+
+static void binds_what_is_named(void **state)
+{
+	check_bound(*state, "127.0.0.1:0");
+	check_bound(*state, "localhost:0");
+}
+
+static void binds_nothing_else(void **state)
+{
+	static const char *const others[] = { "127.0.0.1:1", "127.0.0.2:0", "*:0", "", "unix:/tmp/sallyport-steward.sock", "/etc/shadow" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		const struct steward_order order = order_for(STEWARD_BIND, others[i]);
+		check_refused(*state, &order, REFUSED);
+	}
+	assert_int_equal(access("/tmp/sallyport-steward.sock", F_OK), -1);
+}
+
+/* A number is bound as it stands; a name leads to addresses of its port, and to no more of them than there may be. */
+static void believes_no_addresses_of_numbers_and_other_ports(void **state)
+{
+	struct steward_order order = order_for(STEWARD_BIND, "127.0.0.1:0");
+	const struct sockaddr_in other = { .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	order.known = 1;
+	order.found.count = 1;
+	memcpy(&order.found.addr[0].sa, &other, sizeof(other));
+	order.found.addr[0].len = sizeof(other);
+	check_refused(*state, &order, REFUSED);
+	snprintf(order.text, sizeof(order.text), "desk.test:0");
+	check_refused(*state, &order, REFUSED);
+	((struct sockaddr_in *)&order.found.addr[0].sa)->sin_port = 0;
+	give(*state, &order);
+	assert_int_equal(((struct world *)*state)->report.result, 0);
+	order.found.count = SIZE_MAX;
+	check_refused(*state, &order, REFUSED);
+}
+
+static void reads_the_configuration_itself(void **state)
+{
+	struct world *world = *state;
+	const struct steward_order later = order_for(STEWARD_BIND, "127.0.0.3:0"), now = order_for(STEWARD_READ, "");
+
+	check_refused(world, &later, REFUSED);
+	write_configuration(world, "127.0.0.3:0");
+	give(world, &now);
+	assert_int_equal(world->report.result, 0);
+	check_bound(world, "127.0.0.3:0");
+	write_configuration(world, "nonsense:nonsense");
+	check_refused(world, &now, world->file);
+	check_bound(world, "127.0.0.3:0"); /* what is wrong changes nothing */
+}
+
+static void malformed_orders_are_refused(void **state)
+{
+	struct world *world = *state;
+	struct steward_order order = order_for(0, "127.0.0.1:0");
+	char large[sizeof(order) + 1] = { STEWARD_BIND };
+	int pipes[2];
+
+	check_refused(world, &order, "does not do that");
+	order.act = UINT32_MAX;
+	check_refused(world, &order, "does not do that");
+	order.act = STEWARD_BIND;
+	memset(order.text, 'a', sizeof(order.text)); /* no end */
+	check_refused(world, &order, "does not do that");
+	for (size_t size = 1; size <= sizeof(large); size += size == 1 ? sizeof(order) - 2 : 2) {
+		assert_int_equal(channel_send(world->control, large, size, NULL, 0), 0);
+		hear(world);
+		assert_int_equal(world->report.result, -1);
+	}
+	assert_int_equal(pipe(pipes), 0); /* a descriptor that nobody asked for is nobody's */
+	order = order_for(STEWARD_BIND, "127.0.0.1:0");
+	assert_int_equal(channel_send(world->control, &order, sizeof(order), &pipes[1], 1), 0);
+	close(pipes[1]);
+	hear(world);
+	assert_int_equal(world->report.result, 0);
+	assert_int_equal(read(pipes[0], large, 1), 0);
+	close(pipes[0]);
+}
+
+static void ask(const struct world *world, const void *question, size_t size, struct resolved *found)
+{
+	assert_int_equal(channel_send(world->names, question, size, NULL, 0), 0);
+	assert_int_equal(channel_receive(world->names, found, sizeof(*found)), 0);
+}
+
+static void answers_questions_and_survives_others(void **state)
+{
+	struct steward_question question;
+	struct resolved found;
+
+	memset(&question, 'a', sizeof(question)); /* no end */
+	ask(*state, &question, sizeof(question), &found);
+	assert_true(found.count == 0 && found.error == EAI_FAIL);
+	ask(*state, &question, 3, &found);
+	assert_true(found.count == 0 && found.error == EAI_FAIL);
+	memset(&question, 0, sizeof(question));
+	memcpy(question.host, "127.0.0.9", sizeof("127.0.0.9"));
+	ask(*state, &question, sizeof(question), &found);
+	assert_true(found.count == 1 && found.addr[0].sa.ss_family == AF_INET);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(binds_what_is_named),
+		TEST(binds_nothing_else),
+		TEST(believes_no_addresses_of_numbers_and_other_ports),
+		TEST(reads_the_configuration_itself),
+		TEST(malformed_orders_are_refused),
+		TEST(answers_questions_and_survives_others),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
