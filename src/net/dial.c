@@ -45,7 +45,6 @@ struct dial {
 	struct attempt *winner;
 	enum dial_result result;  /* what to report when nothing works out */
 	int error;
-	int lookup_error;
 	struct attempt only;      /* numbers and UNIX sockets need no second allocation */
 };
 
@@ -92,7 +91,7 @@ void dial_cancel(struct dial *dial)
 /* Called by the loop's callbacks only, as their last deed. */
 static void dial_report(struct dial *dial)
 {
-	struct dial_outcome outcome = { .result = dial->result, .fd = -1, .error = dial->error, .lookup_error = dial->lookup_error };
+	struct dial_outcome outcome = { .result = dial->result, .fd = -1, .error = dial->error };
 	dial_cb *cb = dial->cb;
 	void *arg = dial->arg;
 
@@ -403,7 +402,6 @@ static void dial_interleave(struct dial *dial, const struct resolved *answer)
 
 static void dial_use(struct dial *dial, const struct resolved *answer)
 {
-	dial->lookup_error = answer->error;
 	if (answer->count == 0) {
 		dial_fail(dial, answer->error == EAI_MEMORY ? DIAL_NO_RESOURCE : DIAL_NOT_FOUND,
 		          answer->error == EAI_MEMORY ? ENOMEM : answer->error);

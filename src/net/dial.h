@@ -27,7 +27,6 @@ struct dial_outcome {
 	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
 	                     Else -1 */
 	int error;
-	int lookup_error; /* EAI_*: the name could not be looked up, even if an earlier answer has helped out; else 0 */
 	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */
 	socklen_t sa_len;
 };
