@@ -75,18 +75,18 @@ static const char help_text[] =
         "      --key FILE          its private key, if it is not in the same file\n"
         "      --tls MODE          off, on, or auto: TLS and plain on one port\n"
         "      --origin ORIGIN     pages of this origin may connect too; repeatable, * for any\n"
-        "      --host NAME         answer to this host name besides addresses, localhost and the machine's\n"
-        "                          own names; repeatable, * for any\n"
+        "      --host NAME         answer to this host name too, besides IP addresses, localhost and the\n"
+        "                          machine's own names; repeatable, * for any\n"
         "      --subprotocol LIST  subprotocols to agree to, such as mqtt; default binary\n"
         "      --token-file FILE   instead of TARGET: ?token=NAME is looked up there\n"
-        "      --workers N         threads that relay; default one a processor\n"
+        "      --workers N         worker threads; default one per CPU\n"
         "      --log-level LEVEL   error, warn, info or debug\n"
-        "      --user USER         if started as root: whom to become; default sallyport or nobody\n"
-        "      --sandbox MODE      on, or off: leave all system calls and the whole file system to the process\n"
+        "      --user USER         if started as root: user to switch to; default sallyport or nobody\n"
+        "      --sandbox MODE      on, or off: do not restrict system calls and files\n"
         "\n"
         "  -c, --config FILE       read FILE, and conf.d/*.conf beside it; see sallyport.conf(5)\n"
         "  -t, --test              check the configuration as a start would, and exit\n"
-        "      --selftest-sandbox  enter the sandbox as a start would, try what it forbids and allows, and report\n"
+        "      --selftest-sandbox  enter the sandbox, try what it must forbid or allow, and report\n"
         "      --defaults          print every option with its default, as a configuration file\n"
         "      --version           print the versions of sallyport and its libraries\n"
         "  -h, --help              print this\n";
@@ -157,6 +157,8 @@ static int take_words(struct invocation *r, char **word, int count)
 	form->target = count == 2 ? word[1] : NULL;
 	form->origins = r->origins;
 	form->hosts = r->hosts;
+	if (form->key != NULL && form->cert == NULL)
+		return usage("--key needs --cert FILE");
 	if (form->target != NULL && form->token_file != NULL)
 		return usage("give either TARGET or --token-file");
 	if (form->target == NULL && form->token_file == NULL && form->web == NULL)

@@ -119,10 +119,12 @@ static int list_parse(const struct conf_option *option, const char *text, void *
 
 	while (span_next(&rest, ',', &item)) {
 		char *copy = mem_strndup(item.p, item.n);
+		struct err why;
+		err_init(&why);
 		if (item.n == 0)
 			status = err_add(err, "there is an empty item in \"%s\"", text);
-		else if (option->type->parse(copy, field, err) != 0)
-			status = -1;
+		else if (option->type->parse(copy, field, &why) != 0)
+			status = err_add(err, "%s%s", why.text, strchr(copy, ' ') != NULL ? "; separate items by commas" : "");
 		free(copy);
 	}
 	return status;

@@ -70,6 +70,7 @@ static bool all_of(struct span s, const char *set)
 }
 
 #define LOWER    "abcdefghijklmnopqrstuvwxyz0123456789_"
+#define UPPER    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define EXPECTED "expected \"option = value\", a [section], or a comment"
 
 static bool is_comment(struct span s)
@@ -97,7 +98,7 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 		refuse(r, "[%s] needs a name: [%s NAME]", k->name, k->name);
 	} else if (!k->repeatable && name.n > 0) {
 		refuse(r, "[%s] takes no name", k->name);
-	} else if (name.n > CONF_NAME_MAX || !all_of(name, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-")) {
+	} else if (name.n > CONF_NAME_MAX || !all_of(name, LOWER UPPER ".-")) {
 		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n,
 		       name.p, CONF_NAME_MAX);
 	} else if (k->repeatable && old != NULL) {
@@ -306,7 +307,7 @@ static void option_end(struct reader *r)
 
 static void option_begin(struct reader *r, const char *name)
 {
-	if (name[0] == '\0' || !all_of(span_of(name), LOWER)) {
+	if (name[0] == '\0' || !all_of(span_of(name), LOWER UPPER "-")) {
 		refuse(r, EXPECTED);
 		return;
 	}

@@ -162,7 +162,7 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
                                struct span path, const struct route **found)
 {
 	struct span host = route_host(authority);
-	bool other_host = false, other_kind = false, upgrades_only = false;
+	bool other_host = false, other_kind = false, neither = false, upgrades_only = false;
 
 	for (size_t i = 0; i < routes->count; i++) {
 		const struct route *route = &routes->item[i];
@@ -171,6 +171,7 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 		if ((route->files == NULL) != upgrade) {
 			bool matches = host_matches(route, &routes->own, host);
 			other_kind = other_kind || matches;
+			neither = neither || !matches;
 			upgrades_only = upgrades_only || (matches && route->exact && !upgrade);
 		} else if (host_matches(route, &routes->own, host)) {
 			*found = route;
@@ -179,7 +180,9 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 			other_host = true;
 		}
 	}
-	return other_host ? ROUTE_OTHER_HOST : other_kind ? ROUTE_OTHER_KIND : ROUTE_NONE;
+	if (other_kind && !other_host)
+		return ROUTE_OTHER_KIND;
+	return other_host || neither ? ROUTE_OTHER_HOST : ROUTE_NONE;
 }
 
 /* With one slash where there were several, and one at the end. Returns the length. */
@@ -202,6 +205,8 @@ const struct route *routes_near(const struct routes *routes, bool upgrade, const
 	size_t len = squeeze(squeezed, path);
 	const struct route *route = NULL;
 
+	if (routes_match(routes, true, listen, authority, path, &route) == ROUTE_FOUND)
+		return NULL; /* a path for all, of which no other is a mistyped form */
 	for (size_t shorter = 0; shorter < 2 && shorter < len; shorter++) {
 		struct span near = { squeezed, len - shorter };
 		if (routes_match(routes, upgrade, listen, authority, near, &route) == ROUTE_FOUND)

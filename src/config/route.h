@@ -56,7 +56,7 @@ enum route_result {
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                struct span path, const struct route **route);
 
-/* For a path that no route has: the route that has it but for slashes too many, or one too many or too few at its end; NULL if
+/* For a path that no route has, or only a web root without such a file: the route that has it but for slashes too many, or one too many or too few at its end; NULL if
  * there is none. Only to be named to who asked. It is never served instead: what stands in front of us may protect the path
  * that is meant, and not the one that was asked for. A plain request may have meant the path of an upgrade. */
 const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,

@@ -316,8 +316,8 @@ static void check_words(const struct route_settings *r, struct err *err)
 	for (size_t i = 0; i < r->host.count; i++) {
 		if (!host_valid(r->host.item[i]))
 			conf_complain_option(r, "host", err,
-			                     "\"%s\" is not a host name: write a full name without scheme, port or wildcard; or own; or *",
-			                     r->host.item[i]);
+			                     "\"%s\" is not a host name: write a full name without scheme, port or wildcard; or own; or *%s",
+			                     r->host.item[i], strchr(r->host.item[i], ' ') != NULL ? "; separate names by commas" : "");
 	}
 	for (size_t i = 0; i < r->origin.count; i++) {
 		if (!origin_entry_valid(r->origin.item[i]))

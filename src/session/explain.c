@@ -27,10 +27,12 @@ static void say(struct words *w, const char *format, ...)
 }
 
 /* How the administrator writes an option: in the file, or as a word of the command line. */
-static void say_cure(struct words *w, const struct session *s, const char *option, struct span value)
+static void say_cure(struct words *w, const struct session *s, const char *when, const char *option, struct span value)
 {
 	bool quick = s->generation->settings->quick;
-	say(w, "; to allow it, add %s%s %.*s", quick ? "--" : option, quick ? option : " =", CUT(value));
+	say(w, "; %s, add %s%s %.*s", when, quick ? "--" : option, quick ? option : " =", CUT(value));
+	if (!quick && s->route != NULL)
+		say(w, " to [route %s]", s->route->set->section.name);
 }
 
 static struct span value_of(const struct http_head *head, const char *name)
@@ -52,7 +54,7 @@ static void say_host(struct words *w, const struct session *s, const struct http
 	if (head->authority.p == NULL || !http_split_authority(head->authority, &host, &port))
 		return;
 	say(w, "host %.*s", CUT(host));
-	say_cure(w, s, "host", host);
+	say_cure(w, s, "if that is a name of this gateway", "host", host);
 }
 
 /* A client that speaks for two names has to open two connections; the gateway can allow nothing. */
@@ -71,14 +73,28 @@ static void say_origin(struct words *w, const struct session *s, const struct ht
 		return;
 	}
 	say(w, "origin %.*s, host %.*s", CUT(origin), CUT(head->authority));
-	say_cure(w, s, "origin", origin);
+	say_cure(w, s, "to allow it", "origin", origin);
 }
 
 static void say_path(struct words *w, const struct session *s, const struct http_head *head)
 {
+	(void)s;
 	say(w, "path %.*s", CUT(head->path));
+}
+
+static void say_missing(struct words *w, const struct session *s, const struct http_head *head)
+{
+	say_path(w, s, head);
+	if (s->route != NULL)
+		say(w, "; there is no such file in %s", s->route->set->root);
 	if (s->near != NULL)
 		say(w, "; did you mean %s?", s->near->set->path);
+}
+
+static void say_token(struct words *w, const struct session *s, const struct http_head *head)
+{
+	say_path(w, s, head);
+	say(w, "; the token is not in %s", s->route->set->token_file);
 }
 
 static void say_method(struct words *w, const struct session *s, const struct http_head *head)
@@ -106,6 +122,8 @@ static void say_upgrade(struct words *w, const struct session *s, const struct h
 		say(w, "; Sec-WebSocket-Version is not 13");
 	else if (http_field(head, "Sec-WebSocket-Key") != NULL)
 		say(w, "; Upgrade is missing beside Sec-WebSocket-Key: a proxy in front removes it");
+	else if (s->generation->settings->quick && s->generation->settings->routes_count == 1)
+		say(w, "; to serve pages, add --web DIR");
 }
 
 /* Proxies put their own Connection in its place. */
@@ -125,7 +143,9 @@ static explain_fn *const explain[REASON_COUNT] = {
 	[REASON_FORBIDDEN_HOST] = say_host,
 	[REASON_MISDIRECTED] = say_names,
 	[REASON_FORBIDDEN_ORIGIN] = say_origin,
-	[REASON_NO_ROUTE] = say_path,
+	[REASON_NO_ROUTE] = say_missing,
+	[REASON_TOKEN_MISSING] = say_path,
+	[REASON_UNKNOWN_TOKEN] = say_token,
 	[REASON_BODY] = say_path,
 	[REASON_UPGRADE_REQUIRED] = say_upgrade,
 	[REASON_METHOD_NOT_ALLOWED] = say_method,

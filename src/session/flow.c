@@ -164,6 +164,15 @@ static enum reason flow_control(struct session *s, struct feed *feed, const stru
 	}
 }
 
+static enum reason flow_violation(struct session *s, uint16_t close_code)
+{
+	enum reason reason = reason_from_ws(close_code);
+	if (reason == REASON_MESSAGE_REFUSED && s->reason == REASON_NONE)
+		s->detail = strdup(s->route->set->accept == MESSAGES_BINARY ? "a text message; the route has accept = binary"
+		                                                            : "a binary message; the route has accept = text");
+	return reason;
+}
+
 static enum reason flow_event(struct session *s, struct feed *feed, enum ws_status status, const struct ws_run *run)
 {
 	switch (status) {
@@ -172,7 +181,7 @@ static enum reason flow_event(struct session *s, struct feed *feed, enum ws_stat
 	case WS_CONTROL:
 		return flow_control(s, feed, run);
 	case WS_BAD:
-		return reason_from_ws(run->close_code);
+		return flow_violation(s, run->close_code);
 	default:
 		return REASON_NONE;
 	}

@@ -71,6 +71,12 @@ size_t input_take(struct session *s)
 
 /* --- a head --------------------------------------------------------------------------------------------------------- */
 
+static enum reason input_no_route(struct session *s, const struct http_head *head, bool upgrade)
+{
+	s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
+	return REASON_NO_ROUTE;
+}
+
 static enum reason input_match(struct session *s, const struct http_head *head, bool upgrade)
 {
 	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
@@ -80,10 +86,9 @@ static enum reason input_match(struct session *s, const struct http_head *head, 
 	case ROUTE_OTHER_HOST:
 		return REASON_FORBIDDEN_HOST;
 	case ROUTE_OTHER_KIND:
-		return upgrade ? REASON_NO_ROUTE : REASON_UPGRADE_REQUIRED;
+		return upgrade ? input_no_route(s, head, true) : REASON_UPGRADE_REQUIRED;
 	default:
-		s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
-		return REASON_NO_ROUTE;
+		return input_no_route(s, head, upgrade);
 	}
 }
 
@@ -101,7 +106,10 @@ static enum reason input_dispatch(struct session *s, struct http_head *head)
 	enum reason reason = input_match(s, head, upgrade);
 	if (reason != REASON_NONE)
 		return reason;
-	return upgrade ? handshake_start(s, head) : file_start(s, head);
+	if (upgrade)
+		return handshake_start(s, head);
+	reason = file_start(s, head);
+	return reason == REASON_NO_ROUTE ? input_no_route(s, head, true) : reason; /* a web root took what was meant for a target */
 }
 
 static enum reason input_judge(struct session *s, struct http_head *head, size_t length)

@@ -110,6 +110,13 @@ BAD = {
     "unknown option": (GOOD + "prot = 1\npatj = /x\n", [
         'FILE:5: [route r] unknown option "prot"',
         'FILE:6: [route r] unknown option "patj"; did you mean "path"?']),
+    "option in capitals or with a dash": (GOOD + "Path = /x\nidle-timeout = 5s\n", [
+        'FILE:5: [route r] unknown option "Path"; did you mean "path"?',
+        'FILE:6: [route r] unknown option "idle-timeout"; did you mean "idle_timeout"?']),
+    "blanks between items": (GOOD.replace(":0", ":0 [::1]:0") + "host = a.example b.example\n", [
+        'FILE:2: [listen l] address: "127.0.0.1:0 [::1]:0": an IPv6 address needs brackets: [::1]:PORT; separate items by commas',
+        'FILE:5: [route r] host: "a.example b.example" is not a host name: write a full name without scheme, port or wildcard; or own; '
+        'or *; separate names by commas']),
     "option of another section": ("[server]\naddress = 1\n" + GOOD, [
         'FILE:2: [server] unknown option "address"; it belongs to [listen NAME]']),
     "unknown section": (GOOD + "[rout b]\ntarget = a:1\n", ['FILE:5: unknown section [rout]; did you mean "route"?']),
@@ -323,6 +330,7 @@ USAGE = {
     ("-c",): "-c needs a value",
     ("6080", "echo:", "--web"): "--web needs a value",
     ("6080",): "missing TARGET for listener 6080",
+    ("6080", "echo:", "--key", "k.pem"): "--key needs --cert FILE",
     ("6080", "echo:", "more"): '"more" is one word too many',
     ("6080", "echo:", "--token-file", "f"): "give either TARGET or --token-file",
     ("-c", "f", "6080"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",

@@ -3,8 +3,9 @@
 import pytest
 
 from sections import listen, section
-from wsclient import Connection, get, request
+from wsclient import TEXT, Connection, frame, get, request
 
+BINARY_ONLY = section("route binary", path="/binary", target="echo:", accept="binary")
 CONFIG = (section("server", max_refusal_lines=1000) + listen("plain", tls="off")
           + section("route desk", path="/websockify", target="echo:")
           + section("route named", host="desk.example", path="/desk", target="echo:")
@@ -12,18 +13,23 @@ CONFIG = (section("server", max_refusal_lines=1000) + listen("plain", tls="off")
 
 
 @pytest.fixture(scope="module")
-def shared(share_gateway):
-    return share_gateway(CONFIG)
+def shared(share_gateway, tmp_path_factory):
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text("one: 127.0.0.1:9\n")
+    return share_gateway(CONFIG + BINARY_ONLY + section("route tokens", path="/tokens", token_file=tokens))
 
 
 REFUSED = {
     "path": (request("/max/websockify"), "no_route", ["path /max/websockify"]),
     "path-without-query": (request("/max?token=s3cret"), "no_route", ["path /max"]),
     "origin": (request("/websockify", origin="https://portal.example", host="127.0.0.1:6080"), "forbidden_origin",
-               ["origin https://portal.example", "host 127.0.0.1:6080", "add origin = https://portal.example"]),
+               ["origin https://portal.example", "host 127.0.0.1:6080", "to allow it, add origin = https://portal.example to [route desk]"]),
     "origins": (request("/websockify", origin=["https://a.example", "https://b.example"]), "forbidden_origin",
                 ["more than one Origin"]),
-    "host": (request("/desk", host="alias.example:8080"), "forbidden_host", ["host alias.example", "add host = alias.example"]),
+    "host": (request("/desk", host="alias.example:8080"), "forbidden_host", ["host alias.example", "if that is a name of this gateway, add host = alias.example"]),
+    "host-of-a-page": (get("/desk", host="alias.example:8080"), "forbidden_host", ["host alias.example"]),
+    "token": (request("/tokens?token=s3cret"), "unknown_token", ["path /tokens", "the token is not in "]),
+    "no-token": (request("/tokens"), "token_missing", ["path /tokens"]),
     "subprotocol": (request("/mqtt", protocol="binary-x, other"), "subprotocol_required",
                     ["offered binary-x, other", "the route takes mqtt, mqttv3.1"]),
     "no-subprotocol": (request("/mqtt"), "subprotocol_required", ["none was offered"]),
@@ -78,3 +84,43 @@ def test_plain_request_for_a_websocket_path_beside_a_web_root(start_gateway, tmp
         conn.send(get("/websockify"))
         assert conn.read_response().status == 426
     assert gateway.wait_session_end(conn)["reason"] == "upgrade_required"
+
+
+@pytest.mark.parametrize("sent", [request("/websockify/"), get("/websockify/")], ids=["upgrade", "plain"])
+def test_near_miss_beside_a_web_root(start_gateway, tmp_path, sent):
+    """A route for all pages has the path, too, but not what was meant."""
+    root = tmp_path / "root"
+    root.mkdir()
+    gateway = start_gateway(listen("plain") + section("route desk", path="/websockify", target="echo:")
+                            + section("route pages", path="/*", root=root))
+    with Connection(gateway.address("plain")) as conn:
+        conn.send(sent)
+        response = conn.read_response()
+    assert (response.status, response.body) == (404, b"no such path; did you mean /websockify?\n")
+    assert "did you mean /websockify?" in gateway.wait_session_end(conn)["detail"]
+
+
+def test_missing_file_is_named_as_such(start_gateway, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    gateway = start_gateway.quick("--web", root, "127.0.0.1:0", "echo:")
+    with Connection(gateway.address()) as conn:
+        conn.send(get("/missing.html"))
+        assert conn.read_response().body == b"no such path\n"
+    assert gateway.wait_session_end(conn)["detail"] == f"path /missing.html; there is no such file in {root}"
+
+
+def test_page_without_web_is_told_of_it(start_gateway):
+    gateway = start_gateway.quick("127.0.0.1:0", "echo:")
+    with Connection(gateway.address()) as conn:
+        conn.send(get("/"))
+        assert conn.read_response().status == 426
+    assert gateway.wait_session_end(conn)["detail"].endswith("to serve pages, add --web DIR")
+
+
+def test_refused_message_is_told_with_the_option(gw):
+    with Connection(gw.address("plain")) as conn:
+        conn.upgrade("/binary")
+        conn.send(frame(TEXT, b"hello"))
+        conn.read_close()
+    assert gw.wait_session_end(conn)["detail"] == "a text message; the route has accept = binary"

@@ -118,7 +118,7 @@ static void kinds_are_kept_apart(void **state)
 	                 "[route pages]\npath = /pages/*\nroot = $\n"),
 	        0);
 	assert_string_equal(match(t, PLAIN, "a", "h", "/h"), "(other kind)");
-	assert_string_equal(match(t, PLAIN, "a", "o", "/h"), "(none)");
+	assert_string_equal(match(t, PLAIN, "a", "o", "/h"), "(other host)");
 	assert_string_equal(match(t, UP, "a", "o", "/websockify"), "ws");
 	assert_string_equal(match(t, PLAIN, "a", "o", "/websockify"), "(other kind)");
 	assert_string_equal(match(t, UP, "a", "o", "/t"), "token");
