@@ -49,6 +49,8 @@ struct stream_pool {
 	size_t held;
 	size_t most; /* what is to be held at the same time; 0: any. Streams enforce it for large TLS handshakes only: who offers
 	                bytes asks */
+	unsigned handshake_reads; /* of all TLS handshakes in this turn of the loop */
+	struct event *next_turn;  /* a timer that makes it 0 again; NULL: handshakes take what they like */
 };
 
 static inline bool stream_pool_is_full(const struct stream_pool *pool)
@@ -83,6 +85,7 @@ struct stream {
 	bool crowded;            /* TLS: the handshake was large when the pool was full, and was given up */
 	size_t in_ssl;           /* TLS: bytes that its SSL holds; while it handshakes, all that came */
 	uint16_t reads;          /* TLS: how often the descriptor was read in this turn */
+	uint16_t turn_records;   /* TLS: how many came in this turn */
 	uint16_t records;        /* TLS: how many came since the last one with data */
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
 };

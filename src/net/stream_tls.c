@@ -14,6 +14,10 @@
 #define READS_A_TURN   64
 #define RECORDS_A_TURN 64
 
+/* What one turn takes of all handshakes of the thread. A ClientHello is two reads and then a signature, so that eight of RSA take some
+ * milliseconds; the others wait, and what lives goes on. */
+#define HANDSHAKE_READS_A_TURN 16
+
 /* A peer that sends more than this without a byte in between (keys to update, requests to renegotiate) keeps us busy and
  * nothing else. BoringSSL has the same limit; no use comes near it. */
 #define RECORDS_WITHOUT_DATA 32
@@ -32,7 +36,10 @@ static void stream_tls_on_message(int sent, int version, int type, const void *b
 	(void)bytes;
 	(void)len;
 	(void)ssl;
-	if (!sent && type == SSL3_RT_HEADER && st->records <= RECORDS_WITHOUT_DATA)
+	if (sent || type != SSL3_RT_HEADER)
+		return;
+	st->turn_records++;
+	if (st->records <= RECORDS_WITHOUT_DATA)
 		st->records++;
 }
 
@@ -51,6 +58,18 @@ static bool stream_tls_may_read(struct stream *st)
 	st->flooded = !opening && st->records > RECORDS_WITHOUT_DATA;
 	st->crowded = opening && st->pool != NULL && stream_pool_is_full(st->pool) && st->in_ssl > HANDSHAKE_LEAST;
 	return !st->flooded && !st->crowded;
+}
+
+/* Without a timer to begin a new count, nothing is counted. */
+static bool stream_tls_has_turn(struct stream *st)
+{
+	static const struct timeval at_once = { 0, 0 };
+	struct stream_pool *pool = st->pool;
+	if (!(st->hold & HOLD_TLS) || pool == NULL || pool->next_turn == NULL)
+		return true;
+	if (pool->handshake_reads == 0 && event_add(pool->next_turn, &at_once) != 0)
+		return true;
+	return pool->handshake_reads < HANDSHAKE_READS_A_TURN && ++pool->handshake_reads > 0;
 }
 
 static void stream_tls_was_read(struct stream *st, size_t n)
@@ -76,7 +95,7 @@ static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size
 	if (what != BIO_CB_READ)
 		return result;
 	bool may = stream_tls_may_read(st);
-	if (may && st->reads++ < READS_A_TURN)
+	if (may && stream_tls_has_turn(st) && st->reads++ < READS_A_TURN)
 		return result;
 	st->reads = 0;
 	return stream_tls_refuse_read(bio, may);
@@ -134,8 +153,8 @@ static ssize_t stream_tls_take(struct stream *st, uint8_t *buf, size_t cap)
 {
 	size_t total = 0, n = 0;
 	bool more = false;
-	st->reads = 0;
-	for (int records = 0; records == 0 || (more && total < cap && records < RECORDS_A_TURN); records++) {
+	st->reads = st->turn_records = 0;
+	while (total == 0 || (more && total < cap && st->turn_records < RECORDS_A_TURN)) {
 		ERR_clear_error();
 		errno = 0;
 		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);

@@ -33,6 +33,9 @@ static const char *errno_words(void)
 	return errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : strerror(errno);
 }
 
+/* Thousands of certificates take seconds to read, and nothing else is done meanwhile. */
+#define PEM_MAX (1 << 20)
+
 /* OpenSSL's own words for a file it can't open would name neither the file nor the option. */
 FILE *tls_pem_open(const char *where, const char *option, const char *path, struct err *err)
 {
@@ -43,12 +46,13 @@ FILE *tls_pem_open(const char *where, const char *option, const char *path, stru
 		tls_complain(where, option, path, errno_words(), err);
 		return NULL;
 	}
-	if (fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode)) {
-		tls_complain(where, option, path, "is a directory", err);
-		fclose(file);
-		return NULL;
-	}
-	return file;
+	const char *wrong = fstat(fileno(file), &st) != 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "is a directory" :
+	                    st.st_size > PEM_MAX ? "is larger than 1 MiB" : NULL;
+	if (wrong == NULL)
+		return file;
+	tls_complain(where, option, path, wrong, err);
+	fclose(file);
+	return NULL;
 }
 
 int tls_pem_check(const char *where, const char *option, const char *path, struct err *err)

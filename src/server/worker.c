@@ -188,6 +188,14 @@ void worker_join(struct worker *w)
 	pthread_join(w->thread, NULL);
 }
 
+static void worker_on_next_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream_pool *pool = arg;
+	(void)fd;
+	(void)what;
+	pool->handshake_reads = 0;
+}
+
 static struct event_base *worker_base_new(void)
 {
 	struct event_config *config = event_config_new();
@@ -213,8 +221,9 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	w->mailbox = mailbox_new(c->base, w);
 	w->reap = evtimer_new(c->base, worker_on_reap, w);
 	w->drain_over = evtimer_new(c->base, worker_on_drain_over, w);
+	c->backlogs.next_turn = evtimer_new(c->base, worker_on_next_turn, &c->backlogs);
 	c->refusals = refusal_log_new(c->base, c->log);
-	if (w->mailbox == NULL || w->reap == NULL || w->drain_over == NULL || c->refusals == NULL)
+	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || w->reap == NULL || w->drain_over == NULL || c->refusals == NULL)
 		return -1;
 	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox, .spare = &w->dial_spare };
 	return 0;
@@ -268,6 +277,8 @@ void worker_free(struct worker *w)
 		event_free(w->reap);
 	if (w->drain_over != NULL)
 		event_free(w->drain_over);
+	if (w->context.backlogs.next_turn != NULL)
+		event_free(w->context.backlogs.next_turn);
 	refusal_log_free(w->context.refusals);
 	if (w->context.base != NULL)
 		event_base_free(w->context.base);

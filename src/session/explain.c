@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SHOWN 120 /* bytes of one thing that a stranger sent */
+#define NAME_MAX_SHOWN 24
 #define CUT(s) (int)((s).n < SHOWN ? (s).n : SHOWN), (s).n > 0 ? (s).p : ""
 
 struct words {
@@ -107,8 +108,10 @@ static void say_offered(struct words *w, const struct session *s, const struct h
 {
 	struct http_list cursor = { 0 };
 	struct span element;
-	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element))
-		say(w, "%s%.*s", w->len == 0 ? "offered " : ", ", CUT(element));
+	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element)) {
+		bool name = element.n <= NAME_MAX_SHOWN; /* some clients put a credential there, which is longer */
+		say(w, "%s%.*s", w->len == 0 ? "offered " : ", ", CUT(name ? element : SPAN("(one that is too long for a name)")));
+	}
 	say(w, "%s; the route takes", w->len == 0 ? "none was offered" : "");
 	for (size_t i = 0; i < s->route->set->subprotocol.count; i++)
 		say(w, "%s %s", i > 0 ? "," : "", s->route->set->subprotocol.item[i]);

@@ -15,7 +15,7 @@
 
 _Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratch buffer");
 
-#define INPUT_MIN ((size_t)8192)
+#define INPUT_MIN ((size_t)1024)
 
 /* What WebRTC sends begins with a STUN message's type (RFC 8489), or with the message's length in two bytes (RFC 4571), and a page
  * can make it some hundred bytes long by the name it gives. */

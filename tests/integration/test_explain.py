@@ -32,6 +32,8 @@ REFUSED = {
     "no-token": (request("/tokens"), "token_missing", ["path /tokens"]),
     "subprotocol": (request("/mqtt", protocol="binary-x, other"), "subprotocol_required",
                     ["offered binary-x, other", "the route takes mqtt, mqttv3.1"]),
+    "subprotocol-credential": (request("/mqtt", protocol="base64url.bearer.authorization.s3cret"), "subprotocol_required",
+                               ["offered (one that is too long for a name)"]),
     "no-subprotocol": (request("/mqtt"), "subprotocol_required", ["none was offered"]),
     "host-form": (request("/websockify", host="::1:6080"), "bad_request", ["Host"]),
     "no-host": (request("/websockify", host=None), "bad_request", ["Host is missing"]),

@@ -49,8 +49,8 @@ def wait_until(full, gateway):
 
 def test_parts_of_requests_are_held_and_refused(gateway):
     with contextlib.ExitStack() as stack:
-        for _ in range(8):
-            stack.enter_context(Connection(gateway.address("plain"))).send(PART)
+        for _ in range(16):
+            stack.enter_context(Connection(gateway.address("plain"))).send(PART.ljust(4000, b"x")) # which takes 4 KiB
         wait_until(True, gateway)
         with Connection(gateway.address("plain")) as client:
             client.send(PART)
