@@ -7,11 +7,12 @@
 #include "base/signals.h"
 #include "net/mailbox.h"
 #include "net/resolve.h"
+#include "server/acceptor.h"
 #include "server/announce.h"
+#include "server/capacity.h"
 #include "server/confine.h"
 #include "server/listening.h"
 #include "server/lookups.h"
-#include "server/reception.h"
 #include "server/refused_calls.h"
 #include "server/steward.h"
 #include "server/worker.h"
@@ -25,14 +26,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Descriptors kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
-#define RESERVE_BASE   48u
-#define RESERVE_WORKER 4u
-#define DIAL_SPARE     32u /* a worker's, for several addresses of one target at a time */
 
 struct server_worker {
 	struct mail farewell; /* first: a mail is the object it is sent in */
@@ -55,10 +50,9 @@ struct server {
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
-	unsigned refusals_each; /* a worker's part of max_refusals */
-	unsigned dial_spare;
+	struct capacity capacity;
 	struct admission *admission;
-	struct reception *reception;
+	struct acceptor *acceptor;
 	bool stopping, stopped; /* by the first signal; by the second */
 	struct event *signals[4];
 };
@@ -71,7 +65,7 @@ static const struct server_settings *server_settings(const struct server *srv)
 static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
 {
 	struct server *srv = arg;
-	reception_take(srv->reception, srv->current, set, fd, peer);
+	acceptor_take(srv->acceptor, srv->current, set, fd, peer);
 }
 
 /* --- reload --------------------------------------------------------------------------------------------------------- */
@@ -271,39 +265,6 @@ static size_t server_workers_wanted(const struct server *srv)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
-static uint64_t least_of(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* A session takes two descriptors. What cannot be held is refused now, not found out under load. */
-static int server_find_capacity(struct server *srv, struct reception_limits *limits, uint64_t *sessions, struct err *err)
-{
-	struct rlimit limit;
-	const struct server_settings *set = server_settings(srv);
-	uint64_t wanted = set->max_sessions;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
-	const struct rlimit raised = { limit.rlim_max, limit.rlim_max };
-	uint64_t all = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-
-	limits->timeout_ms = set->refusal_timeout;
-	limits->refusals = least_of(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
-	srv->dial_spare = (unsigned)least_of(DIAL_SPARE, all / 64);
-	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * limits->refusals +
-	                   (RESERVE_WORKER + srv->dial_spare) * srv->workers_count + set->resolver_threads;
-	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
-	*sessions = wanted > 0 ? wanted : possible;
-	if (possible > 0 && *sessions <= possible)
-		return 0;
-	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
-	return err_add(err,
-	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
-	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
-	               (unsigned long long)wanted, (unsigned long long)needed,
-	               (unsigned long long)all);
-}
-
 static void server_on_farewell(struct mail *mail, void *owner)
 {
 	struct server *srv = owner;
@@ -323,8 +284,8 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.resolver = srv->resolver,
 		.admission = srv->admission,
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
-		.dial_spare = srv->dial_spare,
-		.refusals = srv->refusals_each,
+		.dial_spare = srv->capacity.dial_spare,
+		.refusals = srv->capacity.refusals_each,
 		.home = srv->mailbox,
 		.farewell = &slot->farewell,
 	};
@@ -347,22 +308,21 @@ static int server_start_workers(struct server *srv, struct err *err)
 		if (error != 0)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
 		srv->workers_alive++;
-		reception_add_worker(srv->reception, srv->workers[i].worker);
+		acceptor_add_worker(srv->acceptor, srv->workers[i].worker);
 	}
 	return 0;
 }
 
-static int server_prepare_reception(struct server *srv, struct err *err)
+static int server_prepare_acceptor(struct server *srv, struct err *err)
 {
-	struct reception_limits limits = { 0 };
-	uint64_t sessions = 0;
-	if (server_find_capacity(srv, &limits, &sessions, err) != 0)
+	const struct server_settings *set = server_settings(srv);
+	struct capacity *capacity = &srv->capacity;
+	if (capacity_find(capacity, set, srv->workers_count, err) != 0)
 		return -1;
-	srv->refusals_each = (unsigned)((limits.refusals + srv->workers_count - 1) / srv->workers_count);
-	srv->admission = admission_new(server_settings(srv)->source_table, sessions);
+	srv->admission = admission_new(set->source_table, capacity->sessions);
 	if (srv->admission != NULL)
-		srv->reception = reception_new(srv->base, srv->log, srv->admission, &limits);
-	return srv->reception != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
+		srv->acceptor = acceptor_new(srv->base, srv->log, srv->admission, capacity->refusals, set->refusal_timeout);
+	return srv->acceptor != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
 }
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
@@ -383,7 +343,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)
 		return err_add(err, "cannot make an event loop: %s", strerror(errno));
-	if (server_prepare_reception(srv, err) != 0)
+	if (server_prepare_acceptor(srv, err) != 0)
 		return -1;
 	if (steward_watch(srv->steward, srv->base, srv->log, err) != 0)
 		return -1;
@@ -472,7 +432,7 @@ static void server_clear(struct server *srv)
 			event_free(srv->signals[i]);
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_free(srv->workers[i].worker);
-	reception_free(srv->reception);
+	acceptor_free(srv->acceptor);
 	admission_free(srv->admission);
 	refused_calls_free(srv->refused_calls);
 	if (srv->mailbox != NULL)

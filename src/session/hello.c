@@ -23,7 +23,7 @@ static bool hello_may_be_plain(const struct session *s, uint8_t first)
 }
 
 /* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
- * to let the time run out is an offence. Who is refused gets no handshake here, as in reception where TLS is a choice. */
+ * to let the time run out is an offence. Who is refused gets no handshake here, as in the acceptor where TLS is a choice. */
 static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
 	if (hello_may_be_plain(s, first))

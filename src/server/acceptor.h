@@ -1,0 +1,33 @@
+/* The acceptor: what becomes of a connection that has come in. It goes to the least loaded worker, or it is refused because
+ * there is no room, or because its source may not have it.
+ *
+ * A refusal costs no session: a connection too many is told so and closed, at the least cost there is, while what lives goes
+ * on undisturbed. What it is told has the same words and form as any refusal. Main thread only. */
+#ifndef SERVER_ACCEPTOR_H
+#define SERVER_ACCEPTOR_H
+
+#include "base/attr.h"
+#include "base/log.h"
+#include "config/generation.h"
+#include "server/worker.h"
+#include "session/admission.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct acceptor;
+
+/* So many of those that are refused are being told so at a time, none longer than timeout_ms; when one more comes, the oldest
+ * is answered without having asked, and closed. NULL: out of memory. */
+struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct admission *admission, uint64_t refusals,
+                              uint64_t timeout_ms) must_check;
+void acceptor_free(struct acceptor *acceptor); /* closes what is held; NULL is allowed */
+
+/* Before the first connection, and never taken back. */
+void acceptor_add_worker(struct acceptor *acceptor, struct worker *worker);
+
+/* Takes fd over. set is the listener's, in the current generation. */
+void acceptor_take(struct acceptor *acceptor, struct generation *current, const struct listen_settings *set, int fd,
+                   const struct peer *peer);
+
+#endif
