@@ -22,8 +22,8 @@ static int route_open(struct route *route, struct err *err)
 
 	if (set->root[0] != '\0') {
 		conf_place(set, "root", place, sizeof(place));
-		route->files = files_open(place, set->root, &route->files_options, err);
-		if (route->files == NULL)
+		route->handler = files_open(place, set->root, &route->files_options, err);
+		if (route->handler == NULL)
 			return -1;
 	}
 	if (set->target.tls) {
@@ -86,7 +86,8 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 void routes_clear(struct routes *routes)
 {
 	for (size_t i = 0; i < routes->count; i++) {
-		files_close(routes->item[i].files);
+		if (routes->item[i].handler != NULL)
+			routes->item[i].handler->ops->close(routes->item[i].handler);
 		gates_clear(&routes->item[i].gates);
 		if (routes->item[i].tls != NULL)
 			tls_client_free(routes->item[i].tls);
@@ -146,7 +147,7 @@ static bool path_matches(const struct route *route, struct span path)
 		return span_eq(route->prefix, path);
 	if (!span_starts(path, route->prefix))
 		return false;
-	return path.n > route->prefix.n ? path.p[route->prefix.n] == '/' : route->files != NULL;
+	return path.n > route->prefix.n ? path.p[route->prefix.n] == '/' : route->handler != NULL;
 }
 
 struct span route_host(struct span authority)
@@ -168,7 +169,7 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
 		const struct route *route = &routes->item[i];
 		if (!reach_has_listener(route->set, listen) || !path_matches(route, path))
 			continue;
-		if ((route->files == NULL) != upgrade) {
+		if ((route->handler == NULL) != upgrade) {
 			bool matches = host_matches(route, &routes->own, host);
 			other_kind = other_kind || matches;
 			neither = neither || !matches;

@@ -1,7 +1,7 @@
 /* The route table: which [route] a request gets. Most specific wins: a route that lists host names before one for the
  * machine's own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
  * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
- * without its slash, which files_answer() turns into a redirection. Immutable; belongs to a generation. */
+ * without its slash, which handler/files turns into a redirection. Immutable; belongs to a generation. */
 #ifndef CONFIG_ROUTE_H
 #define CONFIG_ROUTE_H
 
@@ -11,6 +11,7 @@
 #include "config/tally.h"
 #include "gate/gate.h"
 #include "handler/files.h"
+#include "handler/handler.h"
 #include "net/tls.h"
 
 struct route {
@@ -18,7 +19,7 @@ struct route {
 	struct span prefix; /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
 	bool exact;
 	struct files_options files_options;
-	struct files *files;    /* set->root, opened; NULL without one */
+	struct handler *handler; /* of plain requests: set->root; NULL: the route is for upgrades */
 	struct gates gates;     /* of upgrades */
 	struct tls_client *tls; /* for a tls: target */
 	struct tally *tally;    /* of its sessions */

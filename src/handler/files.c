@@ -23,6 +23,7 @@
 #define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
 
 struct files {
+	struct handler handler; /* first: the one is the other */
 	struct beneath root;
 	char *path, *real; /* its names */
 	atomic_flag told;  /* that a link leads out */
@@ -50,44 +51,6 @@ struct result {
 };
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
-
-struct files *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
-{
-	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
-		err_add(err, "%s: cache_control and content_security_policy are longer than %d bytes together", where,
-		        FILES_POLICY_MAX);
-		return NULL;
-	}
-	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0) {
-		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
-		return NULL;
-	}
-	if (beneath_probe(root) != 0) {
-		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
-		        strerror(errno));
-		close(root);
-		return NULL;
-	}
-
-	struct files *files = mem_zalloc(sizeof(*files));
-	files->path = mem_strdup(path);
-	files->real = beneath_real_name(path);
-	files->root = (struct beneath){ root, { files->path, files->real } };
-	atomic_flag_clear(&files->told);
-	files->options = options;
-	return files;
-}
-
-void files_close(struct files *files)
-{
-	if (files == NULL)
-		return;
-	close(files->root.fd);
-	free(files->path);
-	free(files->real);
-	free(files);
-}
 
 /* Everything that a visitor could learn about the tree by an error's kind is one and the same 404. */
 static int status_of_errno(int error)
@@ -344,7 +307,7 @@ static void put_text_fields(struct http_answer *out, int status, const struct re
 }
 
 static void write_head(const struct files *files, const struct result *result, const struct http_stamp *stamp,
-                       struct files_answer *answer)
+                       struct answer *answer)
 {
 	struct http_answer out;
 	struct span words = words_of(answer->status);
@@ -357,18 +320,21 @@ static void write_head(const struct files *files, const struct result *result, c
 		put_text_fields(&out, answer->status, result);
 		http_answer_words(&out, words, answer->keep_alive, span_eq(result->request->method, SPAN("HEAD")));
 	}
-	assert(!out.overflow); /* FILES_HEAD_MAX and FILES_POLICY_MAX see to it */
+	assert(!out.overflow); /* ANSWER_HEAD_MAX and FILES_POLICY_MAX see to it */
 	answer->head_len = out.len;
 }
 
-void files_answer(struct files *files, struct span prefix, const struct http_head *request,
-                  const struct http_stamp *stamp, struct files_answer *answer)
+static void files_answer(struct handler *handler, struct span prefix, const struct http_head *request, const struct http_stamp *stamp,
+                         struct answer *answer)
 {
+	struct files *files = (struct files *)handler;
 	struct result result = { .request = request, .now = stamp->now, .found = { .fd = -1 } };
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;
-	answer->leads_out = result.found.leads_out && !atomic_flag_test_and_set(&files->told);
+	answer->warning = result.found.leads_out && !atomic_flag_test_and_set(&files->told)
+	                          ? "a link leads out of the web root and is not followed"
+	                          : NULL;
 	answer->keep_alive = request->keep_alive && status != 400 && status < 500;
 	answer->fd = -1;
 	answer->offset = result.part.offset;
@@ -384,4 +350,46 @@ void files_answer(struct files *files, struct span prefix, const struct http_hea
 	} else if (result.found.fd >= 0) {
 		close(result.found.fd);
 	}
+}
+
+/* --- a web root -------------------------------------------------------------------------------------------------- */
+
+static void files_close(struct handler *handler)
+{
+	struct files *files = (struct files *)handler;
+	close(files->root.fd);
+	free(files->path);
+	free(files->real);
+	free(files);
+}
+
+static const struct handler_ops files_ops = { files_answer, files_close };
+
+struct handler *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
+{
+	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
+		err_add(err, "%s: cache_control and content_security_policy are longer than %d bytes together", where,
+		        FILES_POLICY_MAX);
+		return NULL;
+	}
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
+		return NULL;
+	}
+	if (beneath_probe(root) != 0) {
+		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
+		        strerror(errno));
+		close(root);
+		return NULL;
+	}
+
+	struct files *files = mem_zalloc(sizeof(*files));
+	files->handler.ops = &files_ops;
+	files->path = mem_strdup(path);
+	files->real = beneath_real_name(path);
+	files->root = (struct beneath){ root, { files->path, files->real } };
+	atomic_flag_clear(&files->told);
+	files->options = options;
+	return &files->handler;
 }

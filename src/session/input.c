@@ -4,10 +4,10 @@
 
 #include "net/tls.h"
 #include "proto/upgrade.h"
+#include "session/answer.h"
 #include "session/context.h"
 #include "session/deadline.h"
 #include "session/explain.h"
-#include "session/file.h"
 #include "session/handshake.h"
 
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static enum reason input_dispatch(struct session *s, struct http_head *head)
 		return reason;
 	if (upgrade)
 		return handshake_start(s, head);
-	reason = file_start(s, head);
+	reason = answer_start(s, head);
 	return reason == REASON_NO_ROUTE ? input_no_route(s, head, true) : reason; /* a web root took what was meant for a target */
 }
 

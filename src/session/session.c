@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/admission.h"
+#include "session/answer.h"
 #include "session/closing.h"
 #include "session/context.h"
 #include "session/deadline.h"
-#include "session/file.h"
 #include "session/handshake.h"
 #include "session/hello.h"
 #include "session/input.h"
@@ -203,7 +203,7 @@ static struct session *session_new(struct session_context *context, const struct
 	s->peer = arrival->peer;
 	s->refusal = arrival->refusal;
 	s->seat = arrival->seat;
-	s->file.fd = -1;
+	s->sending.fd = -1;
 	s->accepted_ms = clock_ms();
 	list_append(&context->sessions[STATE_NEW], &s->link);
 	evtimer_assign(&s->timer, context->base, session_on_timer, s);
@@ -309,7 +309,7 @@ void session_reap(struct session *s)
 	list_remove(&s->context->sessions[STATE_DEAD], &s->link);
 	stream_close(&s->client, s->ending.reset_client);
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
-	file_close(s);
+	answer_close(s);
 	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
 	address_clear(&s->request.target);

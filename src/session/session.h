@@ -2,7 +2,7 @@
  *
  *     NEW -> TLS -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
  *      `-> PROXY -^   |  `------------> OPEN (echo:)
- *                     `-> FILE -> REQUEST (keep-alive) ...
+ *                     `-> ANSWER -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
  * end of the loop's turn. What a state does stands in a file of its own: see state.def. */
@@ -47,9 +47,9 @@ struct stall {
 	uint64_t since; /* clock_ms(); 0: nothing waits */
 };
 
-/* FILE: what is being sent. */
+/* ANSWER: what is left to be sent. */
 struct sending {
-	int fd; /* or -1; open to the end, as the client's backlog may have a piece of it */
+	int fd; /* the file it is read from, or -1; open to the end, as the client's backlog may have a piece of it */
 	uint64_t offset, left;
 	bool keep_alive;
 	struct stall stall;
@@ -121,7 +121,7 @@ struct session {
 	uint64_t due_ms;              /* when the timer is to run */
 	uint64_t deadline_ms;         /* opening: the answer must be out by then */
 
-	struct sending file;
+	struct sending sending;
 	struct traffic traffic;
 	struct ending ending;
 };

@@ -13,7 +13,7 @@
 
 struct tree {
 	char base[128], root[160];
-	struct files *files;
+	struct handler *files;
 };
 
 /* What stands in the tree; a name that ends with '/' is a directory, one with '>' a link to what follows. */
@@ -49,7 +49,7 @@ static void remove_tree(void)
 {
 	struct tree *tree = the_tree();
 
-	files_close(tree->files);
+	tree->files->ops->close(tree->files);
 	for (size_t i = ARRAY_LEN(names); i-- > 0;) {
 		const char *target = strchr(names[i], '>');
 		char path[512];
@@ -82,7 +82,7 @@ static void make_tree(struct tree *tree)
 	CHECK(tree->files != NULL);
 }
 
-static void check_descriptor(const struct tree *tree, const struct files_answer *answer)
+static void check_descriptor(const struct tree *tree, const struct answer *answer)
 {
 	char link[64], path[PATH_MAX] = "";
 	struct stat st;
@@ -96,12 +96,12 @@ static void check_descriptor(const struct tree *tree, const struct files_answer 
 	close(answer->fd);
 }
 
-static void check_head(const struct files_answer *answer)
+static void check_head(const struct answer *answer)
 {
 	const char *head = answer->head;
 	size_t n = answer->head_len;
 
-	CHECK(n > 12 && n <= FILES_HEAD_MAX && strncmp(head, "HTTP/1.1 ", 9) == 0 && atoi(head + 9) == answer->status);
+	CHECK(n > 12 && n <= ANSWER_HEAD_MAX && strncmp(head, "HTTP/1.1 ", 9) == 0 && atoi(head + 9) == answer->status);
 	const char *end = memmem(head, n, "\r\n\r\n", 4);
 	CHECK(end != NULL);
 	for (size_t i = 0; i < (size_t)(end - head) + 4; i++)
@@ -121,10 +121,10 @@ static void check_answer(const struct tree *tree, struct span prefix, const stru
 {
 	static const int statuses[] = { 200, 206, 301, 304, 400, 404, 405, 412, 416 };
 	static const struct http_stamp stamp = { .now = 784111777 };
-	struct files_answer answer;
+	struct answer answer;
 	bool known = false;
 
-	files_answer(tree->files, prefix, request, &stamp, &answer);
+	tree->files->ops->answer(tree->files, prefix, request, &stamp, &answer);
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		known |= statuses[i] == answer.status;
 	CHECK(known);

@@ -81,7 +81,7 @@ void verdict_turn(void)
 
 	if (kernel.allocation_failed)
 		world.harmed = true;
-	if (s == NULL || s->route == NULL || s->route->files != NULL)
+	if (s == NULL || s->route == NULL || s->route->handler != NULL)
 		return;
 	CHECK(stream_backlog(&s->client) <= BACKLOG_MAX);
 	CHECK(stream_backlog(&s->backend) <= BACKLOG_MAX);
@@ -125,7 +125,7 @@ void verdict_calm(void)
 	    s == NULL)
 		return;
 	read_all(s->route != NULL ? s->route->set : NULL);
-	CHECK(s->state != STATE_FILE);
+	CHECK(s->state != STATE_ANSWER);
 	if (answers.upgraded)
 		check_frames(s->route->set);
 	if (s->state == STATE_OPEN)

@@ -1,0 +1,39 @@
+/* What answers the plain requests of a route, those that are no upgrade. A handler knows nothing of connections: it turns a request
+ * into a status, a head and, perhaps, an open descriptor with a range of bytes to send. */
+#ifndef HANDLER_HANDLER_H
+#define HANDLER_HANDLER_H
+
+#include "base/str.h"
+#include "proto/http.h"
+#include "proto/http_answer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ANSWER_HEAD_MAX 8192
+
+struct answer {
+	int status;
+	char head[ANSWER_HEAD_MAX]; /* a complete response head, and the words behind it if there is no file to send */
+	size_t head_len;
+	int fd;                  /* the file, now the receiver's; -1: no body from a file (HEAD, 304, errors) */
+	uint64_t offset, length; /* what to send of it */
+	bool keep_alive;         /* what the head said */
+	const char *warning;     /* for the log, with the request's path; or NULL */
+};
+
+struct handler {
+	const struct handler_ops *ops;
+};
+
+struct handler_ops {
+	/* prefix is what the route's path has in front of what the handler serves: for `/vnc/<anything>` it is "/vnc", for exact
+	 * paths and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there is
+	 * no head: its caller answers as it does when there is no such route, and who asks can't tell the two. Any thread. */
+	void (*answer)(struct handler *handler, struct span prefix, const struct http_head *request, const struct http_stamp *stamp,
+	               struct answer *answer);
+	void (*close)(struct handler *handler);
+};
+
+#endif
