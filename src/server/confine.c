@@ -155,6 +155,7 @@ static struct needs needs_of(const struct settings *s, const char *file)
 
 	need_configuration(&needs, file);
 	need(&needs, LOG_FILE, s->server, "log", log_file(s));
+	need(&needs, SYSTEM_FILE, NULL, NULL, "/etc/hosts"); /* for sys/own_names.h */
 	for (size_t i = 0; i < s->listens_count; i++)
 		need_listener(&needs, s->listens[i]);
 	for (size_t i = 0; i < s->tls_count && file != NULL; i++) /* else there is no reload to read them again */

@@ -63,13 +63,6 @@ struct rule {
 /* A byte's way, too. With MSG_FASTOPEN they connect, and Landlock does not see it. */
 static const struct rule sending_calls[] = {
 	{ { "sendto", NULL }, ONE(3, MSG_FASTOPEN, 0) },
-	{ { "sendmmsg", NULL }, ONE(3, MSG_FASTOPEN, 0) },
-};
-
-/* One of the two processes passes descriptors, and the other takes them. */
-static const struct rule role_calls[] = {
-	[SANDBOX_GATEWAY] = { { "recvmsg", NULL }, .args = 0 },
-	[SANDBOX_STEWARD] = { { "sendmsg", NULL }, ONE(2, MSG_FASTOPEN, 0) },
 };
 
 static const struct rule ruled_calls[] = {
@@ -83,12 +76,8 @@ static const struct rule ruled_calls[] = {
 	}
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
-	SOCKET(AF_INET, SOCK_DGRAM, 0),
-	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
 	SOCKET(AF_INET6, SOCK_STREAM, 0),
 	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
-	SOCKET(AF_INET6, SOCK_DGRAM, 0),
-	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
 	SOCKET(AF_UNIX, SOCK_STREAM, 0),
 	SOCKET(AF_UNIX, SOCK_DGRAM, 0),
 #define OPTION(level, option) { { "setsockopt", NULL }, { INT(1, level), INT(2, option) }, 2 }
@@ -105,15 +94,6 @@ static const struct rule ruled_calls[] = {
 	OPTION(SOL_SOCKET, SO_LINGER),
 	OPTION(SOL_SOCKET, SO_RCVBUF),
 	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
-	OPTION(IPPROTO_IP, IP_RECVERR), /* glibc's questions to name servers */
-	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
-	OPTION(SOL_SOCKET, SO_SNDBUF), /* from here on: what modules of the name service may set before they ask their daemon */
-	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
-	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
-	OPTION(SOL_SOCKET, SO_RCVTIMEO),
-	OPTION(SOL_SOCKET, SO_SNDTIMEO),
-	OPTION(SOL_SOCKET, SO_PASSCRED),
-	OPTION(SOL_SOCKET, SO_BROADCAST),
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQ) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQNSD) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, FIONREAD) },
@@ -124,6 +104,37 @@ static const struct rule ruled_calls[] = {
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFL) },
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_GETFD) },
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFD) },
+};
+
+/* One of the two processes takes descriptors, and the other passes them, and asks name servers. */
+static const struct rule gateway_calls[] = {
+	{ { "recvmsg", NULL }, .args = 0 },
+};
+
+static const struct rule steward_calls[] = {
+	{ { "sendmsg", NULL }, ONE(2, MSG_FASTOPEN, 0) },
+	{ { "sendmmsg", NULL }, ONE(3, MSG_FASTOPEN, 0) },
+	SOCKET(AF_INET, SOCK_DGRAM, 0),
+	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+	SOCKET(AF_INET6, SOCK_DGRAM, 0),
+	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+	OPTION(IPPROTO_IP, IP_RECVERR), /* glibc's questions to name servers */
+	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(SOL_SOCKET, SO_SNDBUF), /* from here on: what modules of the name service may set before they ask their daemon */
+	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+	OPTION(SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(SOL_SOCKET, SO_SNDTIMEO),
+	OPTION(SOL_SOCKET, SO_PASSCRED),
+	OPTION(SOL_SOCKET, SO_BROADCAST),
+};
+
+static const struct {
+	const struct rule *rule;
+	size_t count;
+} role_calls[] = {
+	[SANDBOX_GATEWAY] = { gateway_calls, ARRAY_LEN(gateway_calls) },
+	[SANDBOX_STEWARD] = { steward_calls, ARRAY_LEN(steward_calls) },
 };
 
 /* Answered with an error of their own (0: as if done), and nobody is told: libraries make these calls, and can do without. */
@@ -257,8 +268,8 @@ static void allow_listed(struct filter *f)
 	allow_ruled(f, sending_calls, ARRAY_LEN(sending_calls));
 	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
 		allow(f, &plain_calls[i], NULL, 0);
-	allow_ruled(f, &role_calls[f->role], 1);
 	allow_ruled(f, ruled_calls, ARRAY_LEN(ruled_calls));
+	allow_ruled(f, role_calls[f->role].rule, role_calls[f->role].count);
 }
 
 static void allow_opening(struct filter *f, int write_flags, const struct open_how *how, size_t hows)
@@ -289,7 +300,10 @@ static bool is_allowed(const struct filter *f, const char *name)
 		if (allowed != NULL && strcmp(allowed, name) == 0)
 			return true;
 	}
-	return strcmp(role_calls[f->role].call.name, name) == 0;
+	for (size_t i = 0; i < role_calls[f->role].count; i++)
+		if (strcmp(role_calls[f->role].rule[i].call.name, name) == 0)
+			return true;
+	return false;
 }
 
 static void answer(struct filter *f, const char *name, uint32_t action, const struct scmp_arg_cmp *arg, unsigned args)

@@ -22,7 +22,7 @@ from wsclient import Connection, TIMEOUT, request
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root has something to give up")
-CALLS_MAX = 49
+CALLS_MAX = 48
 LANDLOCK_CREATE_RULESET = 444
 
 

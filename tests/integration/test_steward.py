@@ -10,8 +10,8 @@ import pytest
 
 from gateway import find_instrument, wait_until
 from inside import children, steward_of, thread_status
-from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, in_own_mounts, reload
-from wsclient import Connection
+from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, in_own_mounts, reload
+from wsclient import Connection, request
 
 LOW_PORTS = 1 << 10 # CAP_NET_BIND_SERVICE
 GONE = "the steward, process "
@@ -139,6 +139,18 @@ def test_names_after_hosts_was_replaced(start_gateway, tmp_path, backend, sandbo
     (etc / "hosts.new").write_text("127.0.0.1 desk.test\n")
     (etc / "hosts.new").rename(etc / "hosts")
     assert answer(gateway, "/one") == 101
+
+
+@as_root
+def test_own_names_after_a_reload(start_gateway, tmp_path):
+    """The names that the hosts file gives this machine are still its own."""
+    (tmp_path / "hosts").write_text(f"127.0.1.1 {socket.gethostname()} alias.test\n")
+    gateway = start_gateway(LISTEN + ECHO + "host = own\n", prefix=in_own_mounts('mount --bind "$1/hosts" /etc/hosts', tmp_path))
+    for _ in range(2):
+        with connect(gateway) as client:
+            client.send(request("/echo", host="alias.test"))
+            assert client.read_response().status == 101
+        reload(gateway)
 
 
 def test_another_gateway_cannot_share_a_port(start_gateway):
