@@ -133,10 +133,10 @@ static bool let_beside(const struct listening *l, const struct address *address,
 }
 
 /* Another address of a port that we hold, and go on to hold, can't be bound. */
-static void hint_own_port(const struct listening *l, const struct address *address, struct err *err)
+static void hint_own_port(const struct listening *l, const struct address *address, const struct settings *next, struct err *err)
 {
 	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->doors.count; i++) {
-		if (!has_port(l->doors.item[i], address))
+		if (!has_port(l->doors.item[i], address) || !stays(l->doors.item[i], next))
 			continue;
 		err_add(err, "the gateway itself listens on %s ([listen %s]): of two addresses of one port, neither may cover the other",
 		        listener_text(l->doors.item[i]->listener), l->doors.item[i]->set->section.name);
@@ -183,7 +183,7 @@ static struct door *door_new(struct listening *l, const struct address *address,
 		return NULL;
 	struct listener *listener = listener_for(l, address, &options, next, err);
 	if (listener == NULL) {
-		hint_own_port(l, address, err);
+		hint_own_port(l, address, next, err);
 		return NULL;
 	}
 	struct door *door = mem_zalloc(sizeof(*door));

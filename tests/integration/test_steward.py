@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,9 +24,11 @@ def only_by_itself():
         pytest.skip(f"{find_instrument()} is a parent of its own")
 
 
-def free_port(host="127.0.0.1"):
-    with socket.create_server((host, 0)) as free:
-        return free.getsockname()[1]
+def free_port():
+    """Below those that the kernel gives to whoever connects, which would be in the way of all addresses."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("", random.randrange(20000, 32000))) as free:
+            return free.getsockname()[1]
 
 
 def is_gone(pid):
