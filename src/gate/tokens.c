@@ -2,6 +2,7 @@
  * It must never follow what a client sent as a path, abort for want of memory, or read a file without a bound. */
 #include "gate/tokens.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "gate/token_table.h"
@@ -21,12 +22,11 @@
 #include <unistd.h>
 
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
-/* A look that took longer than this, as at a directory of many files, is not made again before so many times its length are over:
- * it is a worker that waits for it. */
-#define LOOK_CHEAP_US 1000
-#define LOOK_REST     10
-
 #define SETTLED_S  2 /* a file that changed later may change once more without another date: file systems count in steps */
+
+/* After a look at a directory of many files the next one waits a millisecond for so many of them, about ten times as long as the
+ * look took: a worker is kept by it. Counted and not measured, so that what a busy machine delays is not old for longer. */
+#define MEMBERS_A_MS 20
 
 /* What there is at the path now. */
 struct state {
@@ -44,7 +44,7 @@ struct tokens {
 	char *path, *real; /* names of it */
 	pthread_mutex_t lock; /* guards what follows */
 	uint64_t hash;        /* of the state that was read; 0: none was */
-	uint64_t rest_until;  /* monotonic us: until then it is as it was */
+	uint64_t rest_until;  /* of clock_ms(): until then it is as it was */
 	bool settled;         /* whoever finds the same state again need not read it again */
 	int error;            /* why it can't be read; 0: table is what was read */
 	struct token_table table;
@@ -222,36 +222,23 @@ static void read_anew(struct tokens *tokens, const struct state *state, struct e
 	tokens->settled = !is_passing(tokens->error) && time(NULL) - state->changed > SETTLED_S;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void tokens_look(struct tokens *tokens, struct err *report)
+/* With the lock held. */
+static void tokens_refresh(struct tokens *tokens, struct err *report)
 {
 	struct err told_before;
 	struct state state;
 
+	if (clock_ms() < tokens->rest_until)
+		return;
 	err_init(&told_before);
 	state_look(&state, tokens->path);
 	bool same = state.hash == tokens->hash;
 	if (!same || !tokens->settled)
 		read_anew(tokens, &state, same ? &told_before : report);
 	tokens->hash = state.hash;
+	if (state.members >= MEMBERS_A_MS)
+		tokens->rest_until = clock_ms() + (uint64_t)state.members / MEMBERS_A_MS;
 	state_clear(&state);
-}
-
-/* With the lock held. */
-static void tokens_refresh(struct tokens *tokens, struct err *report)
-{
-	uint64_t began = now_us();
-	if (began < tokens->rest_until)
-		return;
-	tokens_look(tokens, report);
-	uint64_t ended = now_us(), took = ended - began;
-	tokens->rest_until = took > LOOK_CHEAP_US ? ended + LOOK_REST * took : 0;
 }
 
 /* --- looking up ------------------------------------------------------------------------------------------------------- */

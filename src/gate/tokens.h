@@ -1,6 +1,7 @@
 /* A token names the target: `?token=NAME` is looked up in a file, or a directory of files, of lines as token_table.h has them.
  *
- * A look-up sees what the files say at that moment: it asks for their state and reads them anew when that has changed.
+ * A look-up sees what the files say at that moment, in a directory of many a moment before: it asks for their state and reads
+ * them anew when that has changed.
  * Replace a file by rename(2), or a look-up may see half a line.
  *
  * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
