@@ -48,6 +48,36 @@ static bool is_of_file(const struct pair *pair, const void *path)
 	return strcmp(pair->file, path) == 0;
 }
 
+/* --- in words ------------------------------------------------------------------------------------------------------- */
+
+static bool contains(const char *path, const char *text)
+{
+	char line[128];
+	bool found = false;
+	FILE *file = fopen(path, "re");
+
+	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+		found = strstr(line, text) != NULL;
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
+static const char *why_no_certificate(const char *path, const char *otherwise)
+{
+	bool swapped = contains(path, "PRIVATE KEY-----") && !contains(path, "-----BEGIN CERTIFICATE-----");
+	return swapped ? "there is no certificate in it, but a private key: are certificate and key swapped?" : otherwise;
+}
+
+static const char *why_no_key(const struct pair_files *files, const char *path)
+{
+	if (files->key == NULL)
+		return "no private key in PEM form in it; is it in a file of its own? Name that with key = FILE";
+	return contains(path, "-----BEGIN CERTIFICATE-----")
+	               ? "there is no private key in it, but a certificate: are certificate and key swapped?"
+	               : "no private key in PEM form in it";
+}
+
 /* --- loading -------------------------------------------------------------------------------------------------------- */
 
 static void warn_dates(const X509 *leaf, const struct pair_files *files, struct err *warnings)
@@ -72,7 +102,8 @@ static int load_certificate(SSL_CTX *ctx, const struct pair_files *files, struct
 		return -1;
 	if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) == 1)
 		return 0;
-	return tls_complain(files->where, "certificate", files->certificate, tls_queued_cause("not a PEM certificate"), err);
+	return tls_complain(files->where, "certificate", files->certificate,
+	                    why_no_certificate(files->certificate, tls_queued_cause("not a PEM certificate")), err);
 }
 
 static EVP_PKEY *read_key(const struct pair_files *files, const char *path, struct err *err)
@@ -88,10 +119,7 @@ static EVP_PKEY *read_key(const struct pair_files *files, const char *path, stru
 		tls_complain(files->where, "key", path,
 		             "is protected by a passphrase, and there is nobody to ask; store it without", err);
 	else if (key == NULL)
-		tls_complain(files->where, "key", path,
-		             files->key != NULL ? "no private key in PEM form in it"
-		                                : "no private key in PEM form in it; is it in a file of its own?",
-		             err);
+		tls_complain(files->where, "key", path, why_no_key(files, path), err);
 	ERR_clear_error();
 	return key;
 }
@@ -100,10 +128,17 @@ static EVP_PKEY *read_key(const struct pair_files *files, const char *path, stru
 static EVP_PKEY *key_for(const X509 *leaf, const struct pair_files *files, const char *path, const struct tls_server *before,
                          struct err *err)
 {
-	const struct pair *kept = is_closed_to_us(path) ? pair_of(before, has_key_for, leaf) : NULL;
+	bool closed = before != NULL && is_closed_to_us(path);
+	const struct pair *kept = closed ? pair_of(before, has_key_for, leaf) : NULL;
 
 	ERR_clear_error();
-	return kept != NULL && EVP_PKEY_up_ref(kept->key) == 1 ? kept->key : read_key(files, path, err);
+	if (kept != NULL && EVP_PKEY_up_ref(kept->key) == 1)
+		return kept->key;
+	if (!closed)
+		return read_key(files, path, err);
+	tls_complain(files->where, "key", path,
+	             "permission denied: the certificate has a new key. Give the user the permission (chgrp, chmod 640), or restart", err);
+	return NULL;
 }
 
 static int load_key(SSL_CTX *ctx, const struct pair_files *files, const struct tls_server *before, struct err *err)

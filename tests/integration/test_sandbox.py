@@ -457,6 +457,27 @@ def test_sb_key_of_roots(start_gateway, tmp_path, certificate):
 
 
 @as_root
+def test_sb_renewed_key_of_roots(start_gateway, tmp_path, make_certificate, certificate):
+    """A new key that the user may not read is no mystery: the reload names the key, and what to do."""
+    cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
+
+    def install(new):
+        shutil.copyfile(new.cert, cert)
+        shutil.copyfile(new.key, key)
+        key.chmod(0o600)
+
+    install(certificate)
+    gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
+                            f"[tls t]\ncertificate = {cert}\nkey = {key}\n")
+    install(make_certificate("renewed", ["gateway.test"]))
+    said = reload(gateway)
+    assert re.search(rf"\[tls t\] key {key}: permission denied: the certificate has a new key\. .*chmod.*restart", said), said
+    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
+    key.chmod(0o644)
+    assert "configuration was reloaded" in reload(gateway)
+
+
+@as_root
 @pytest.mark.parametrize("option", ["root", "token_file"])
 def test_sb_eyes_of_the_user(tmp_path, option):
     """What no session could use is told at once, by the check as well: the option, the path and what to do."""
