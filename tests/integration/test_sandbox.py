@@ -469,7 +469,7 @@ def test_sb_renewed_key_of_roots(start_gateway, tmp_path, make_certificate, cert
     install(certificate)
     gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
                             f"[tls t]\ncertificate = {cert}\nkey = {key}\n")
-    install(make_certificate("renewed", ["gateway.test"]))
+    install(make_certificate("renewed", "DNS:gateway.test"))
     said = reload(gateway)
     assert re.search(rf"\[tls t\] key {key}: permission denied: the certificate has a new key\. .*chmod.*restart", said), said
     check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
