@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define UTF8_MAX 4 /* bytes of a character */
-
 #define FLOW_SMALL  ((size_t)1024) /* up to here moving costs less than a system call */
 #define FLOW_PONGS  32             /* of one read, and the latest in any case */
 
@@ -49,7 +47,7 @@ static size_t flow_room(const struct session *s, const struct stream *from, cons
 {
 	size_t paced = flow_least_of(pace_room(flow_rate(s, from)), flow_share(s, to));
 	size_t most = flow_least_of(paced, s->route->set->max_read);
-	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + UTF8_MAX;
+	size_t full = stream_backlog(to) + WS_SERVER_HEADER_MAX + CODEC_HELD_MAX;
 	if (to->broken)
 		return FLOW_BACKLOG_MAX; /* it is all discarded */
 	size_t room = full < FLOW_BACKLOG_MAX ? FLOW_BACKLOG_MAX - full : 0;
@@ -98,26 +96,23 @@ static enum reason flow_collect(struct session *s, struct feed *feed, uint8_t *b
 	return reason;
 }
 
-/* echo: sends each run back as a frame of its own, with the type and the borders it came with. Its header fits in front:
- * the client's own header was longer, and at the start of the buffer there is the worker's headroom. */
-static enum reason flow_echo(struct session *s, struct feed *feed, const struct ws_run *run)
+/* Of an echo. */
+static enum reason flow_collect_frame(struct session *s, struct feed *feed, const struct piece *piece)
 {
-	uint8_t first = run->message_start ? run->opcode : WS_CONTINUATION;
-	if (run->message_end)
-		first |= WS_FIN;
-	size_t header = ws_push_header(run->payload, first, run->len);
-	s->traffic.bytes_down += run->len;
-	return flow_collect(s, feed, run->payload - header, header + run->len);
+	size_t header = ws_push_header(piece->at, piece->first, piece->len);
+	s->traffic.bytes_down += piece->len;
+	return flow_collect(s, feed, piece->at - header, header + piece->len);
 }
 
 static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
 {
+	struct piece piece = { .at = NULL };
 	s->traffic.bytes_up += run->len;
-	if (s->echo)
-		return s->traffic.close_sent ? REASON_NONE : flow_echo(s, feed, run);
-	if (run->len == 0 || !stream_is_open(&s->backend))
+	if (s->echo ? s->traffic.close_sent : !stream_is_open(&s->backend))
 		return REASON_NONE;
-	return flow_collect(s, feed, run->payload, run->len);
+	enum reason reason = s->traffic.codec.ops->up(&s->traffic.codec, run, &piece);
+	enum reason sent = s->echo ? flow_collect_frame(s, feed, &piece) : flow_collect(s, feed, piece.at, piece.len);
+	return sent != REASON_NONE ? sent : reason;
 }
 
 static void flow_keep_reply(struct session *s, const struct ws_run *run)
@@ -260,25 +255,14 @@ enum reason flow_up(struct session *s)
 
 /* --- down ----------------------------------------------------------------------------------------------------------- */
 
-static enum reason flow_message(struct session *s, uint8_t opcode, uint8_t *payload, size_t len)
+static enum reason flow_send_frame(struct session *s, const struct piece *piece)
 {
-	size_t header = ws_push_header(payload, opcode | WS_FIN, len);
-	s->traffic.bytes_down += len;
+	if (piece->at == NULL)
+		return REASON_NONE;
+	size_t header = ws_push_header(piece->at, piece->first, piece->len);
+	s->traffic.bytes_down += piece->len;
 	s->traffic.data_ms = clock_ms();
-	return flow_send(s, &s->client, &s->backend, payload - header, header + len);
-}
-
-/* A text message must be whole characters, so an unfinished one waits for its rest: tail in front of what comes next. What
- * stands in front of a byte that is no text is delivered, as it would be had it come alone. */
-static enum reason flow_text(struct session *s, uint8_t *text, size_t len)
-{
-	size_t whole = utf8_valid_length(text, len), rest = len - whole;
-	bool valid = utf8_incomplete_tail(text + whole, rest) == rest;
-	if (valid)
-		memcpy(s->traffic.tail, text + whole, rest);
-	s->traffic.tail_len = valid ? (uint8_t)rest : 0;
-	enum reason reason = whole > 0 ? flow_message(s, WS_TEXT, text, whole) : REASON_NONE;
-	return reason != REASON_NONE || valid ? reason : REASON_BACKEND_NOT_TEXT;
+	return flow_send(s, &s->client, &s->backend, piece->at - header, header + piece->len);
 }
 
 static enum reason flow_backend_ended(const struct session *s)
@@ -289,26 +273,28 @@ static enum reason flow_backend_ended(const struct session *s)
 		return REASON_BACKEND_DEAD;
 	if (s->backend.truncated || (s->backend.error != 0 && s->backend.error != EPIPE))
 		return REASON_BACKEND_RESET;
-	return s->traffic.tail_len > 0 ? REASON_BACKEND_NOT_TEXT : REASON_BACKEND_CLOSED;
+	return s->traffic.codec.ops->end(&s->traffic.codec);
 }
 
 enum reason flow_down(struct session *s)
 {
 	uint8_t *scratch = s->context->scratch;
-	size_t tail = s->traffic.tail_len, room = flow_room(s, &s->backend, &s->client);
+	struct codec *codec = &s->traffic.codec;
+	struct piece piece = { .at = NULL };
+	size_t held = codec->held_len, room = flow_room(s, &s->backend, &s->client);
 	if (room == 0) {
 		stream_hold(&s->backend, HOLD_PEER);
 		return REASON_NONE;
 	}
-	memcpy(scratch, s->traffic.tail, tail);
-	ssize_t n = stream_read(&s->backend, scratch + tail, room);
+	memcpy(scratch, codec->held, held);
+	ssize_t n = stream_read(&s->backend, scratch + held, room);
 	if (n == STREAM_AGAIN)
 		return REASON_NONE;
 	if (n < 0)
 		return flow_backend_ended(s);
-	if (s->route->set->send == MESSAGES_TEXT)
-		return flow_text(s, scratch, tail + (size_t)n);
-	return flow_message(s, WS_BINARY, scratch, (size_t)n);
+	enum reason reason = codec->ops->down(codec, scratch, held + (size_t)n, &piece);
+	enum reason sent = flow_send_frame(s, &piece);
+	return sent != REASON_NONE ? sent : reason;
 }
 
 /* --- credit --------------------------------------------------------------------------------------------------------- */
@@ -333,7 +319,8 @@ void flow_init(struct session *s)
 		flags |= WS_RX_TEXT;
 	if (s->route->set->accept != MESSAGES_TEXT)
 		flags |= WS_RX_BINARY;
-	if (!s->echo)
-		flags |= WS_RX_MERGE;
+	struct codec *codec = &s->traffic.codec;
+	codec->ops = s->echo ? &codec_echo : s->route->set->send == MESSAGES_TEXT ? &codec_text : &codec_plain;
+	flags |= codec->ops->rx;
 	ws_rx_init(&s->traffic.rx, flags, s->route->set->max_message);
 }

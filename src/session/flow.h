@@ -20,7 +20,7 @@ size_t flow_share(const struct session *session, const struct stream *to);
 /* Bytes a second that may be read from it; 0: any. */
 uint64_t flow_rate(const struct session *session, const struct stream *from);
 
-void flow_init(struct session *session); /* the 101 is out: makes the decoder ready */
+void flow_init(struct session *session); /* the 101 is out: makes decoder and codec ready */
 
 /* Each takes one buffer's worth, so that no session starves the others. The client's Close comes back as
  * REASON_CLIENT_CLOSED, with its payload in session->reply. flow_feed() is for what was read already. */

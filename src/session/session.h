@@ -22,6 +22,7 @@
 #include "proto/http_answer.h"
 #include "proto/ws.h"
 #include "session/admission.h"
+#include "session/codec.h"
 #include "session/context.h"
 
 #include <event2/event_struct.h>
@@ -58,6 +59,7 @@ struct sending {
 /* OPEN, and CLOSING as long as something is under way: what flow.c, open.c and watch.c know. Times are clock_ms(). */
 struct traffic {
 	struct ws_rx rx;
+	struct codec codec;
 	uint64_t bytes_up, bytes_down;         /* payload */
 	uint64_t opened_ms;                    /* 0: it never was */
 	uint64_t heard_ms;                     /* the last byte from the client */
@@ -66,7 +68,6 @@ struct traffic {
 	struct stall client_stall, backend_stall, pong_wait;
 	struct meter frames;                   /* of the client */
 	struct pace pace_up, pace_down;
-	uint8_t tail[3], tail_len;             /* text routes: the backend's unfinished character */
 	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
 	uint8_t reply_len;
 	bool pong_owed;

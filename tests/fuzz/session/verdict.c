@@ -98,7 +98,7 @@ static bool same(const struct bytes *a, const struct bytes *b)
 static void check_open(const struct session *s)
 {
 	const struct route_settings *route = s->route->set;
-	size_t incomplete = route->send == MESSAGES_TEXT ? s->traffic.tail_len : 0;
+	size_t incomplete = s->traffic.codec.held_len;
 
 	CHECK(answers.upgraded && !up.violation && !up.closed && !down.closed && !down.cut);
 	CHECK(down.payload.len + incomplete == (leads_to_echo(route) ? up.payload.len : world.target.sent.len));

@@ -1,0 +1,41 @@
+/* A codec: what stands between a client's frames and its target's bytes. Each kind is one table; a session has one codec, and
+ * flow.c alone calls it: it hands over what came, and sends what the codec makes of it.
+ *
+ *     up    a run of the client's payload -> bytes for the target. Of an echo: a frame for the client
+ *     down  bytes of the target           -> a frame for the client
+ *
+ * It works in place where it can, and makes one piece a call. It knows no stream and no session. */
+#ifndef SESSION_CODEC_H
+#define SESSION_CODEC_H
+
+#include "proto/ws.h"
+#include "gate/reason.h"
+
+/* Bytes of the target that a codec holds back at most, because they mean nothing before the next ones came. */
+#define CODEC_HELD_MAX 4
+
+struct piece {
+	uint8_t *at;   /* NULL: nothing to send */
+	size_t len;
+	uint8_t first; /* of a frame: its opcode, with WS_FIN or without. In front of it there is room for the header */
+};
+
+struct codec {
+	const struct codec_ops *ops;
+	uint8_t held[CODEC_HELD_MAX]; /* stands in front of the next bytes of the target that down() gets */
+	uint8_t held_len;
+};
+
+/* A reason that comes back ends the session, after the piece was sent. */
+struct codec_ops {
+	uint8_t rx; /* how the decoder makes runs for it: WS_RX_MERGE, or 0 when the borders of messages matter */
+	enum reason (*up)(struct codec *codec, const struct ws_run *run, struct piece *piece);
+	enum reason (*down)(struct codec *codec, uint8_t *bytes, size_t len, struct piece *piece); /* NULL: there is no target */
+	enum reason (*end)(const struct codec *codec); /* the target has said its last */
+};
+
+extern const struct codec_ops codec_plain; /* bytes are bytes; down they are binary messages, one a read */
+extern const struct codec_ops codec_text;  /* down they are text messages: UTF-8, and no character is cut */
+extern const struct codec_ops codec_echo;  /* each run comes back as it was, type and borders too */
+
+#endif
