@@ -38,7 +38,7 @@ GUARDS = {
     "src/proto/ip.c": "test_ip test_addr test_cidr test_http test_proxyhdr test_origin test_tokens",
     "src/proto/uri.c": "test_ip test_own_names test_route",
     "src/session/codec.c": "test_codec " + SESSION,
-    "src/session/flow.c": SESSION,
+    "src/session/flow.c": "test_flow " + SESSION,
     "src/session/open.c": SESSION,
     "src/session/watch.c": SESSION,
     "src/session/closing.c": SESSION,

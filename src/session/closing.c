@@ -214,10 +214,11 @@ static void closing_read(struct session *s, struct stream *stream)
 
 enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
+	uint16_t code = s->code;
 	if (event == STREAM_READABLE)
 		closing_read(s, stream);
 	else if (event == STREAM_DRAINED || event == STREAM_BROKEN)
-		flow_credit(s, stream);
+		closing_relay(s, flow_credit(s, stream), code);
 	closing_advance(s);
 	return REASON_NONE;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
+#include "session/input.h"
 
 #include <errno.h>
 #include <string.h>
@@ -65,6 +66,15 @@ static enum reason flow_send(struct session *s, struct stream *to, struct stream
 	return REASON_NONE;
 }
 
+/* Puts its header in front of a piece for the client. */
+static void flow_frame(struct session *s, struct piece *piece)
+{
+	s->traffic.bytes_down += piece->len;
+	size_t header = ws_push_header(piece->at, piece->first, piece->len);
+	piece->at -= header;
+	piece->len += header;
+}
+
 /* --- up ------------------------------------------------------------------------------------------------------------- */
 
 /* What a read becomes on its way up. A client can put 30,000 frames into one read, and a send for each would take a turn of
@@ -76,13 +86,18 @@ struct feed {
 	unsigned pongs;
 };
 
+static struct stream *flow_end_of_up(struct session *s)
+{
+	return s->echo ? &s->client : &s->backend;
+}
+
 static enum reason flow_flush(struct session *s, struct feed *feed)
 {
 	size_t len = feed->len;
 	feed->len = 0;
 	if (len == 0)
 		return REASON_NONE;
-	return flow_send(s, s->echo ? &s->client : &s->backend, &s->client, feed->at, len);
+	return flow_send(s, flow_end_of_up(s), &s->client, feed->at, len);
 }
 
 static enum reason flow_collect(struct session *s, struct feed *feed, uint8_t *bytes, size_t len)
@@ -96,23 +111,39 @@ static enum reason flow_collect(struct session *s, struct feed *feed, uint8_t *b
 	return reason;
 }
 
-/* Of an echo. */
-static enum reason flow_collect_frame(struct session *s, struct feed *feed, const struct piece *piece)
+static enum reason flow_pass(struct session *s, struct feed *feed, struct piece *piece)
 {
-	size_t header = ws_push_header(piece->at, piece->first, piece->len);
-	s->traffic.bytes_down += piece->len;
-	return flow_collect(s, feed, piece->at - header, header + piece->len);
+	if (piece->at == NULL)
+		return REASON_NONE;
+	if (s->echo)
+		flow_frame(s, piece);
+	if (!piece->own)
+		return flow_collect(s, feed, piece->at, piece->len);
+	enum reason reason = flow_flush(s, feed);
+	return reason != REASON_NONE ? reason : flow_send(s, flow_end_of_up(s), &s->client, piece->at, piece->len);
+}
+
+/* What the codec makes of a run, or has left of one (NULL), until it has no more or nobody takes it. */
+static enum reason flow_encode_up(struct session *s, struct feed *feed, const struct ws_run *run)
+{
+	struct codec *codec = &s->traffic.codec;
+	enum reason reason, sent;
+	do {
+		struct piece piece = { .at = NULL };
+		reason = codec->ops->up(codec, run, &piece);
+		sent = flow_pass(s, feed, &piece);
+		codec->more_up = piece.more && reason == REASON_NONE && sent == REASON_NONE;
+		run = NULL;
+	} while (codec->more_up && !(s->client.hold & HOLD_PEER));
+	return sent != REASON_NONE ? sent : reason;
 }
 
 static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
 {
-	struct piece piece = { .at = NULL };
 	s->traffic.bytes_up += run->len;
 	if (s->echo ? s->traffic.close_sent : !stream_is_open(&s->backend))
 		return REASON_NONE;
-	enum reason reason = s->traffic.codec.ops->up(&s->traffic.codec, run, &piece);
-	enum reason sent = s->echo ? flow_collect_frame(s, feed, &piece) : flow_collect(s, feed, piece.at, piece.len);
-	return sent != REASON_NONE ? sent : reason;
+	return flow_encode_up(s, feed, run);
 }
 
 static void flow_keep_reply(struct session *s, const struct ws_run *run)
@@ -188,11 +219,11 @@ static enum reason flow_check_frame_rate(struct session *s, uint64_t frames)
 	return limit > 0 && meter_add(&s->traffic.frames, frames, s->traffic.heard_ms) > limit ? REASON_FRAME_RATE : REASON_NONE;
 }
 
-/* All that was decoded before an end is sent in front of it. */
+/* All that was decoded before an end is sent in front of it. What stands behind a codec that was stopped is kept. */
 static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *input, size_t len)
 {
 	enum reason reason = REASON_NONE;
-	while (len > 0 && reason == REASON_NONE) {
+	while (len > 0 && reason == REASON_NONE && !s->traffic.codec.more_up) {
 		struct ws_run run;
 		enum ws_status status = ws_decode(&s->traffic.rx, input, len, &run);
 		reason = flow_event(s, feed, status, &run);
@@ -200,6 +231,8 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 		len -= run.used;
 	}
 	enum reason sent = flow_flush(s, feed);
+	if (reason == REASON_NONE && len > 0)
+		reason = input_keep(s, (const char *)input, len);
 	return reason != REASON_NONE ? reason : sent;
 }
 
@@ -240,7 +273,7 @@ enum reason flow_up(struct session *s)
 	uint8_t *scratch = s->context->scratch;
 	/* what would be echoed after our Close goes nowhere, so it needs no room */
 	bool discards = s->echo && s->traffic.close_sent;
-	size_t room = discards ? FLOW_BACKLOG_MAX : flow_room(s, &s->client, s->echo ? &s->client : &s->backend);
+	size_t room = discards ? FLOW_BACKLOG_MAX : flow_room(s, &s->client, flow_end_of_up(s));
 	if (room == 0) {
 		stream_hold(&s->client, HOLD_PEER);
 		return REASON_NONE;
@@ -253,16 +286,36 @@ enum reason flow_up(struct session *s)
 	return flow_feed(s, scratch, (size_t)n);
 }
 
+/* The codec was stopped, and the frames behind its rest are kept. */
+static enum reason flow_go_on_up(struct session *s)
+{
+	struct feed feed = { .len = 0 };
+	enum reason reason = flow_encode_up(s, &feed, NULL);
+	if (reason != REASON_NONE || s->traffic.codec.more_up)
+		return reason;
+	size_t kept = input_take(s);
+	input_drop(s);
+	return kept > 0 ? flow_feed(s, s->context->scratch, kept) : REASON_NONE;
+}
+
 /* --- down ----------------------------------------------------------------------------------------------------------- */
 
-static enum reason flow_send_frame(struct session *s, const struct piece *piece)
+static enum reason flow_encode_down(struct session *s, uint8_t *bytes, size_t len)
 {
-	if (piece->at == NULL)
-		return REASON_NONE;
-	size_t header = ws_push_header(piece->at, piece->first, piece->len);
-	s->traffic.bytes_down += piece->len;
+	struct codec *codec = &s->traffic.codec;
+	enum reason reason, sent = REASON_NONE;
+	do {
+		struct piece piece = { .at = NULL };
+		reason = codec->ops->down(codec, bytes, len, &piece);
+		if (piece.at != NULL) {
+			flow_frame(s, &piece);
+			sent = flow_send(s, &s->client, &s->backend, piece.at, piece.len);
+		}
+		codec->more_down = piece.more && reason == REASON_NONE && sent == REASON_NONE;
+		len = 0;
+	} while (codec->more_down && !(s->backend.hold & HOLD_PEER));
 	s->traffic.data_ms = clock_ms();
-	return flow_send(s, &s->client, &s->backend, piece->at - header, header + piece->len);
+	return sent != REASON_NONE ? sent : reason;
 }
 
 static enum reason flow_backend_ended(const struct session *s)
@@ -280,7 +333,6 @@ enum reason flow_down(struct session *s)
 {
 	uint8_t *scratch = s->context->scratch;
 	struct codec *codec = &s->traffic.codec;
-	struct piece piece = { .at = NULL };
 	size_t held = codec->held_len, room = flow_room(s, &s->backend, &s->client);
 	if (room == 0) {
 		stream_hold(&s->backend, HOLD_PEER);
@@ -292,22 +344,26 @@ enum reason flow_down(struct session *s)
 		return REASON_NONE;
 	if (n < 0)
 		return flow_backend_ended(s);
-	enum reason reason = codec->ops->down(codec, scratch, held + (size_t)n, &piece);
-	enum reason sent = flow_send_frame(s, &piece);
-	return sent != REASON_NONE ? sent : reason;
+	return flow_encode_down(s, scratch, held + (size_t)n);
 }
 
 /* --- credit --------------------------------------------------------------------------------------------------------- */
 
-void flow_credit(struct session *s, const struct stream *stream)
+enum reason flow_credit(struct session *s, const struct stream *stream)
 {
-	if (stream == &s->backend || s->echo)
+	const struct codec *codec = &s->traffic.codec;
+	enum reason up = REASON_NONE, down = REASON_NONE;
+	if (stream == flow_end_of_up(s)) {
 		stream_release(&s->client, HOLD_PEER);
-	if (stream != &s->client)
-		return;
-	stream_release(&s->backend, HOLD_PEER);
-	if (s->traffic.pong_owed)
-		flow_pong(s);
+		up = codec->more_up ? flow_go_on_up(s) : REASON_NONE;
+	}
+	if (stream == &s->client) {
+		stream_release(&s->backend, HOLD_PEER);
+		down = codec->more_down && !s->traffic.close_sent ? flow_encode_down(s, NULL, 0) : REASON_NONE;
+		if (s->traffic.pong_owed)
+			flow_pong(s);
+	}
+	return up != REASON_NONE ? up : down;
 }
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */

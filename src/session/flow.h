@@ -28,7 +28,8 @@ enum reason flow_up(struct session *session);
 enum reason flow_down(struct session *session);
 enum reason flow_feed(struct session *session, uint8_t *input, size_t len);
 
-/* A stream's backlog is low, or nothing can be sent to it any more: whoever waited for it goes on. */
-void flow_credit(struct session *session, const struct stream *stream);
+/* A stream's backlog is low, or nothing can be sent to it any more: whoever waited for it goes on, a codec
+ * that was stopped, too. Reasons are as of flow_up() and flow_down(). */
+enum reason flow_credit(struct session *session, const struct stream *stream);
 
 #endif

@@ -75,8 +75,7 @@ enum reason open_on_stream(struct session *s, struct stream *stream, enum stream
 		return open_read(s, stream);
 	case STREAM_DRAINED:
 	case STREAM_BROKEN: /* its own side is read until the end that must come */
-		flow_credit(s, stream);
-		return REASON_NONE;
+		return flow_credit(s, stream);
 	default:
 		return REASON_NONE;
 	}

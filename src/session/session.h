@@ -114,7 +114,7 @@ struct session {
 
 	struct stream client, backend;
 	struct event timer;
-	struct input input;           /* until OPEN; in PROXY: of the header */
+	struct input input;           /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
 	struct request request;       /* an upgrade's; what target points to when a gate named it */
 	struct dial *dial;            /* DIAL, until it answered */
 
