@@ -6,9 +6,12 @@
 # Lines are counted without comments and blank ones (by the preprocessor, which drops them and expands nothing).
 set -uo pipefail
 
-TRUSTED='proto net gate handler session'  # what handles bytes from outside
-GOAL=6000                 # what was hoped for
-LIMIT=9700                # what it may not outgrow unnoticed
+TRUSTED='proto net gate handler session' # the folders of what parses or relays the bytes of strangers
+# Their files that see none of these bytes: what is read and made at load time, and what controls and counts.
+APART='net/bind net/cidr net/tls_context net/tls_identity net/tls_pair gate/token_table
+	net/mailbox net/resolve gate/shares gate/sources session/refusal_log'
+GOAL=6500                                # what was hoped for
+LIMIT=7500                               # what it may not outgrow unnoticed
 FORBIDDEN='strcpy|stpcpy|strcat|sprintf|vsprintf|atoi|atol|atoll|gets|alloca|strtok|scanf|sscanf'
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -30,15 +33,27 @@ files() { # files FOLDER...
 	find "$@" -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort
 }
 
+of_files() { # of_files FILE...: the lines of all
+	code "$@" | wc -l
+}
+
 total=0
 for layer in base proto net sys gate handler config session server; do
 	mapfile -t list < <(files "$layer")
-	lines=$(code "${list[@]}" | wc -l)
-	printf '        %-6s %6d lines in %d files\n' "$layer" "$lines" "${#list[@]}"
+	lines=$(of_files "${list[@]}")
+	printf '        %-8s %6d lines in %d files\n' "$layer" "$lines" "${#list[@]}"
 	case " $TRUSTED " in *" $layer "*) total=$((total + lines)) ;; esac
 done
+apart=0
+for name in $APART; do
+	mapfile -t list < <(find . -path "./$name.[ch]")
+	[ "${#list[@]}" -gt 0 ] || verdict 1 "$name is there to be counted apart"
+	apart=$((apart + $(of_files "${list[@]}")))
+done
+total=$((total - apart))
+printf '        %-8s %6d lines, load time and control, are not of what is trusted\n' apart "$apart"
 [ "$total" -gt 0 ] && [ "$total" -le "$LIMIT" ]
-verdict $? "$TRUSTED: $total lines (the goal is $GOAL), at most $LIMIT"
+verdict $? "$TRUSTED: $total lines see the bytes of strangers (the goal is $GOAL), at most $LIMIT"
 
 mapfile -t list < <(files .)
 found=$(for file in "${list[@]}"; do code "$file" | grep -nE "(^|[^A-Za-z0-9_])($FORBIDDEN)[[:space:]]*\(" | sed "s|^|$file: |"; done)
