@@ -99,8 +99,6 @@ static void dial_report(struct dial *dial)
 		outcome.result = DIAL_OK;
 		outcome.error = 0;
 		outcome.fd = dial->winner->fd;
-		outcome.sa_len = dial->winner->len;
-		memcpy(&outcome.sa, &dial->winner->sa, dial->winner->len);
 		dial->winner->fd = -1;
 		dial_count_open(dial, -1);
 	}

@@ -8,7 +8,6 @@
 #include "net/resolve.h"
 
 #include <stdint.h>
-#include <sys/socket.h>
 
 struct event_base;
 struct dial; /* one attempt to reach a target, over all its addresses */
@@ -27,8 +26,6 @@ struct dial_outcome {
 	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
 	                     Else -1 */
 	int error;
-	struct sockaddr_storage sa; /* DIAL_OK: the address that answered */
-	socklen_t sa_len;
 };
 
 typedef void dial_cb(void *arg, const struct dial_outcome *outcome);

@@ -237,10 +237,13 @@ static void check_outcome(const struct world *world, enum dial_result result, in
 
 static void check_winner(const struct world *world, const char *text)
 {
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
 	char got[ADDR_TEXT_MAX];
 
 	check_outcome(world, DIAL_OK, 0);
-	addr_format((const struct sockaddr *)&world->outcome.sa, world->outcome.sa_len, got);
+	assert_int_equal(getpeername(world->outcome.fd, (struct sockaddr *)&peer, &len), 0);
+	addr_format((const struct sockaddr *)&peer, len, got);
 	assert_string_equal(got, text);
 }
 
