@@ -45,30 +45,38 @@ void conf_place_format(struct place at, const struct conf_section *section, char
 		snprintf(out, cap, "%s%s: [%s%s%s]", at.file, line, section->kind->name, blank, section->name);
 }
 
-void conf_place(const void *section, const char *option, char *out, size_t cap)
+static size_t field_index(const struct conf_section *section, const void *field)
+{
+	size_t offset = (size_t)((const char *)field - (const char *)section), i = 0;
+
+	while (i < section->kind->options_count && section->kind->options[i].offset != offset)
+		i++;
+	assert(i < section->kind->options_count);
+	return i;
+}
+
+void conf_place(const void *section, const void *field, char *out, size_t cap)
 {
 	const struct conf_section *s = section;
 	struct place at = { s->file, s->line };
 
-	if (option != NULL) {
-		const struct conf_value *value = &s->values[conf_option_index(s->kind, option)];
-		if (value->at.file != NULL)
-			at = value->at;
-	}
+	if (field != NULL && s->values[field_index(s, field)].at.file != NULL)
+		at = s->values[field_index(s, field)].at;
 	conf_place_format(at, s, out, cap);
 }
 
-static int complain(const void *section, const char *option, struct err *err, const char *format, va_list args)
+static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
         printf_like(4, 0);
 
-static int complain(const void *section, const char *option, struct err *err, const char *format, va_list args)
+static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
 {
+	const char *option = field != NULL ? section->kind->options[field_index(section, field)].name : "";
 	char place[CONF_PLACE_MAX];
 	char text[2048];
 
-	conf_place(section, option, place, sizeof(place));
+	conf_place(section, field, place, sizeof(place));
 	vsnprintf(text, sizeof(text), format, args);
-	return err_add(err, "%s %s%s%s", place, option != NULL ? option : "", option != NULL ? ": " : "", text);
+	err_add(err, "%s %s%s%s", place, option, field != NULL ? ": " : "", text);
 }
 
 int conf_complain(const void *section, struct err *err, const char *format, ...)
@@ -81,12 +89,12 @@ int conf_complain(const void *section, struct err *err, const char *format, ...)
 	return -1;
 }
 
-int conf_complain_option(const void *section, const char *option, struct err *err, const char *format, ...)
+int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	complain(section, option, err, format, args);
+	complain(section, field, err, format, args);
 	va_end(args);
 	return -1;
 }
@@ -103,13 +111,45 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
 
 /* --- values ----------------------------------------------------------------------------------------------------- */
 
-bool conf_given(const void *section, const char *option)
+static bool is_given(const struct conf_section *section, size_t i)
 {
-	const struct conf_section *s = section;
-	size_t i = conf_option_index(s->kind, option);
+	return section->values[i].at.file != NULL && strcmp(section->values[i].text, section->kind->options[i].def) != 0;
+}
 
-	assert(i < s->kind->options_count);
-	return s->values[i].at.file != NULL && strcmp(s->values[i].text, s->kind->options[i].def) != 0;
+bool conf_given(const void *section, const void *field)
+{
+	return is_given(section, field_index(section, field));
+}
+
+#define BOUNDS_MAX 64
+
+/* In words that follow "must be" and a type; "" without any. */
+static const char *bounds_words(const struct conf_option *option, char out[BOUNDS_MAX])
+{
+	char least[24], most[24];
+
+	out[0] = '\0';
+	if (option->most == UINT64_MAX)
+		return "more than 0";
+	if (option->most == 0)
+		return "";
+	option->type->print(option->least, least, sizeof(least));
+	option->type->print(option->most, most, sizeof(most));
+	if (option->least == 0)
+		snprintf(out, BOUNDS_MAX, "at most %s", most);
+	else
+		snprintf(out, BOUNDS_MAX, "from %s to %s", least, most);
+	return out;
+}
+
+static int bounds_check(const struct conf_option *option, const void *field, struct err *err)
+{
+	char words[BOUNDS_MAX];
+
+	if (option->most == 0)
+		return 0;
+	uint64_t value = *(const uint64_t *)field;
+	return value >= option->least && value <= option->most ? 0 : err_add(err, "must be %s", bounds_words(option, words));
 }
 
 static int list_parse(const struct conf_option *option, const char *text, void *field, struct err *err)
@@ -140,7 +180,7 @@ static int value_parse(struct conf_section *section, size_t i, const char *text,
 		return list_parse(option, text, field, err);
 	if (!type->is_list && type->clear != NULL)
 		type->clear(field);
-	return type->parse(text, field, err);
+	return type->parse(text, field, err) == 0 ? bounds_check(option, field, err) : -1;
 }
 
 /* Keeps the text and the place; the second and later texts of a list are appended. */
@@ -286,13 +326,12 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 	return conf_value_set(section, i, at, value, false, err);
 }
 
-void conf_set_default(void *section, const char *option, const char *text)
+void conf_set_default(void *section, const void *field, const char *text)
 {
 	struct conf_section *s = section;
-	size_t i = conf_option_index(s->kind, option);
+	size_t i = field_index(s, field);
 	struct err err;
 
-	assert(i < s->kind->options_count);
 	if (s->values[i].at.file != NULL)
 		return;
 	free(s->values[i].text);
@@ -303,14 +342,33 @@ void conf_set_default(void *section, const char *option, const char *text)
 	(void)bad;
 }
 
-/* --- defaults and reloads --------------------------------------------------------------------------------------- */
+/* --- what has no effect, defaults and reloads --------------------------------------------------------------------------------------- */
+
+static void section_check_needs(const struct conf_section *section, struct err *err)
+{
+	for (size_t i = 0; i < section->kind->options_count; i++) {
+		const struct conf_option *option = &section->kind->options[i];
+		const char *why = option->needs != NULL && is_given(section, i) ? option->needs(section) : NULL;
+		if (why != NULL)
+			conf_complain_option(section, (const char *)section + option->offset, err, "has no effect %s", why);
+	}
+}
+
+void conf_check_needs(const struct conf *conf, struct err *err)
+{
+	for (size_t i = 0; i < conf->kinds_count; i++)
+		for (size_t k = 0; k < conf->sections[i].count; k++)
+			section_check_needs(conf->sections[i].item[k], err);
+}
 
 static void option_print(const struct conf_option *option, const char *commented, FILE *out)
 {
+	char words[BOUNDS_MAX];
+	const char *bounds = bounds_words(option, words);
 	const char *quote = strpbrk(option->def, ";#\"") != NULL ? "\"" : "";
 
-	fprintf(out, "\n# %s: %s%s\n", option->type->name, option->help,
-	        option->flags & CONF_RESTART ? " (changed by a restart only)" : "");
+	fprintf(out, "\n# %s%s%s: %s%s\n", option->type->name, bounds[0] != '\0' ? " " : "", bounds, option->help,
+	        option->restart ? " (changed by a restart only)" : "");
 	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def,
 	        quote);
 }
@@ -333,7 +391,7 @@ static void section_differences(const struct conf_section *old, const struct con
 
 	for (size_t i = 0; i < new->kind->options_count; i++) {
 		const struct conf_option *option = &new->kind->options[i];
-		if (!(option->flags & CONF_RESTART) || strcmp(old->values[i].text, new->values[i].text) == 0)
+		if (!option->restart || strcmp(old->values[i].text, new->values[i].text) == 0)
 			continue;
 		snprintf(what, sizeof(what), "[%s%s%s] %s", new->kind->name, new->name[0] != '\0' ? " " : "", new->name,
 		         option->name);

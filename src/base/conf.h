@@ -9,19 +9,22 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
-enum conf_flags {
-	CONF_RESTART = 1 << 0, /* a reload can't change it: a new value is reported, and counts from the next start */
-};
+/* Why an option that was given does nothing in its section, in words that follow "has no effect"; NULL: it does something. */
+typedef const char *conf_needs(const void *section);
 
+/* A row of a table. What follows help is said by the words of base/conf_row.h, and zero when it is not. */
 struct conf_option {
 	const char *name;
 	const struct conf_type *type;
 	size_t offset;
 	const char *def; /* the default as text, "" = unset */
-	unsigned flags;
 	const char *help;
+	bool restart;         /* a reload can't change it: a new value is reported, and counts from the next start */
+	uint64_t least, most; /* bounds of a number, size or duration; most 0: none */
+	conf_needs *needs;
 };
 
 struct conf_kind {
@@ -60,8 +63,10 @@ struct conf *conf_new(const struct conf_kind *const *kinds, size_t count);
 int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
              struct err *err);
 
+/* Below, an option of a section is named by its field: &route->path. */
+
 /* Gives an option that was not written another default; text is one that its type takes. */
-void conf_set_default(void *section, const char *option, const char *text);
+void conf_set_default(void *section, const void *field, const char *text);
 
 /* The files it was read from; owned by the conf. */
 const struct str_list *conf_files(const struct conf *conf);
@@ -70,17 +75,20 @@ const struct str_list *conf_files(const struct conf *conf);
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);
 
 /* Whether the option was given, rightly or wrongly, a text other than its default. */
-bool conf_given(const void *section, const char *option);
+bool conf_given(const void *section, const void *field);
 
 /* "FILE:LINE: [kind name]" as complaints begin: the line of the option, when one is named and it was given, else the
  * line that opened the section. Cut to fit. */
-void conf_place(const void *section, const char *option, char *out, size_t cap);
+void conf_place(const void *section, const void *field, char *out, size_t cap);
 
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
  * of that option, and its name stands in front of the text. Return -1. */
 int conf_complain(const void *section, struct err *err, const char *format, ...) printf_like(3, 4);
-int conf_complain_option(const void *section, const char *option, struct err *err, const char *format, ...)
+int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
         printf_like(4, 5);
+
+/* Complains of each option that was given and has no effect where it stands. */
+void conf_check_needs(const struct conf *conf, struct err *err);
 
 /* The end of a complaint about an unknown word: `; did you mean "x"?`, or nothing. Returns out. */
 #define CONF_HINT_MAX 80
@@ -90,7 +98,7 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
  * their options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
-/* Calls changed() with "[server] workers" for every CONF_RESTART option whose text differs between the two. */
+/* Calls changed() with "[server] workers" for every such option that takes a restart and whose text differs between the two. */
 void conf_restart_differences(const struct conf *old, const struct conf *new,
                               void (*changed)(void *arg, const char *what), void *arg);
 

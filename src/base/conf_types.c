@@ -56,6 +56,11 @@ static int number_parse(const char *text, void *field, struct err *err)
 	return 0;
 }
 
+static void number_print(uint64_t value, char *out, size_t cap)
+{
+	snprintf(out, cap, "%llu", (unsigned long long)value);
+}
+
 static int size_parse(const char *text, void *field, struct err *err)
 {
 	uint64_t value;
@@ -77,14 +82,14 @@ static int duration_parse(const char *text, void *field, struct err *err)
 	return 0;
 }
 
-const struct conf_type conf_text = { "text", false, text_parse, text_clear };
-const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear };
-const struct conf_type conf_path = { "path", false, text_parse, text_clear };
-const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear };
-const struct conf_type conf_flag = { "flag", false, flag_parse, NULL };
-const struct conf_type conf_number = { "number", false, number_parse, NULL };
-const struct conf_type conf_size = { "size", false, size_parse, NULL };
-const struct conf_type conf_duration = { "duration", false, duration_parse, NULL };
+const struct conf_type conf_text = { "text", false, text_parse, text_clear, NULL };
+const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear, NULL };
+const struct conf_type conf_path = { "path", false, text_parse, text_clear, NULL };
+const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear, NULL };
+const struct conf_type conf_flag = { "flag", false, flag_parse, NULL, NULL };
+const struct conf_type conf_number = { "number", false, number_parse, NULL, number_print };
+const struct conf_type conf_size = { "size", false, size_parse, NULL, str_from_size };
+const struct conf_type conf_duration = { "duration", false, duration_parse, NULL, str_from_duration };
 
 int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err)
 {

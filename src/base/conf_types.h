@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or leaves it alone and adds to err
  * why, without place or option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list
@@ -18,6 +19,7 @@ struct conf_type {
 	bool is_list;
 	int (*parse)(const char *text, void *field, struct err *err);
 	void (*clear)(void *field); /* NULL when there is nothing to free */
+	void (*print)(uint64_t value, char *out, size_t cap); /* as one would write it; NULL: it has no bounds */
 };
 
 /* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,22 +140,41 @@ static int read_with_unit(const char *text, const struct unit *units, size_t cou
 	return -1;
 }
 
+/* In the largest unit that leaves a whole number. */
+static void print_with_unit(uint64_t value, const struct unit *units, size_t count, char *out, size_t cap)
+{
+	size_t i = count - 1;
+
+	while (i > 0 && (value == 0 || value % units[i].factor != 0))
+		i--;
+	snprintf(out, cap, "%llu%s", (unsigned long long)(value / units[i].factor), units[i].name);
+}
+
+static const struct unit sizes[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 } };
+static const struct unit durations[] = {
+	{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
+};
+
 int str_to_size(const char *text, uint64_t *bytes)
 {
-	static const struct unit units[] = { { "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 } };
+	return read_with_unit(text, sizes, ARRAY_LEN(sizes), bytes);
+}
 
-	return read_with_unit(text, units, ARRAY_LEN(units), bytes);
+void str_from_size(uint64_t bytes, char *out, size_t cap)
+{
+	print_with_unit(bytes, sizes, ARRAY_LEN(sizes), out, cap);
 }
 
 int str_to_duration(const char *text, uint64_t *ms)
 {
-	static const struct unit units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
-	};
-
 	if (str_to_number(text, 0, 0, ms) == 0)
 		return 0; /* nothing is nothing in every unit */
-	return read_with_unit(text, units, ARRAY_LEN(units), ms);
+	return read_with_unit(text, durations, ARRAY_LEN(durations), ms);
+}
+
+void str_from_duration(uint64_t ms, char *out, size_t cap)
+{
+	print_with_unit(ms, durations, ARRAY_LEN(durations), out, cap);
 }
 
 #define WORD_MAX 48 /* longer words are never mistaken for an option */

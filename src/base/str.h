@@ -31,6 +31,8 @@ bool span_next(struct span *rest, char separator, struct span *item);
 must_check int str_to_number(const char *text, uint64_t min, uint64_t max, uint64_t *value); /* decimal digits only */
 must_check int str_to_size(const char *text, uint64_t *bytes);                              /* 0, 512, 64k, 1m, 2g */
 must_check int str_to_duration(const char *text, uint64_t *ms);                             /* 0, 250ms, 10s, 5m, 2h, 1d */
+void str_from_size(uint64_t bytes, char *out, size_t cap); /* as these two are written, in the largest unit that fits */
+void str_from_duration(uint64_t ms, char *out, size_t cap);
 
 /* The candidate most like word, for "did you mean"; NULL when none is near enough to help. */
 const char *str_nearest(const char *word, const char *const *candidates, size_t count);

@@ -62,10 +62,10 @@ static void check(const struct root *root, const void *section, const char *opti
 	if (path[0] == '\0' || !lies_below(path, &root->at))
 		return;
 	if (of == NULL)
-		conf_complain_option(root->route, "root", root->err,
+		conf_complain_option(root->route, &root->route->root, root->err,
 		                     "this root would publish the configuration (%s); move it, or name another root", path);
 	else
-		conf_complain_option(root->route, "root", root->err,
+		conf_complain_option(root->route, &root->route->root, root->err,
 		                     "this root would publish the %s of [%s%s%s] (%s); move it, or name another root", option,
 		                     of->kind->name, of->name[0] != '\0' ? " " : "", of->name, path);
 }

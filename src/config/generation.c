@@ -15,7 +15,7 @@ static void identity_fill(struct tls_identity *identity, const struct tls_settin
                           const struct generation *before)
 {
 	char place[256];
-	conf_place(set, "certificate", place, sizeof(place));
+	conf_place(set, &set->certificate, place, sizeof(place));
 	identity->where = mem_strdup(place);
 	identity->certificates = set->certificate;
 	identity->keys = set->key;

@@ -21,13 +21,13 @@ static int route_open(struct route *route, struct err *err)
 	char place[PLACE_MAX];
 
 	if (set->root[0] != '\0') {
-		conf_place(set, "root", place, sizeof(place));
+		conf_place(set, &set->root, place, sizeof(place));
 		route->handler = files_open(place, set->root, &route->files_options, err);
 		if (route->handler == NULL)
 			return -1;
 	}
 	if (set->target.tls) {
-		conf_place(set, "target", place, sizeof(place));
+		conf_place(set, &set->target, place, sizeof(place));
 		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
 		route->tls = tls_client_new(place, set->target_ca, name, set->target_verify, err);
 		if (route->tls == NULL)

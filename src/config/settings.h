@@ -49,7 +49,7 @@ struct port_list {
 #define CONF_connect_error    int            /* enum connect_error */
 #define CONF_profile          int            /* enum profile */
 
-#define OPT(name, type, def, flags, help) CONF_##type name;
+#define OPT(name, type, def, more, help) CONF_##type name;
 struct server_settings {
 	struct conf_section section;
 #include "config/server.def"

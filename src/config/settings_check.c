@@ -15,19 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
-#define READ_MIN       1024
-#define READ_MAX       (208 << 10) /* the most a backlog may be: FLOW_BACKLOG_MAX */
-#define KERNEL_MAX     (1 << 30) /* a buffer of the kernel's; it has a smaller limit itself */
-
 /* --- checks of listeners and certificates ----------------------------------------------------------------------- */
-
-/* A duration of which 0 would be a dead gateway rather than "never". */
-static void check_not_zero(const void *section, const char *option, uint64_t value, struct err *err)
-{
-	if (value == 0)
-		conf_complain_option(section, option, err, "must be more than 0");
-}
 
 static void check_unique_address(const struct settings *s, size_t i, size_t k, struct err *err)
 {
@@ -40,7 +28,7 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 		for (size_t n = 0; n < (j < i ? list->count : k); n++) {
 			if (strcmp(list->item[n].text, address->text) != 0)
 				continue;
-			conf_complain_option(s->listens[i], "address", err, "%s is already in [listen %s]",
+			conf_complain_option(s->listens[i], &s->listens[i]->address, err, "%s is already in [listen %s]",
 			                     address->text, s->listens[j]->section.name);
 			return;
 		}
@@ -50,69 +38,35 @@ static void check_unique_address(const struct settings *s, size_t i, size_t k, s
 /* Who may say where a connection comes from is said as well: by networks, or by the permissions of a UNIX socket. */
 static void check_proxy(const struct listen_settings *l, struct err *err)
 {
-	bool all_unix = l->address.count > 0, tcp = false;
+	bool tcp = false;
 
 	for (size_t k = 0; k < l->address.count; k++) {
 		const struct address *address = &l->address.item[k];
 		tcp = tcp || address->kind == ADDRESS_TCP;
-		all_unix = all_unix && address->kind == ADDRESS_UNIX;
 		if (l->proxy_protocol && address->kind == ADDRESS_UNIX && address->name[0] == '@')
-			conf_complain_option(l, "proxy_protocol", err,
+			conf_complain_option(l, &l->proxy_protocol, err,
 			                     "anybody could connect to %s and be believed; give the socket a path",
 			                     address->text);
 	}
-	if (l->proxy_protocol && tcp && !conf_given(l, "trusted_proxy"))
-		conf_complain_option(l, "proxy_protocol", err,
+	if (l->proxy_protocol && tcp && !conf_given(l, &l->trusted_proxy))
+		conf_complain_option(l, &l->proxy_protocol, err,
 		                     "needs trusted_proxy = NETWORK: who may say where a connection comes from");
-	if (conf_given(l, "trusted_proxy") && !conf_given(l, "proxy_protocol"))
-		conf_complain_option(l, "trusted_proxy", err, "has no effect without proxy_protocol = on");
-	else if (conf_given(l, "trusted_proxy") && all_unix)
-		conf_complain_option(l, "trusted_proxy", err,
-		                     "has no effect for UNIX sockets: their permissions say who may connect");
-}
-
-static void check_between(const void *section, const char *option, uint64_t value, uint64_t least, uint64_t most,
-                          struct err *err)
-{
-	if (value < least || value > most)
-		conf_complain_option(section, option, err, "must be from %llu to %llu", (unsigned long long)least,
-		                     (unsigned long long)most);
-}
-
-static void check_hsts(const struct listen_settings *l, struct err *err)
-{
-	if (l->hsts > 0 && l->tls == TLS_MODE_OFF)
-		conf_complain_option(l, "hsts", err, "has no effect without tls = on or tls = auto");
-	if (l->hsts % 1000 != 0)
-		conf_complain_option(l, "hsts", err, "must be whole seconds; write, for example, hsts = 365d");
 }
 
 static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
 {
 	const struct listen_settings *l = s->listens[i];
-	static const char *const for_files[] = { "unix_mode", "unix_user", "unix_group" };
-	bool unix_path = false;
 
-	if (!conf_given(l, "address"))
+	if (!conf_given(l, &l->address))
 		conf_complain(l, err, "has no address; write, for example, address = *:6080");
-	for (size_t k = 0; k < l->address.count; k++) {
+	for (size_t k = 0; k < l->address.count; k++)
 		check_unique_address(s, i, k, err);
-		unix_path = unix_path || (l->address.item[k].kind == ADDRESS_UNIX && l->address.item[k].name[0] == '/');
-	}
-	for (size_t k = 0; k < ARRAY_LEN(for_files); k++) {
-		if (conf_given(l, for_files[k]) && !unix_path)
-			conf_complain_option(l, for_files[k], err, "has no effect: no address is unix:/path");
-	}
 	check_proxy(l, err);
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
-		conf_complain_option(l, "tls", err, "needs a certificate: %s",
+		conf_complain_option(l, &l->tls, err, "needs a certificate: %s",
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
-	check_hsts(l, err);
-	check_not_zero(l, "handshake_timeout", l->handshake_timeout, err);
-	check_between(l, "head_limit", l->head_limit, HTTP_HEAD_MIN, HTTP_HEAD_MAX, err);
-	check_not_zero(l, "linger_timeout", l->linger_timeout, err);
-	if (l->backlog < 1 || l->backlog > 65535)
-		conf_complain_option(l, "backlog", err, "must be from 1 to 65535");
+	if (l->hsts % 1000 != 0)
+		conf_complain_option(l, &l->hsts, err, "must be whole seconds; write, for example, hsts = 365d");
 }
 
 /* With tls = auto a client chooses whether it speaks TLS at all. */
@@ -120,7 +74,7 @@ static void check_required(const struct settings *s, const struct tls_settings *
 {
 	for (size_t i = 0; i < s->listens_count && t->client_certificate == TLS_CLIENT_CERT_REQUIRED; i++)
 		if (s->listens[i]->tls == TLS_MODE_AUTO)
-			conf_complain_option(t, "client_certificate", err,
+			conf_complain_option(t, &t->client_certificate, err,
 			                     "clients could avoid it by speaking plain text to [listen %s]; write tls = on there",
 			                     s->listens[i]->section.name);
 }
@@ -130,10 +84,10 @@ static void check_pairs(const struct tls_settings *t, struct err *err)
 	size_t certificates = t->certificate.count, keys = t->key.count;
 
 	if (keys > certificates)
-		conf_complain_option(t, "key", err, "%s has no certificate: the first key belongs to the first certificate, and so on",
+		conf_complain_option(t, &t->key, err, "%s has no certificate: the first key belongs to the first certificate, and so on",
 		                     t->key.item[certificates]);
 	else if (keys > 0 && keys < certificates)
-		conf_complain_option(t, "key", err, "%s has no key: the first key belongs to the first certificate, and so on",
+		conf_complain_option(t, &t->key, err, "%s has no key: the first key belongs to the first certificate, and so on",
 		                     t->certificate.item[keys]);
 }
 
@@ -141,29 +95,18 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 {
 	if (!used)
 		conf_complain(t, err, "would never be used: no listener has tls = on or tls = auto");
-	if (!conf_given(t, "certificate"))
+	if (!conf_given(t, &t->certificate))
 		conf_complain(t, err, "has no certificate; write certificate = FILE");
 	else
 		check_pairs(t, err);
-	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, "client_ca"))
-		conf_complain_option(t, "client_certificate", err, "needs client_ca = FILE to check them against");
-	if (!conf_given(t, "client_certificate") && conf_given(t, "client_ca"))
-		conf_complain_option(t, "client_ca", err,
-		                     "has no effect without client_certificate = optional or required");
-	if (t->min_version == 1 && conf_given(t, "ciphers"))
-		conf_complain_option(t, "ciphers", err, "has no effect with min_version = 1.3; write ciphersuites");
+	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, &t->client_ca))
+		conf_complain_option(t, &t->client_certificate, err, "needs client_ca = FILE to check them against");
 }
 
 static void check_sources(const struct server_settings *server, struct err *err)
 {
-	check_between(server, "source_max_sessions", server->source_max_sessions, 0, SOURCES_SESSIONS_MAX, err);
-	check_between(server, "source_max_rate", server->source_max_rate, 0, SOURCES_RATE_MAX, err);
-	check_between(server, "source_penalty_max", server->source_penalty_max, 0, SOURCES_PENALTY_MAX, err);
-	check_between(server, "source_ipv4_prefix", server->source_ipv4_prefix, 1, 32, err);
-	check_between(server, "source_ipv6_prefix", server->source_ipv6_prefix, 1, 64, err);
-	check_between(server, "source_table", server->source_table, 16, (uint64_t)1 << 28, err);
 	if (server->source_penalty_max > 0 && server->source_penalty_min > server->source_penalty_max)
-		conf_complain_option(server, conf_given(server, "source_penalty_max") ? "source_penalty_max" : "source_penalty_min",
+		conf_complain_option(server, conf_given(server, &server->source_penalty_max) ? &server->source_penalty_max : &server->source_penalty_min,
 		                     err, "source_penalty_min must be at most source_penalty_max");
 }
 
@@ -172,26 +115,20 @@ static void check_server(const struct server_settings *server, struct err *err)
 	const char *log = server->log;
 
 	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
-		conf_complain_option(server, "log", err, "\"%s\" is none of: stderr, syslog, file:/path", log);
-	check_between(server, "log_queue", server->log_queue, 16 << 10, 1 << 30, err);
-	check_between(server, "workers", server->workers, 0, 256, err);
-	check_between(server, "max_refusals", server->max_refusals, 1, 65536, err);
-	check_between(server, "max_refusal_lines", server->max_refusal_lines, 0, 1000, err);
-	check_not_zero(server, "refusal_timeout", server->refusal_timeout, err);
+		conf_complain_option(server, &server->log, err, "\"%s\" is none of: stderr, syslog, file:/path", log);
 	check_sources(server, err);
-	check_between(server, "resolver_threads", server->resolver_threads, 1, 64, err);
 }
 
 /* --- checks of routes ------------------------------------------------------------------------------------------- */
 
 static bool route_is_root(const struct route_settings *r)
 {
-	return conf_given(r, "root");
+	return conf_given(r, &r->root);
 }
 
 static bool check_purpose(const struct route_settings *r, struct err *err)
 {
-	int given = conf_given(r, "target") + conf_given(r, "token_file") + conf_given(r, "root");
+	int given = conf_given(r, &r->target) + conf_given(r, &r->token_file) + conf_given(r, &r->root);
 
 	if (given == 0)
 		conf_complain(r, err,
@@ -199,56 +136,6 @@ static bool check_purpose(const struct route_settings *r, struct err *err)
 	if (given > 1)
 		conf_complain(r, err, "has more than one of target, token_file and root; write a route for each");
 	return given == 1;
-}
-
-/* Options that mean something for one kind of route only. */
-static void check_idle_options(const struct route_settings *r, struct err *err)
-{
-	enum { FOR_ROOT, FOR_TARGETS, FOR_TLS };
-	static const char *const wants[] = { "root", "target or token_file", "a target of the form tls:HOST:PORT" };
-	static const struct {
-		const char *name;
-		int wants;
-	} options[] = {
-		{ "index", FOR_ROOT },
-		{ "cache_control", FOR_ROOT },
-		{ "content_security_policy", FOR_ROOT },
-		{ "origin", FOR_TARGETS },
-		{ "accept", FOR_TARGETS },
-		{ "send", FOR_TARGETS },
-		{ "subprotocol", FOR_TARGETS },
-		{ "require_subprotocol", FOR_TARGETS },
-		{ "connect_error", FOR_TARGETS },
-		{ "connect_timeout", FOR_TARGETS },
-		{ "lifetime", FOR_TARGETS },
-		{ "idle_timeout", FOR_TARGETS },
-		{ "ping_interval", FOR_TARGETS },
-		{ "pong_timeout", FOR_TARGETS },
-		{ "max_message", FOR_TARGETS },
-		{ "max_sessions", FOR_TARGETS },
-		{ "max_session_rate", FOR_TARGETS },
-		{ "max_rate_up", FOR_TARGETS },
-		{ "max_rate_down", FOR_TARGETS },
-		{ "max_frame_rate", FOR_TARGETS },
-		{ "profile", FOR_TARGETS },
-		{ "high_water", FOR_TARGETS },
-		{ "low_water", FOR_TARGETS },
-		{ "max_read", FOR_TARGETS },
-		{ "notsent_lowat", FOR_TARGETS },
-		{ "target_buffer", FOR_TARGETS },
-		{ "target_ca", FOR_TLS },
-		{ "target_name", FOR_TLS },
-		{ "target_verify", FOR_TLS },
-	};
-	bool tls = r->target.tls ||
-	           (conf_given(r, "target") && r->target.text == NULL); /* a bad target: benefit of doubt */
-	const bool has[] = { route_is_root(r), !route_is_root(r), tls };
-
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (conf_given(r, options[i].name) && !has[options[i].wants])
-			conf_complain_option(r, options[i].name, err, "has no effect without %s",
-			                     wants[options[i].wants]);
-	}
 }
 
 static const struct listen_settings *listen_find(const struct settings *s, const char *name)
@@ -270,7 +157,7 @@ static void check_listen_names(const struct settings *s, const struct route_sett
 	for (size_t i = 0; i < r->listen.count; i++) {
 		if (listen_find(s, r->listen.item[i]) != NULL)
 			continue;
-		conf_complain_option(r, "listen", err, "there is no [listen %s]%s", r->listen.item[i],
+		conf_complain_option(r, &r->listen, err, "there is no [listen %s]%s", r->listen.item[i],
 		                     conf_hint(hint, r->listen.item[i], names, s->listens_count));
 	}
 	free(names);
@@ -312,48 +199,37 @@ static bool path_valid(const char *path)
 static void check_words(const struct route_settings *r, struct err *err)
 {
 	if (!path_valid(r->path))
-		conf_complain_option(r, "path", err, "\"%s\" is not a path; write /exact or /prefix/*", r->path);
+		conf_complain_option(r, &r->path, err, "\"%s\" is not a path; write /exact or /prefix/*", r->path);
 	for (size_t i = 0; i < r->host.count; i++) {
 		if (!host_valid(r->host.item[i]))
-			conf_complain_option(r, "host", err,
+			conf_complain_option(r, &r->host, err,
 			                     "\"%s\" is not a host name: write a full name without scheme, port or wildcard; or own; or *%s",
 			                     r->host.item[i], strchr(r->host.item[i], ' ') != NULL ? "; separate names by commas" : "");
 	}
 	for (size_t i = 0; i < r->origin.count; i++) {
 		if (!origin_entry_valid(r->origin.item[i]))
-			conf_complain_option(r, "origin", err,
+			conf_complain_option(r, &r->origin, err,
 			                     "\"%s\" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *",
 			                     r->origin.item[i]);
 	}
 	for (size_t i = 0; i < r->subprotocol.count; i++) {
 		if (!http_is_token(span_of(r->subprotocol.item[i])))
-			conf_complain_option(r, "subprotocol", err, "\"%s\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)",
+			conf_complain_option(r, &r->subprotocol, err, "\"%s\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)",
 			                     r->subprotocol.item[i]);
 		if (strlen(r->subprotocol.item[i]) > UPGRADE_SUBPROTOCOL_MAX)
-			conf_complain_option(r, "subprotocol", err, "\"%.20s...\" is longer than %d bytes",
+			conf_complain_option(r, &r->subprotocol, err, "\"%.20s...\" is longer than %d bytes",
 			                     r->subprotocol.item[i], UPGRADE_SUBPROTOCOL_MAX);
 	}
 	if (r->require_subprotocol && r->subprotocol.count == 0)
-		conf_complain_option(r, "require_subprotocol", err, "there is no subprotocol to require");
+		conf_complain_option(r, &r->require_subprotocol, err, "there is no subprotocol to require");
 }
 
 static void check_quantities(const struct route_settings *r, struct err *err)
 {
-	if (r->high_water > HIGH_WATER_MAX)
-		conf_complain_option(r, "high_water", err, "must be at most %dk", HIGH_WATER_MAX / 1024);
 	if (r->low_water >= r->high_water)
-		conf_complain_option(r, conf_given(r, "low_water") ? "low_water" : "high_water", err,
+		conf_complain_option(r, conf_given(r, &r->low_water) ? &r->low_water : &r->high_water, err,
 		                     "low_water (%llu) must be less than high_water (%llu)",
 		                     (unsigned long long)r->low_water, (unsigned long long)r->high_water);
-	if (r->max_read < READ_MIN || r->max_read > READ_MAX)
-		conf_complain_option(r, "max_read", err, "must be from %dk to %dk", READ_MIN / 1024, READ_MAX / 1024);
-	if (r->notsent_lowat > KERNEL_MAX)
-		conf_complain_option(r, "notsent_lowat", err, "must be at most 1g");
-	if (r->target_buffer > KERNEL_MAX)
-		conf_complain_option(r, "target_buffer", err, "must be at most 1g");
-	check_not_zero(r, "connect_timeout", r->connect_timeout, err);
-	check_not_zero(r, "pong_timeout", r->pong_timeout, err);
-	check_not_zero(r, "close_timeout", r->close_timeout, err);
 }
 
 /* Empty means all. */
@@ -401,10 +277,8 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 {
 	const struct route_settings *r = s->routes[i];
 
-	if (check_purpose(r, err)) {
-		check_idle_options(r, err);
+	if (check_purpose(r, err))
 		check_ties(s, i, err);
-	}
 	if (whole)
 		check_listen_names(s, r, err);
 	check_words(r, err);
@@ -461,6 +335,7 @@ void settings_check(const struct settings *s, const char *where, bool whole, str
 {
 	bool tls_used = !whole;
 
+	conf_check_needs(s->conf, err);
 	check_server(s->server, err);
 	if (s->listens_count == 0 && whole)
 		err_add(err, "%s: nothing to listen on: there is no section [listen NAME]", where);

@@ -4,7 +4,7 @@
 
 #include "sys/privs.h"
 
-static void check_owner(const struct listen_settings *set, const char *option, const char *user, const char *group, struct err *err)
+static void check_owner(const struct listen_settings *set, const void *option, const char *user, const char *group, struct err *err)
 {
 	struct err why;
 	uid_t uid;
@@ -22,11 +22,11 @@ int users_check(const struct settings *settings, struct err *err)
 
 	err_init(&why);
 	if (privs_check(settings->server->user, &why) != 0)
-		conf_complain_option(settings->server, "user", err, "%s", why.text);
+		conf_complain_option(settings->server, &settings->server->user, err, "%s", why.text);
 	for (size_t i = 0; i < settings->listens_count; i++) {
 		const struct listen_settings *set = settings->listens[i];
-		check_owner(set, "unix_user", set->unix_user, "", err);
-		check_owner(set, "unix_group", "", set->unix_group, err);
+		check_owner(set, &set->unix_user, set->unix_user, "", err);
+		check_owner(set, &set->unix_group, "", set->unix_group, err);
 	}
 	return err->count == before ? 0 : -1;
 }

@@ -43,7 +43,7 @@ static void token_check(const struct gate *gate, const void *section, struct err
 	err_init(&report);
 	tokens_check(gate->own, &report);
 	for (struct span rest = { report.text, report.len }; rest.n > 0 && span_next(&rest, '\n', &line); report.count--)
-		conf_complain_option(section, "token_file", warnings, "%.*s", (int)line.n, line.p);
+		conf_complain_option(section, gate->options.token_file, warnings, "%.*s", (int)line.n, line.p);
 	warnings->count += report.count; /* those that it had no room for */
 }
 

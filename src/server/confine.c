@@ -51,7 +51,7 @@ static const struct kind_row {
 
 struct need {
 	const void *section; /* NULL: none asked for it */
-	const char *option;
+	const void *field;
 	char *path;
 	enum kind kind;
 };
@@ -61,12 +61,12 @@ struct needs {
 	size_t count;
 };
 
-static void need(struct needs *needs, enum kind kind, const void *section, const char *option, const char *path)
+static void need(struct needs *needs, enum kind kind, const void *section, const void *field, const char *path)
 {
 	if (path == NULL || path[0] == '\0')
 		return;
 	needs->item = mem_resize(needs->item, needs->count + 1, sizeof(*needs->item));
-	needs->item[needs->count++] = (struct need){ section, option, mem_strdup(path), kind };
+	needs->item[needs->count++] = (struct need){ section, field, mem_strdup(path), kind };
 }
 
 static void needs_clear(struct needs *needs)
@@ -94,7 +94,7 @@ static void need_listener(struct needs *needs, const struct listen_settings *set
 		if (address->kind != ADDRESS_UNIX || address->name[0] != '/')
 			continue;
 		char *directory = parent_of(address->name);
-		need(needs, SOCKETS, set, "address", directory);
+		need(needs, SOCKETS, set, &set->address, directory);
 		free(directory);
 	}
 }
@@ -102,10 +102,10 @@ static void need_listener(struct needs *needs, const struct listen_settings *set
 static void need_identity(struct needs *needs, const struct tls_settings *set)
 {
 	for (size_t i = 0; i < set->certificate.count; i++)
-		need(needs, IDENTITY, set, "certificate", set->certificate.item[i]);
+		need(needs, IDENTITY, set, &set->certificate, set->certificate.item[i]);
 	for (size_t i = 0; i < set->key.count; i++)
-		need(needs, IDENTITY, set, "key", set->key.item[i]);
-	need(needs, AUTHORITIES, set, "client_ca", set->client_ca);
+		need(needs, IDENTITY, set, &set->key, set->key.item[i]);
+	need(needs, AUTHORITIES, set, &set->client_ca, set->client_ca);
 }
 
 /* The system's authorities are read as they are met, and are links into the directories that follow. */
@@ -115,21 +115,21 @@ static void need_authorities(struct needs *needs, const struct route_settings *s
 
 	if (!set->target.tls || !set->target_verify || set->target_ca[0] != '\0')
 		return;
-	need(needs, SYSTEM_FILE, set, "target", directory != NULL ? directory : X509_get_default_cert_dir());
-	need(needs, SYSTEM_FILE, set, "target", file != NULL ? file : X509_get_default_cert_file());
-	need(needs, SYSTEM_FILE, set, "target", "/usr/share/ca-certificates");
-	need(needs, SYSTEM_FILE, set, "target", "/usr/local/share/ca-certificates");
-	need(needs, SYSTEM_FILE, set, "target", "/etc/pki/ca-trust/extracted");
+	need(needs, SYSTEM_FILE, set, &set->target, directory != NULL ? directory : X509_get_default_cert_dir());
+	need(needs, SYSTEM_FILE, set, &set->target, file != NULL ? file : X509_get_default_cert_file());
+	need(needs, SYSTEM_FILE, set, &set->target, "/usr/share/ca-certificates");
+	need(needs, SYSTEM_FILE, set, &set->target, "/usr/local/share/ca-certificates");
+	need(needs, SYSTEM_FILE, set, &set->target, "/etc/pki/ca-trust/extracted");
 }
 
 static void need_route(struct needs *needs, const struct route_settings *set)
 {
-	need(needs, WEB_ROOT, set, "root", set->root);
-	need(needs, TOKENS, set, "token_file", set->token_file);
-	need(needs, AUTHORITIES, set, "target_ca", set->target_ca);
+	need(needs, WEB_ROOT, set, &set->root, set->root);
+	need(needs, TOKENS, set, &set->token_file, set->token_file);
+	need(needs, AUTHORITIES, set, &set->target_ca, set->target_ca);
 	need_authorities(needs, set);
 	if (set->target.text != NULL && set->target.kind == ADDRESS_UNIX && set->target.name[0] == '/')
-		need(needs, TARGET_SOCKET, set, "target", set->target.name);
+		need(needs, TARGET_SOCKET, set, &set->target, set->target.name);
 }
 
 static void need_configuration(struct needs *needs, const char *file)
@@ -154,7 +154,7 @@ static struct needs needs_of(const struct settings *s, const char *file)
 	struct needs needs = { NULL, 0 };
 
 	need_configuration(&needs, file);
-	need(&needs, LOG_FILE, s->server, "log", log_file(s));
+	need(&needs, LOG_FILE, s->server, &s->server->log, log_file(s));
 	need(&needs, SYSTEM_FILE, NULL, NULL, "/etc/hosts"); /* for sys/own_names.h */
 	for (size_t i = 0; i < s->listens_count; i++)
 		need_listener(&needs, s->listens[i]);
@@ -170,7 +170,7 @@ static struct needs needs_of(const struct settings *s, const char *file)
 static void complain(const struct need *need, const char *user, const char *act, const char *effect, struct err *err)
 {
 	if (need->section != NULL)
-		conf_complain_option(need->section, need->option, err, "user %s may not %s %s: %s", user, act, need->path, effect);
+		conf_complain_option(need->section, need->field, err, "user %s may not %s %s: %s", user, act, need->path, effect);
 	else
 		err_add(err, "user %s may not %s %s: %s", user, act, need->path, effect);
 }
@@ -194,7 +194,7 @@ static void warn_of_place(const struct need *need, struct err *warnings)
 	char *parent = parent_of(need->path);
 
 	if (need->kind == TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
-		conf_complain_option(need->section, need->option, warnings,
+		conf_complain_option(need->section, need->field, warnings,
 		                     "%s lies in a directory that the sandbox does not cover: if the file is replaced, as "
 		                     "editors do, restart; or move it to a directory of its own", need->path);
 	free(parent);
@@ -222,7 +222,7 @@ static int look(const struct settings *settings, const char *file, const char *u
 /* What is wrong with the user is told by its line. */
 static int complain_of_user(const struct settings *settings, const struct err *why, struct err *err)
 {
-	return conf_complain_option(settings->server, "user", err, "%s", why->text);
+	return conf_complain_option(settings->server, &settings->server->user, err, "%s", why->text);
 }
 
 int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err)
@@ -241,7 +241,7 @@ int confine_check(const struct settings *settings, const char *file, struct err 
 		return -1;
 	privs_name(user);
 	if (settings->server->user[0] != '\0' && strcmp(settings->server->user, user) != 0)
-		conf_complain_option(settings->server, "user", warnings,
+		conf_complain_option(settings->server, &settings->server->user, warnings,
 		                     "only root can switch to user %s; this check was made as %s, who may have other permissions",
 		                     settings->server->user, user);
 	return look(settings, file, user, err, warnings);
@@ -438,10 +438,10 @@ static void admit(const struct confine *confine, const struct need *need, struct
 	bool read = (kinds[need->kind].access & SANDBOX_READ) != 0;
 
 	if (read && need->section != NULL && file_is_special(need->path)) {
-		conf_complain_option(need->section, need->option, err, "%s " FILE_SPECIAL, need->path);
+		conf_complain_option(need->section, need->field, err, "%s " FILE_SPECIAL, need->path);
 	} else if (confine->sandbox != NULL && is_outside(confine->sandbox, need)) {
 		if (need->section != NULL)
-			conf_complain_option(need->section, need->option, err, "%s %s", need->path, outside);
+			conf_complain_option(need->section, need->field, err, "%s %s", need->path, outside);
 		else /* one of the system's, and nobody asked for it now */
 			err_add(warnings, "%s was replaced and %s", need->path, outside);
 	} else if ((need->kind == TOKENS || need->kind == AUTHORITIES) && is_denied(need->path)) {

@@ -58,11 +58,11 @@ static void admit_route(const struct sandbox *sandbox, const struct route_settin
 	const struct address *target = &set->target;
 
 	if (target->text != NULL && target->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_CONNECT, target->port))
-		conf_complain_option(set, "target", err, "the sandbox does not allow port %u, " CURE FORESEE, target->port);
+		conf_complain_option(set, &set->target, err, "the sandbox does not allow port %u, " CURE FORESEE, target->port);
 	if (is_abstract(target) && !sandbox_admits(sandbox, SANDBOX_ABSTRACT, 0))
-		conf_complain_option(set, "target", err, "the sandbox does not allow %s, " CURE, target->text);
+		conf_complain_option(set, &set->target, err, "the sandbox does not allow %s, " CURE, target->text);
 	if (set->token_file[0] != '\0' && !listed && !sandbox_admits(sandbox, SANDBOX_CONNECT, 0))
-		conf_complain_option(set, "token_file", err, "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
+		conf_complain_option(set, &set->token_file, err, "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
 		                     "sandbox_ports before the next start");
 }
 

@@ -1,6 +1,7 @@
 /* The option-table engine on tables of its own: every rule of conf.h, as seen in values and complaints. */
 #include "base/conf.h"
 #include "base/conf_read.h"
+#include "base/conf_row.h"
 
 #include "base/mem.h"
 
@@ -29,23 +30,20 @@ struct room {
 	struct str_list guests;
 };
 
-#define ROW(owner, name, type, def, flags)                                                                             \
-	{                                                                                                              \
-#name, &conf_##type, offsetof(struct owner, name), def, flags, "help on " #name                        \
-	}
+#define ROW(owner, name, type, def, more) CONF_ROW(owner, name, type, def, "help on " #name, more)
 
 static const struct conf_option house_options[] = {
-	ROW(house, lights, flag, "on", 0),
-	ROW(house, doors, number, "2", CONF_RESTART),
-	ROW(house, delay, duration, "10s", 0),
-	ROW(house, cellar, size, "64k", 0),
-	ROW(house, owner, text, "", CONF_RESTART),
-	ROW(house, policy, text, "self; none # 'x'", 0),
-	ROW(house, pets, texts, "cat, dog", CONF_RESTART),
+	ROW(house, lights, flag, "on", PLAIN)
+	ROW(house, doors, number, "2", RESTART)
+	ROW(house, delay, duration, "10s", PLAIN)
+	ROW(house, cellar, size, "64k", PLAIN)
+	ROW(house, owner, text, "", RESTART)
+	ROW(house, policy, text, "self; none # 'x'", PLAIN)
+	ROW(house, pets, texts, "cat, dog", RESTART)
 };
 static const struct conf_option room_options[] = {
-	ROW(room, colour, text, "white", 0),
-	ROW(room, guests, texts, "", 0),
+	ROW(room, colour, text, "white", PLAIN)
+	ROW(room, guests, texts, "", PLAIN)
 };
 static const struct conf_kind house_kind = { "house",       false,
 	                                     "The house.",  sizeof(struct house),
@@ -135,7 +133,7 @@ static void defaults_hold_without_a_file(void **state)
 	assert_string_equal(house(r)->owner, "");
 	expect_list(&house(r)->pets, "cat|dog");
 	assert_int_equal(conf_sections(r->conf, "room")->count, 0);
-	assert_false(conf_given(house(r), "doors"));
+	assert_false(conf_given(house(r), &house(r)->doors));
 	done(r);
 }
 
@@ -153,8 +151,8 @@ static void values_are_typed(void **state)
 	assert_int_equal(house(r)->delay, 1500);
 	assert_int_equal(house(r)->cellar, 2097152);
 	assert_string_equal(house(r)->owner, "J. Doe; not a comment");
-	assert_true(conf_given(house(r), "doors"));
-	assert_false(conf_given(house(r), "pets"));
+	assert_true(conf_given(house(r), &house(r)->doors));
+	assert_false(conf_given(house(r), &house(r)->pets));
 	done(r);
 }
 
@@ -197,7 +195,7 @@ static void quotes_keep_everything(void **state)
 	struct reading *r = read_text("[house]\npolicy = \"a ;b; # 'c' \" ; comment\nowner = the \"boss\"\n");
 
 	expect_fine(r);
-	assert_true(conf_given(house(r), "policy"));
+	assert_true(conf_given(house(r), &house(r)->policy));
 	assert_string_equal(house(r)->policy, "a ;b; # 'c' ");
 	assert_string_equal(house(r)->owner, "the \"boss\"");
 	done(r);
@@ -314,7 +312,7 @@ static void indented_lines_go_on_with_a_list(void **state)
 	done(r);
 
 	r = read_text("[house]\npets =\n  cat\n  dog\n"); /* the default in other words */
-	assert_false(conf_given(house(r), "pets"));
+	assert_false(conf_given(house(r), &house(r)->pets));
 	done(r);
 	expect("[house]\npets = cat,\n  dog,\n", "f:2: [house] pets: there is an empty item in \"dog,\"");
 }
@@ -496,13 +494,13 @@ static void complaints_have_a_place(void **state)
 	(void)state;
 	struct reading *r = read_text("[room a]\n\ncolour = red\n");
 	assert_int_equal(conf_complain(room(r, 0), &r->err, "is %s", "odd"), -1);
-	assert_int_equal(conf_complain_option(room(r, 0), "colour", &r->err, "is not %d", 7), -1);
-	assert_int_equal(conf_complain_option(room(r, 0), "guests", &r->err, "are few"), -1);
-	assert_int_equal(conf_complain_option(house(r), "doors", &r->err, "stuck"), -1);
+	assert_int_equal(conf_complain_option(room(r, 0), &room(r, 0)->colour, &r->err, "is not %d", 7), -1);
+	assert_int_equal(conf_complain_option(room(r, 0), &room(r, 0)->guests, &r->err, "are few"), -1);
+	assert_int_equal(conf_complain_option(house(r), &house(r)->doors, &r->err, "stuck"), -1);
 	assert_string_equal(r->err.text,
 	                    "f:1: [room a] is odd\nf:3: [room a] colour: is not 7\nf:1: [room a] guests: are few\n"
 	                    "[house] doors: stuck");
-	conf_place(room(r, 0), "colour", place, sizeof(place));
+	conf_place(room(r, 0), &room(r, 0)->colour, place, sizeof(place));
 	assert_string_equal(place, "f:3: [room a]");
 	done(r);
 }
@@ -524,7 +522,7 @@ static void defaults_round_trip(void **state)
 
 	struct reading *r = read_text(text), *none = read_text("[room NAME]\n");
 	expect_fine(r);
-	assert_false(conf_given(house(r), "policy"));
+	assert_false(conf_given(house(r), &house(r)->policy));
 	assert_string_equal(house(r)->policy, "self; none # 'x'");
 	assert_string_equal(house(r)->owner, "");
 	assert_int_equal(house(r)->doors, house(none)->doors);

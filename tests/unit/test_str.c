@@ -130,6 +130,27 @@ static void durations(void **state)
 	check_readings(str_to_duration, good, ARRAY_LEN(good), bad, ARRAY_LEN(bad));
 }
 
+static void quantities_are_written_as_they_are_read(void **state)
+{
+	static const struct {
+		uint64_t size, duration;
+		const char *size_text, *duration_text;
+	} rows[] = {
+		{ 0, 0, "0", "0ms" },           { 1000, 1500, "1000", "1500ms" },
+		{ 1 << 10, 60000, "1k", "1m" }, { 208 << 10, 604800000, "208k", "7d" },
+		{ 1 << 30, 5400000, "1g", "90m" },
+	};
+	char text[24];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		str_from_size(rows[i].size, text, sizeof(text));
+		assert_string_equal(text, rows[i].size_text);
+		str_from_duration(rows[i].duration, text, sizeof(text));
+		assert_string_equal(text, rows[i].duration_text);
+	}
+}
+
 static void nearest_word(void **state)
 {
 	static const char *const options[] = { "port", "path", "host", "idle_timeout", "ping_interval" };
@@ -198,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spans_compare), cmocka_unit_test(spans_are_cut),   cmocka_unit_test(lists_are_walked),
 		cmocka_unit_test(numbers),	 cmocka_unit_test(sizes),	    cmocka_unit_test(durations),
+		cmocka_unit_test(quantities_are_written_as_they_are_read),
 		cmocka_unit_test(nearest_word),	 cmocka_unit_test(list_of_strings), cmocka_unit_test(escaping),
 	};
 

@@ -1,0 +1,246 @@
+/* options.c owns the sections there are: the types of their options, where an option has an effect, and the tables.
+ * It must never judge what two options mean together: settings_check.c does that. */
+#include "config/options.h"
+
+#include "base/conf_row.h"
+#include "base/mem.h"
+#include "config/settings.h"
+#include "gate/sources.h"
+#include "proto/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- types ------------------------------------------------------------------------------------------------------ */
+
+/* A type that is one of some words; the field is the word's index, which the enum named in settings.h follows. */
+#define CHOICE(id, ...)                                                                                                \
+	static int id##_parse(const char *text, void *field, struct err *err)                                          \
+	{                                                                                                              \
+		static const char *const words[] = { __VA_ARGS__ };                                                    \
+		return conf_choose(text, words, ARRAY_LEN(words), field, err);                                         \
+	}                                                                                                              \
+	static const struct conf_type conf_##id = { "choice", false, id##_parse, NULL, NULL };
+
+CHOICE(log_level, "error", "warn", "info", "debug")
+CHOICE(log_format, "text", "json")
+CHOICE(tls_mode, "off", "on", "auto")
+CHOICE(tls_client, "off", "optional", "required")
+CHOICE(tls_version, "1.2", "1.3")
+CHOICE(message_kinds, "both", "binary", "text")
+CHOICE(connect_error, "auto", "close", "http")
+CHOICE(profile, "bulk", "interactive")
+
+static int message_kind_parse(const char *text, void *field, struct err *err)
+{
+	static const char *const words[] = { "binary", "text" };
+	int word;
+
+	if (conf_choose(text, words, ARRAY_LEN(words), &word, err) != 0)
+		return -1;
+	*(int *)field = word == 0 ? MESSAGES_BINARY : MESSAGES_TEXT;
+	return 0;
+}
+
+static int mode_parse(const char *text, void *field, struct err *err)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0777)
+		return err_add(err, "\"%s\" is no octal mode from 0000 to 0777", text);
+	*(uint32_t *)field = (uint32_t)mode;
+	return 0;
+}
+
+static int target_parse(const char *text, void *field, struct err *err)
+{
+	return text[0] == '\0' ? 0 : address_parse_target(field, text, err);
+}
+
+static void target_clear(void *field)
+{
+	address_clear(field);
+}
+
+static int listen_addresses_parse(const char *text, void *field, struct err *err)
+{
+	struct address_list *list = field;
+	struct address address;
+
+	if (address_parse_listen(&address, text, err) != 0)
+		return -1;
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = address;
+	return 0;
+}
+
+static void listen_addresses_clear(void *field)
+{
+	struct address_list *list = field;
+
+	for (size_t i = 0; i < list->count; i++)
+		address_clear(&list->item[i]);
+	free(list->item);
+	*list = (struct address_list){ NULL, 0 };
+}
+
+static int cidrs_parse(const char *text, void *field, struct err *err)
+{
+	struct cidr_list *list = field;
+	struct cidr cidr;
+
+	if (cidr_parse(&cidr, text, err) != 0)
+		return -1;
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = cidr;
+	return 0;
+}
+
+static void cidrs_clear(void *field)
+{
+	cidr_list_clear(field);
+}
+
+static int port_range_parse(struct port_range *range, const char *text)
+{
+	char first[8];
+	uint64_t from, to;
+	const char *dash = strchr(text, '-');
+	size_t len = dash != NULL ? (size_t)(dash - text) : strlen(text);
+
+	if (strcmp(text, "any") == 0) {
+		*range = (struct port_range){ 0, UINT16_MAX };
+		return 0;
+	}
+	if (len >= sizeof(first))
+		return -1;
+	memcpy(first, text, len);
+	first[len] = '\0';
+	if (str_to_number(first, 1, UINT16_MAX, &from) != 0 || str_to_number(dash != NULL ? dash + 1 : first, from, UINT16_MAX, &to) != 0)
+		return -1;
+	*range = (struct port_range){ (uint16_t)from, (uint16_t)to };
+	return 0;
+}
+
+static int ports_parse(const char *text, void *field, struct err *err)
+{
+	struct port_list *list = field;
+	struct port_range range;
+
+	if (port_range_parse(&range, text) != 0)
+		return err_add(err, "\"%s\" is no port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
+	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
+	list->item[list->count++] = range;
+	return 0;
+}
+
+static void ports_clear(void *field)
+{
+	struct port_list *list = field;
+
+	free(list->item);
+	*list = (struct port_list){ NULL, 0 };
+}
+
+static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
+	                                                listen_addresses_clear, NULL };
+static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear, NULL };
+static const struct conf_type conf_ports = { "ports", true, ports_parse, ports_clear, NULL };
+static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NULL };
+static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL };
+static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL };
+
+/* --- what a row NEEDS --------------------------------------------------------------------------------------------- */
+
+/* A question to a section s, and what its owner learns if the answer is no: the option has no effect ... */
+#define CONDITION(id, kind, holds, otherwise)                                                                          \
+	static const char *needs_##id(const void *section)                                                             \
+	{                                                                                                              \
+		const struct kind##_settings *s = section;                                                             \
+		return (holds) ? NULL : (otherwise);                                                                   \
+	}
+
+static bool has_unix_path(const struct listen_settings *s)
+{
+	for (size_t i = 0; i < s->address.count; i++)
+		if (s->address.item[i].kind == ADDRESS_UNIX && s->address.item[i].name[0] == '/')
+			return true;
+	return false;
+}
+
+static bool all_unix(const struct listen_settings *s)
+{
+	for (size_t i = 0; i < s->address.count; i++)
+		if (s->address.item[i].kind != ADDRESS_UNIX)
+			return false;
+	return s->address.count > 0;
+}
+
+/* A route that leads nowhere, or to several places, is complained of for that. */
+static bool may_be(const struct route_settings *s, bool it)
+{
+	return it || conf_given(s, &s->target) + conf_given(s, &s->token_file) + conf_given(s, &s->root) != 1;
+}
+
+/* Of a target that could not be read nobody knows what it was to be. */
+static bool target_may_be_tls(const struct route_settings *s)
+{
+	return s->target.tls || (conf_given(s, &s->target) && s->target.text == NULL);
+}
+
+CONDITION(tls, listen, s->tls != TLS_MODE_OFF, "without tls = on or tls = auto")
+CONDITION(unix_path, listen, has_unix_path(s), "without an address of the form unix:/path")
+CONDITION(proxies, listen, conf_given(s, &s->proxy_protocol) && !all_unix(s),
+          conf_given(s, &s->proxy_protocol) ? "for UNIX sockets: their permissions say who may connect" :
+                                              "without proxy_protocol = on")
+CONDITION(client_certificate, tls, conf_given(s, &s->client_certificate), "without client_certificate = optional or required")
+CONDITION(tls12, tls, s->min_version == 0, "with min_version = 1.3; write ciphersuites")
+CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
+CONDITION(target, route, may_be(s, !conf_given(s, &s->root)), "without target or token_file")
+CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
+
+/* --- tables ----------------------------------------------------------------------------------------------------- */
+
+#define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
+#define READ_MIN       1024
+#define READ_MAX       (208 << 10) /* the most a backlog may be: FLOW_BACKLOG_MAX */
+#define KERNEL_MAX     (1 << 30)   /* a buffer of the kernel's; it has a smaller limit itself */
+
+#define OPT(name, type, def, more, help) CONF_ROW(OWNER, name, type, def, help, more)
+
+#define OWNER server_settings
+static const struct conf_option server_options[] = {
+#include "config/server.def"
+};
+#undef OWNER
+#define OWNER listen_settings
+static const struct conf_option listen_options[] = {
+#include "config/listen.def"
+};
+#undef OWNER
+#define OWNER tls_settings
+static const struct conf_option tls_options[] = {
+#include "config/tls.def"
+};
+#undef OWNER
+#define OWNER route_settings
+static const struct conf_option route_options[] = {
+#include "config/route.def"
+};
+#undef OWNER
+
+#undef OPT
+
+#define KIND(id, repeatable, help)                                                                                     \
+	{ #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
+
+static const struct conf_kind server_kind = KIND(server, false, "The process as a whole.");
+static const struct conf_kind listen_kind =
+        KIND(listen, true, "A listener: where clients connect. At least one section.");
+static const struct conf_kind tls_kind = KIND(
+        tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.");
+static const struct conf_kind route_kind =
+        KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
+
+const struct conf_kind *const option_kinds[OPTION_KINDS] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
