@@ -56,8 +56,8 @@ static void closing_send_status(struct session *s, int status)
 {
 	char text[REFUSAL_MAX];
 	const struct http_stamp stamp = session_stamp(s);
-	const char *meant = s->near != NULL ? s->near->set->path : NULL;
-	size_t len = refusal_text(text, s->reason, meant, &stamp, s->head_only);
+	const char *meant = s->opening.near != NULL ? s->opening.near->set->path : NULL;
+	size_t len = refusal_text(text, s->reason, meant, &stamp, s->opening.head_only);
 
 	s->code = (uint16_t)status;
 	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)
@@ -66,10 +66,10 @@ static void closing_send_status(struct session *s, int status)
 
 static bool closing_prefers_close(const struct session *s)
 {
-	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->request.key.p == NULL)
+	if (!(reason_row[s->reason].flags & END_BROWSER) || s->route == NULL || s->opening.request.key.p == NULL)
 		return false;
 	int how = s->route->set->connect_error;
-	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->request.browser);
+	return how == CONNECT_ERROR_CLOSE || (how == CONNECT_ERROR_AUTO && s->opening.request.browser);
 }
 
 /* A script sees no HTTP status, but a Close it does. */
@@ -96,7 +96,7 @@ void closing_refuse(struct session *s)
 		return;
 	}
 	s->ending.client_done = true;
-	if (status != 0 && s->asked)
+	if (status != 0 && s->opening.asked)
 		closing_send_status(s, status);
 }
 
@@ -135,7 +135,7 @@ static void closing_advance(struct session *s)
 static uint64_t closing_end_of_life(const struct session *s)
 {
 	if (s->refusal != REASON_NONE)
-		return s->deadline_ms;
+		return s->opening.deadline_ms;
 	if (s->traffic.opened_ms == 0 || s->route->set->lifetime == 0)
 		return UINT64_MAX;
 	uint64_t end = s->traffic.opened_ms + s->route->set->lifetime, least = s->ending.since_ms + s->route->set->close_timeout;

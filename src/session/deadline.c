@@ -7,14 +7,14 @@
 
 void deadline_set(struct session *s, uint64_t ms)
 {
-	s->deadline_ms = clock_ms() + ms;
+	s->opening.deadline_ms = clock_ms() + ms;
 	session_arm(s, ms);
 }
 
 uint64_t deadline_left(const struct session *s)
 {
 	uint64_t now = clock_ms();
-	return s->deadline_ms > now ? s->deadline_ms - now : 1;
+	return s->opening.deadline_ms > now ? s->opening.deadline_ms - now : 1;
 }
 
 void deadline_hurry(struct session *s)
@@ -25,7 +25,7 @@ void deadline_hurry(struct session *s)
 
 enum reason deadline_drain(struct session *s)
 {
-	if (s->asked || s->route != NULL)
+	if (s->opening.asked || s->route != NULL)
 		return REASON_DRAIN;
 	uint64_t left = deadline_left(s);
 	session_arm(s, left < s->listen->linger_timeout ? left : s->listen->linger_timeout);

@@ -88,8 +88,8 @@ static void say_missing(struct words *w, const struct session *s, const struct h
 	say_path(w, s, head);
 	if (s->route != NULL)
 		say(w, "; there is no such file in %s", s->route->set->root);
-	if (s->near != NULL)
-		say(w, "; did you mean %s?", s->near->set->path);
+	if (s->opening.near != NULL)
+		say(w, "; did you mean %s?", s->opening.near->set->path);
 }
 
 static void say_token(struct words *w, const struct session *s, const struct http_head *head)

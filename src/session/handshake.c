@@ -22,7 +22,7 @@ enum reason handshake_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
 	const struct http_stamp stamp = session_stamp(s);
-	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->request.key, s->request.subprotocol, &stamp);
+	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->opening.request.key, s->opening.request.subprotocol, &stamp);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)
@@ -57,7 +57,7 @@ static char *handshake_dial_words(const struct session *s, const struct dial_out
 {
 	if (outcome->result == DIAL_NOT_FOUND)
 		return strdup(gai_strerror(outcome->error));
-	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->request.target)
+	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->opening.request.target)
 		return strdup("Permission denied: a firewall forbids it, or the port is missing in [server] sandbox_ports");
 	return strdup(strerror(outcome->error));
 }
@@ -65,7 +65,7 @@ static char *handshake_dial_words(const struct session *s, const struct dial_out
 static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
 {
 	struct session *s = arg;
-	s->dial = NULL;
+	s->opening.dial = NULL;
 	if (outcome->result != DIAL_OK && outcome->error != 0)
 		s->detail = handshake_dial_words(s, outcome);
 
@@ -82,8 +82,8 @@ enum reason handshake_dial(struct session *s)
 	struct dial_env env = s->context->dial_env;
 
 	env.receive_buffer = (int)s->route->set->target_buffer;
-	s->dial = dial_start(&env, s->target, limit, handshake_on_dialled, s);
-	if (s->dial == NULL)
+	s->opening.dial = dial_start(&env, s->target, limit, handshake_on_dialled, s);
+	if (s->opening.dial == NULL)
 		return REASON_OUT_OF_MEMORY;
 	session_arm(s, limit + 1); /* the dial has its own deadline; this one is for the TLS handshake after it */
 	return REASON_NONE;
@@ -91,9 +91,9 @@ enum reason handshake_dial(struct session *s)
 
 void handshake_cancel(struct session *s)
 {
-	if (s->dial != NULL)
-		dial_cancel(s->dial);
-	s->dial = NULL;
+	if (s->opening.dial != NULL)
+		dial_cancel(s->opening.dial);
+	s->opening.dial = NULL;
 }
 
 enum reason handshake_on_stream(struct session *s, struct stream *stream, enum stream_event event)
@@ -135,7 +135,7 @@ static enum reason handshake_tally(struct session *s)
 
 enum reason handshake_start(struct session *s, struct http_head *head)
 {
-	struct request *request = &s->request;
+	struct request *request = &s->opening.request;
 	request->head = head;
 	request->tls = s->client.ssl != NULL;
 	request->penalised = s->route->set->target.text == NULL &&

@@ -27,19 +27,20 @@ _Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratc
 static enum reason input_make_room(struct session *s, size_t len)
 {
 	struct stream_pool *pool = &s->context->backlogs;
-	size_t room = s->input.room > 0 ? s->input.room : INPUT_MIN;
+	struct input *in = &s->input;
+	size_t room = in->room > 0 ? in->room : INPUT_MIN;
 	while (room < len)
 		room *= 2;
-	if (room == s->input.room)
+	if (room == in->room)
 		return REASON_NONE;
 	if (stream_pool_is_full(pool))
 		return REASON_BACKLOG_FULL;
-	char *buf = realloc(s->input.buf, room);
+	char *buf = realloc(in->buf, room);
 	if (buf == NULL)
 		return REASON_OUT_OF_MEMORY;
-	pool->held += room - s->input.room;
-	s->input.buf = buf;
-	s->input.room = room;
+	pool->held += room - in->room;
+	in->buf = buf;
+	in->room = room;
 	return REASON_NONE;
 }
 
@@ -73,7 +74,7 @@ size_t input_take(struct session *s)
 
 static enum reason input_no_route(struct session *s, const struct http_head *head, bool upgrade)
 {
-	s->near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
+	s->opening.near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
 	return REASON_NO_ROUTE;
 }
 
@@ -101,7 +102,7 @@ static bool input_is_misdirected(const struct session *s, const struct http_head
 static enum reason input_dispatch(struct session *s, struct http_head *head)
 {
 	bool upgrade = upgrade_requested(head);
-	if (!upgrade && !s->head_only && !span_eq(head->method, SPAN("GET")))
+	if (!upgrade && !s->opening.head_only && !span_eq(head->method, SPAN("GET")))
 		return REASON_METHOD_NOT_ALLOWED;
 	enum reason reason = input_match(s, head, upgrade);
 	if (reason != REASON_NONE)
@@ -159,10 +160,10 @@ static enum reason input_look(struct session *s, size_t len)
 	const char *text = (const char *)s->context->scratch;
 	int length = http_head_length(text, len, s->listen->head_limit, &s->input.scanned);
 	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
-	if (!s->asked && s->route != NULL) /* a connection that was kept alive: the time for this request begins */
+	if (!s->opening.asked && s->route != NULL) /* a connection that was kept alive: the time for this request begins */
 		deadline_set(s, s->listen->handshake_timeout);
-	s->asked = true;
-	s->head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
+	s->opening.asked = true;
+	s->opening.head_only = span_starts(line, SPAN("HEAD ")); /* known also of a head that is refused */
 	if (s->listen->tls == TLS_MODE_ON && s->client.ssl == NULL)
 		return REASON_HTTP_ON_TLS_PORT;
 	if (length > 0)
@@ -177,7 +178,7 @@ static enum reason input_lost(const struct session *s)
 {
 	if (s->client.flooded)
 		return REASON_TLS_RECORDS;
-	if (!s->asked && stream_was_left(&s->client))
+	if (!s->opening.asked && stream_was_left(&s->client))
 		return REASON_HTTP_DONE;
 	return s->client.ended == STREAM_EOF ? REASON_CLIENT_GONE : REASON_CLIENT_RESET;
 }
@@ -203,7 +204,7 @@ static enum reason input_read(struct session *s)
 /* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
 static void input_next_request(struct session *s)
 {
-	s->asked = s->head_only = false;
+	s->opening.asked = s->opening.head_only = false;
 	s->input.unseen = s->input.len > 0;
 	if (!s->input.unseen)
 		input_drop(s);
@@ -239,7 +240,7 @@ enum reason input_on_timer(struct session *s)
 {
 	if (s->context->draining)
 		return REASON_DRAIN;
-	if (!s->asked)
+	if (!s->opening.asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	return s->refusal != REASON_NONE ? s->refusal : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
 }

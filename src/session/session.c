@@ -92,9 +92,9 @@ static void session_skip_time(struct session *s, uint64_t ms)
 /* Whether it may go on for a moment although its time is over: what it sent in time may wait to be read. */
 static bool session_spare(struct session *s)
 {
-	if (!state_row[s->state].deadline || s->spared)
+	if (!state_row[s->state].deadline || s->opening.spared)
 		return false;
-	s->spared = true;
+	s->opening.spared = true;
 	session_arm(s, LATE_MS);
 	return true;
 }
@@ -312,7 +312,7 @@ void session_reap(struct session *s)
 	answer_close(s);
 	session_leave(s); /* before the log says so: its place is free then */
 	session_log(s);
-	address_clear(&s->request.target);
+	address_clear(&s->opening.request.target);
 	generation_unref(s->generation);
 	free(s->detail);
 	free(s);

@@ -48,6 +48,17 @@ struct stall {
 	uint64_t since; /* clock_ms(); 0: nothing waits */
 };
 
+/* All that comes before OPEN, and what CLOSING needs of it to tell a refusal. */
+struct opening {
+	struct request request;   /* an upgrade's; the session's target points into it when a gate named one */
+	const struct route *near; /* NO_ROUTE: whose path was probably meant, or NULL */
+	struct dial *dial;        /* DIAL, until it answered */
+	uint64_t deadline_ms;     /* the answer must be out by then; clock_ms() */
+	bool asked;               /* a byte of the current request has come */
+	bool head_only;           /* the current request is a HEAD */
+	bool spared;              /* was given a little longer, see session_arm() */
+};
+
 /* ANSWER: what is left to be sent. */
 struct sending {
 	int fd; /* the file it is read from, or -1; open to the end, as the client's backlog may have a piece of it */
@@ -91,7 +102,6 @@ struct session {
 	struct generation *generation;
 	const struct listen_settings *listen;
 	const struct route *route;    /* NULL until the request was matched */
-	const struct route *near;     /* NO_ROUTE: whose path was probably meant, or NULL */
 	const struct address *target; /* NULL until known */
 
 	uint64_t id;
@@ -104,24 +114,18 @@ struct session {
 	struct seat seat;             /* its places among all sessions and its source's */
 	bool tallied;                 /* among its route's */
 	bool proxied;                 /* peer is what a trusted proxy says */
-	bool asked;                   /* a byte of the current request has come */
-	bool head_only;               /* the current request is a HEAD */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
 	bool timerless;               /* there was no memory to set the timer */
-	bool spared;                  /* was given a little longer to open, see session_arm() */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
 	struct event timer;
 	struct input input;           /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
-	struct request request;       /* an upgrade's; what target points to when a gate named it */
-	struct dial *dial;            /* DIAL, until it answered */
-
 	uint64_t accepted_ms;
 	uint64_t due_ms;              /* when the timer is to run */
-	uint64_t deadline_ms;         /* opening: the answer must be out by then */
 
+	struct opening opening;
 	struct sending sending;
 	struct traffic traffic;
 	struct ending ending;
