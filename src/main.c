@@ -7,7 +7,6 @@
 #include "config/generation.h"
 #include "config/settings.h"
 #include "server/confine.h"
-#include "server/selftest.h"
 #include "server/server.h"
 #include "sys/process.h"
 #include "sys/tls_buffers.h"
@@ -37,7 +36,7 @@ struct invocation {
 };
 
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
-enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V', SELFTEST = 'S' };
+enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V' };
 enum { FILE_OPTION = 'c', ORIGIN = 'o', HOST = 'H', QUICK = 256 };
 #define QUICK_OPTION(name, field)                                                                                      \
 	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
@@ -48,7 +47,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, HELP },
 	{ "defaults", no_argument, NULL, DEFAULTS },
 	{ "version", no_argument, NULL, SHOW_VERSION },
-	{ "selftest-sandbox", no_argument, NULL, SELFTEST },
 	{ "origin", required_argument, NULL, ORIGIN },
 	{ "host", required_argument, NULL, HOST },
 	QUICK_OPTION("web", web),
@@ -86,7 +84,6 @@ static const char help_text[] =
         "\n"
         "  -c, --config FILE       read FILE, and conf.d/*.conf beside it; see sallyport.conf(5)\n"
         "  -t, --test              check the configuration as a start would, and exit\n"
-        "      --selftest-sandbox  enter the sandbox, try what it must forbid or allow, and report\n"
         "      --defaults          print every option with its default, as a configuration file\n"
         "      --version           print the versions of sallyport and its libraries\n"
         "  -h, --help              print this\n";
@@ -141,14 +138,9 @@ static int take_words(struct invocation *r, char **word, int count)
 	struct quick_form *form = &r->form;
 
 	if (r->file != NULL && (count > 0 || memcmp(form, &empty, sizeof(empty)) != 0))
-		return usage("with -c only --test and --selftest-sandbox may be given; put everything else in the file");
+		return usage("with -c only --test may be given; put everything else in the file");
 	if (r->file != NULL)
 		return 0;
-	if (count == 0 && r->action == SELFTEST) {
-		form->listen = "127.0.0.1:0";
-		form->target = "echo:";
-		return 0;
-	}
 	if (count == 0)
 		return usage("nothing to do: give [ADDR:]PORT TARGET, or -c FILE");
 	if (count > 2)
@@ -168,7 +160,7 @@ static int take_words(struct invocation *r, char **word, int count)
 
 static bool needs_settings(const struct invocation *r)
 {
-	return r->action == RUN || r->action == CHECK || r->action == SELFTEST;
+	return r->action == RUN || r->action == CHECK;
 }
 
 static int take(struct invocation *r, int argc, char **argv)
@@ -228,10 +220,7 @@ static int run(const struct invocation *r)
 	}
 	if (r->action == RUN)
 		return server_run(first, r->file);
-	int status = r->action == SELFTEST ? selftest_run(first, r->file) : EXIT_SUCCESS;
 	generation_unref(first);
-	if (r->action == SELFTEST)
-		return status;
 	printf("%s: configuration is fine\n", r->file != NULL ? r->file : "command line");
 	return EXIT_SUCCESS;
 }

@@ -333,9 +333,9 @@ USAGE = {
     ("6080", "echo:", "--key", "k.pem"): "--key needs --cert FILE",
     ("6080", "echo:", "more"): '"more" is one word too many',
     ("6080", "echo:", "--token-file", "f"): "give either TARGET or --token-file",
-    ("-c", "f", "6080"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
-    ("-c", "f", "--tls", "on"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
-    ("-c", "f", "--origin", "*"): "with -c only --test and --selftest-sandbox may be given; put everything else in the file",
+    ("-c", "f", "6080"): "with -c only --test may be given; put everything else in the file",
+    ("-c", "f", "--tls", "on"): "with -c only --test may be given; put everything else in the file",
+    ("-c", "f", "--origin", "*"): "with -c only --test may be given; put everything else in the file",
 }
 
 

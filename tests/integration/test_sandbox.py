@@ -44,10 +44,18 @@ LISTEN = "[listen plain]\naddress = 127.0.0.1:0\n"
 ECHO = "[route echo]\npath = /echo\ntarget = echo:\n"
 
 
-def run(*arguments, **options):
+def run(*arguments, program=None, **options):
     environment = {**SANITIZER_ENV, **os.environ}
-    return subprocess.run([binary(), *map(str, arguments)], capture_output=True, text=True, timeout=4 * TIMEOUT,
+    return subprocess.run([program or binary(), *map(str, arguments)], capture_output=True, text=True, timeout=4 * TIMEOUT,
                           check=False, stdin=subprocess.DEVNULL, env=environment, **options)
+
+
+def trial(*arguments, **options):
+    """Of tests/sandbox_trial, which make check builds beside the binary."""
+    program = Path(binary()).parent / "tests/sandbox_trial"
+    if not program.exists():
+        pytest.skip(f"there is no {program}; make check builds it")
+    return run(*arguments, program=program, **options)
 
 
 def connect(gateway, listener="plain", **options):
@@ -153,14 +161,14 @@ def test_sb_inherited_capabilities(start_gateway):
         assert status["Uid"].split()[0] != "0"
 
 
-# --- the self-test, and the size of the list -------------------------------------------------------------------------
+# --- the trial, and the size of the list -------------------------------------------------------------------------
 
-def test_sb_selftest(tmp_path):
+def test_sb_trial(tmp_path):
     config = tmp_path / "s.conf"
     log = tmp_path / "log"
     (tmp_path / "web").mkdir()
     config.write_text(f"[server]\nlog = file:{log}\n" + LISTEN + ECHO + f"host = own\n[route files]\nroot = {tmp_path}/web\n")
-    done = run("--selftest-sandbox", "-c", config)
+    done = trial(config)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     calls = int(re.fullmatch(r"Landlock ABI [1-9]\d*, (\d+) system calls", lines[0])[1])
@@ -168,9 +176,9 @@ def test_sb_selftest(tmp_path):
     assert len(lines) > 25 and all(line.startswith("ok ") for line in lines[1:])
 
 
-def test_sb_selftest_kills():
+def test_sb_trial_kills():
     """What only an attacker does ends the process; what a library might do fails and no more."""
-    outcome = dict(re.findall(r"^ok +(.*): (.*)$", run("--selftest-sandbox").stdout, re.M))
+    outcome = dict(re.findall(r"^ok +(.*): (.*)$", trial().stdout, re.M))
     for act in ("run a program", "fork", "make memory executable", "be traced", "mount", "load a BPF program",
                 "make an io_uring", "take another process's descriptor"):
         assert outcome[act] == "killed"
@@ -178,9 +186,11 @@ def test_sb_selftest_kills():
         assert outcome[act] == "Operation not permitted"
 
 
-def test_sb_selftest_quick():
-    assert run("--selftest-sandbox").returncode == 0
-    off = run("--selftest-sandbox", "--sandbox", "off")
+def test_sb_trial_quick(tmp_path):
+    assert trial().returncode == 0
+    config = tmp_path / "s.conf"
+    config.write_text("[server]\nsandbox = off\n" + LISTEN + ECHO)
+    off = trial(config)
     assert off.returncode == 1 and off.stdout == "FAILED  sandbox = off\n"
 
 
@@ -203,13 +213,13 @@ def without_landlock():
 
 
 def test_sb_no_landlock(start_gateway):
-    """A kernel that has none is told of in the log, and the rest of the sandbox holds; the self-test fails."""
+    """A kernel that has none is told of in the log, and the rest of the sandbox holds; the trial fails."""
     gateway = start_gateway(LISTEN + ECHO, preexec=without_landlock)
     re_event(gateway, "sandbox: this kernel has no Landlock")
     assert "Landlock ABI 0" in re_event(gateway, "sandbox: user")
     check_echo(gateway)
     assert "configuration was reloaded" in reload(gateway)
-    done = run("--selftest-sandbox", preexec_fn=without_landlock)
+    done = trial(preexec_fn=without_landlock)
     assert done.returncode == 1 and "FAILED  read /etc/passwd: possible" in done.stdout
     assert done.stdout.count("FAILED") == 2 # and listing /
 

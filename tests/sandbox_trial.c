@@ -1,10 +1,15 @@
-/* selftest.c owns the acts that the sandbox is tried with, each in a child that enters it as a start would.
- * It must never do harm where an act succeeds that should not. */
-#include "server/selftest.h"
-
+/* Tries the sandbox: enters it as a start would, and does what it must forbid and what it must allow.
+ *
+ *     tests/sandbox_trial [FILE]        FILE: a configuration, else that of `sallyport 127.0.0.1:0 echo:`
+ *
+ * Prints one line an act, `ok` or `FAILED`; the exit status is 0 if none failed. Each act is a child of its own. Nothing
+ * is listened on, nothing is left behind, and an act that succeeds though it should not does no harm. */
+#include "config/generation.h"
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "sys/process.h"
+#include "sys/tls_buffers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +91,7 @@ static int do_fork(void)
 
 static int do_make_file(void)
 {
-	static const char path[] = "/tmp/sallyport-selftest";
+	static const char path[] = "/tmp/sallyport-trial";
 	return open_and_close(path, O_WRONLY | O_CREAT | O_EXCL) != 0 ? -1 : unlink(path);
 }
 
@@ -413,24 +418,54 @@ static bool try_row(const struct trial *trial, const struct row *row, bool is_fo
 	return good;
 }
 
-int selftest_run(const struct generation *generation, const char *file)
+/* What a start would have before it enters the sandbox. */
+static struct generation *load(const char *file)
 {
-	struct trial trial = { .settings = generation->settings, .file = file, .epoll = epoll_create1(EPOLL_CLOEXEC) };
+	const struct quick_form form = { .listen = "127.0.0.1:0", .target = "echo:" };
+	struct generation *generation = NULL;
+	struct err err, warnings;
+
+	err_init(&err);
+	err_init(&warnings);
+	struct settings *settings = file != NULL ? settings_read(file, true, &err) : settings_quick(&form, &err);
+	if (settings != NULL)
+		generation = generation_build(settings, NULL, &err, &warnings);
+	if (generation == NULL)
+		fprintf(stderr, "%s\n", err.text);
+	return generation;
+}
+
+static bool try_all(const struct trial *trial)
+{
 	unsigned failed = 0;
 
-	if (!generation->settings->server->sandbox) {
+	if (!trial->settings->server->sandbox) {
 		puts("FAILED  sandbox = off");
-		return EXIT_FAILURE;
+		return false;
 	}
 	tls_prepare();
-	fflush(stdout);
-	if (in_child(&trial, NULL) != 0)
-		return EXIT_FAILURE;
+	if (in_child(trial, NULL) != 0)
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
-		failed += !try_row(&trial, &forbidden[i], true);
+		failed += !try_row(trial, &forbidden[i], true);
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
-		failed += !try_row(&trial, &allowed[i], false);
-	if (trial.epoll >= 0)
-		close(trial.epoll);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		failed += !try_row(trial, &allowed[i], false);
+	return failed == 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (process_prepare() != 0)
+		return EXIT_FAILURE;
+	tls_buffers_install();
+	struct trial trial = { .file = argc > 1 ? argv[1] : NULL };
+	struct generation *generation = load(trial.file);
+	if (generation == NULL)
+		return EXIT_FAILURE;
+	trial.settings = generation->settings;
+	trial.epoll = epoll_create1(EPOLL_CLOEXEC);
+	bool good = try_all(&trial);
+	close(trial.epoll);
+	generation_unref(generation);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
