@@ -28,7 +28,7 @@ static void mem_wait(void)
 	(void)poll(NULL, 0, WAIT_MS);
 }
 
-void mem_be_patient(void)
+void mem_wait_on_oom(void)
 {
 	atomic_store_explicit(&patient, true, memory_order_relaxed);
 }

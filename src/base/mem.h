@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-void mem_be_patient(void);                              /* from now on they wait instead of aborting */
+void mem_wait_on_oom(void);                             /* from now on they wait instead of aborting */
 void *mem_zalloc(size_t size);                          /* zero-filled */
 void *mem_resize(void *old, size_t count, size_t size); /* count * size bytes, checked for overflow */
 char *mem_strdup(const char *text);

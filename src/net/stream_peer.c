@@ -30,7 +30,7 @@ static enum stream_peer stream_peer_of(const struct stream *st)
 		return STREAM_PEER_WELL;
 	if (getsockopt(st->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_unacked > 0)
 		return STREAM_PEER_WELL;
-	return tcp_is_mute(&info) ? STREAM_PEER_MUTE : STREAM_PEER_FULL;
+	return tcp_is_dead(&info) ? STREAM_PEER_DEAD : STREAM_PEER_FULL;
 }
 
 enum stream_peer stream_look(struct stream *st, uint64_t patience_ms)

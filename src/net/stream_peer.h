@@ -11,7 +11,7 @@ void stream_watch_peer(struct stream *stream);
 enum stream_peer {
 	STREAM_PEER_WELL, /* as far as we know: it is the kernel that ends a connection to one that is not */
 	STREAM_PEER_FULL, /* takes nothing, but says so: its window is closed */
-	STREAM_PEER_MUTE, /* dead: its window was closed when it was last heard of, and it does not answer any more */
+	STREAM_PEER_DEAD, /* dead: its window was closed when it was last heard of, and it does not answer any more */
 };
 
 /* Sees how the peer of a watched stream is. The kernel would end a connection to a live peer whose window is closed, too,

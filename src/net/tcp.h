@@ -67,7 +67,7 @@ static inline bool tcp_is_over(int fd)
 
 /* Whether nothing was heard for TCP_DEAD_MS of a peer whose window is closed, and that was asked more than once whether it
  * still is: the kernel asks at growing distances, and a packet may be lost. */
-static inline bool tcp_is_mute(const struct tcp_info *info)
+static inline bool tcp_is_dead(const struct tcp_info *info)
 {
 	return info->tcpi_probes >= 2 && info->tcpi_last_ack_recv >= TCP_DEAD_MS;
 }

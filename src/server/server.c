@@ -361,7 +361,7 @@ static void server_let_workers_first(void)
 }
 
 /* Libraries read their own configuration and load code of theirs now, as it can't be done later. */
-static int server_give_up(struct server *srv, struct err *err)
+static int server_drop_privileges(struct server *srv, struct err *err)
 {
 	struct err warnings;
 	err_init(&warnings);
@@ -400,7 +400,7 @@ static int server_start(struct server *srv, struct err *err)
 	struct listening_plan *plan = NULL;
 	if (server_prepare(srv, &plan, err) != 0)
 		return -1;
-	if (server_give_up(srv, err) != 0 || server_start_threads(srv, err) != 0) {
+	if (server_drop_privileges(srv, err) != 0 || server_start_threads(srv, err) != 0) {
 		listening_plan_drop(plan);
 		return -1;
 	}
@@ -482,7 +482,7 @@ int server_run(struct generation *first, const char *path)
 	process_end_when_told();
 	if (server_start(&srv, &err) != 0)
 		return server_fail(&srv, &err);
-	mem_be_patient(); /* there are sessions now */
+	mem_wait_on_oom(); /* there are sessions now */
 	announce_start(srv.log, srv.workers_count);
 	listening_announce(srv.listening, address);
 	announce_routes(srv.log, srv.current->settings);

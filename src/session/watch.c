@@ -87,9 +87,9 @@ enum reason watch_look(struct session *s, uint64_t *next)
 	uint64_t again = s->client.full || s->backend.full ? WATCH_LOOK_FULL : WATCH_LOOK;
 	if (again < *next)
 		*next = again;
-	if (client == STREAM_PEER_MUTE)
+	if (client == STREAM_PEER_DEAD)
 		return REASON_CLIENT_DEAD;
-	return backend == STREAM_PEER_MUTE ? REASON_BACKEND_DEAD : REASON_NONE;
+	return backend == STREAM_PEER_DEAD ? REASON_BACKEND_DEAD : REASON_NONE;
 }
 
 enum reason watch_check(struct session *s, uint64_t now, uint64_t *next)

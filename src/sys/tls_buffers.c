@@ -20,7 +20,7 @@
 /* What OpenSSL 3.0 asks for that is large and does not stay: two buffers of 4 KiB and one of 21.3 for the messages of a
  * handshake; 16.7 KiB for reading, 16.5 for writing. Between them is the SSL itself, 7.5 KiB, which stays. A size that is
  * judged wrongly, in another version, costs a slot and nothing else. */
-static bool is_passing(size_t n)
+static bool is_transient_size(size_t n)
 {
 	return (n >= 4096 && n < 6144) || (n > 8192 && n <= SLOT_MIN);
 }
@@ -91,7 +91,7 @@ static void *hook_malloc(size_t n, const char *file, int line)
 	(void)line;
 	if (n == 0)
 		return NULL;
-	if (is_passing(n))
+	if (is_transient_size(n))
 		p = slot_take();
 	return p != NULL ? p : malloc(n);
 }
