@@ -43,6 +43,7 @@ static bool cut(struct span line, struct span *word, size_t count)
 static bool read_line(struct proxyhdr *header, struct span line)
 {
 	struct span word[V1_WORDS];
+	struct proxyhdr_end destination; /* has to be one, and matters to nobody */
 
 	if (span_eq(line, SPAN("PROXY UNKNOWN")) || span_starts(line, SPAN("PROXY UNKNOWN ")))
 		return true;
@@ -56,8 +57,8 @@ static bool read_line(struct proxyhdr *header, struct span line)
 		return false;
 	int family = header->family == PROXYHDR_IN ? AF_INET : AF_INET6;
 	return ip_read(family, word[2], header->source.address) &&
-	       ip_read(family, word[3], header->destination.address) &&
-	       ip_read_plain_port(word[4], &header->source.port) && ip_read_plain_port(word[5], &header->destination.port);
+	       ip_read(family, word[3], destination.address) &&
+	       ip_read_plain_port(word[4], &header->source.port) && ip_read_plain_port(word[5], &destination.port);
 }
 
 static int parse_v1(struct proxyhdr *header, const uint8_t *bytes, size_t len)
@@ -147,7 +148,7 @@ static const struct subject *find_subject(uint8_t command, uint8_t transport)
 	return NULL;
 }
 
-static void read_ends(struct proxyhdr *header, const struct subject *subject, const uint8_t *block)
+static void read_source(struct proxyhdr *header, const struct subject *subject, const uint8_t *block)
 {
 	size_t width = subject->width;
 
@@ -155,9 +156,7 @@ static void read_ends(struct proxyhdr *header, const struct subject *subject, co
 	if (subject->family == PROXYHDR_UNIX)
 		return;
 	memcpy(header->source.address, block, width);
-	memcpy(header->destination.address, block + width, width);
 	header->source.port = (uint16_t)read_u16(block + 2 * width);
-	header->destination.port = (uint16_t)read_u16(block + 2 * width + 2);
 }
 
 static int parse_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
@@ -172,7 +171,7 @@ static int parse_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 		return PROXYHDR_MORE;
 	if (subject == &nobody)
 		return (int)whole;
-	read_ends(header, subject, bytes + V2_HEAD);
+	read_source(header, subject, bytes + V2_HEAD);
 	return check_tlvs(bytes, whole, V2_HEAD + (size_t)subject->least) ? (int)whole : PROXYHDR_BAD;
 }
 

@@ -25,7 +25,7 @@ struct proxyhdr_end {
 
 struct proxyhdr {
 	enum proxyhdr_family family;
-	struct proxyhdr_end source, destination; /* all zero unless family is PROXYHDR_IN or PROXYHDR_IN6 */
+	struct proxyhdr_end source; /* all zero unless family is PROXYHDR_IN or PROXYHDR_IN6 */
 };
 
 #define PROXYHDR_MORE 0
