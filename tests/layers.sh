@@ -1,6 +1,6 @@
 #!/bin/sh
-# Proves that the folders of src/ are layers: which headers a file may include, that each header compiles by itself, and
-# that proto/ is pure. Each fault is told as FILE:LINE. Runs anywhere; srcdir, CC and PKG_CONFIG are those of make.
+# Proves that the folders of src/ are layers: which headers a file may include, that no circle of files includes itself, that
+# each header compiles by itself, and that proto/ is pure. Each fault is told as FILE:LINE. Runs anywhere; srcdir, CC and PKG_CONFIG are those of make.
 
 root=${srcdir:-$(dirname "$0")/..}
 cd "$root/src" || exit 1
@@ -136,6 +136,81 @@ from == "proto" && match(code, calls) {
 
 END {
 	print "layers: " includes " includes of " seen " files"
+	exit faults > 0
+}
+' $files || failed=1
+
+# --- circles ------------------------------------------------------------------------------------------------------------
+# A name stands for a .c and its header. No way along the includes leads back to where it began, but by those of this list:
+# who includes, what, and why it must.
+circles='
+base/conf base/conf_internal: what conf.c has for the other parts of conf, which take its types
+base/log base/log_form base/log_out: parts of the log, which take its types
+config/settings config/options config/reach config/settings_check: parts of reading settings, which take their types
+net/stream net/stream_internal net/stream_tls net/stream_write: parts of the stream, which take its type
+net/tls net/tls_identity: a part of a server, which takes the types of its settings
+net/tls_pair net/tls_identity: a certificate that may no longer be read is looked for in the identities from before
+session/context session/closing session/session: does to all sessions what these do to one
+session/flow session/input: what a codec cannot take yet is kept where early input is
+session/session session/answer session/closing session/deadline session/handshake session/hello session/input session/open session/proxied: runs the rows of state.def, and a state is a file of its own
+sys/sandbox sys/sandbox_landlock sys/sandbox_seccomp: parts of the sandbox, which take its types
+'
+# shellcheck disable=SC2086
+circles=$circles awk '
+function fault(text) {
+	print text
+	faults++
+}
+
+# Marks all that includes lead to from here; open: also by those of the list.
+function walk(start, name, open,    to, i, n) {
+	n = split(includes[name], to, " ")
+	for (i = 1; i <= n; i++)
+		if (!((open, start, to[i]) in leads) && (open || !((name, to[i]) in listed))) {
+			leads[open, start, to[i]] = 1
+			walk(start, to[i], open)
+		}
+}
+
+function read_list(    line, word, i, j, n, m) {
+	n = split(ENVIRON["circles"], line, "\n")
+	for (i = 1; i <= n; i++) {
+		if (line[i] == "")
+			continue
+		print "layers: circle of " line[i]
+		m = split(substr(line[i], 1, index(line[i], ":") - 1), word, " ")
+		for (j = 2; j <= m; j++)
+			listed[word[1], word[j]] = 1
+	}
+}
+
+/^#include "[a-z]+\/[a-z0-9_]+\.h"/ {
+	from = FILENAME
+	sub(/\.[a-z]+$/, "", from)
+	to = $2
+	gsub(/^"|\.h"$/, "", to)
+	if (from != to && !((from, to) in place)) {
+		place[from, to] = "src/" FILENAME ":" FNR
+		includes[from] = includes[from] " " to
+	}
+}
+
+END {
+	read_list()
+	for (name in includes) {
+		walk(name, name, 0)
+		walk(name, name, 1)
+	}
+	for (pair in listed) {
+		split(pair, end, SUBSEP)
+		if (!(pair in place) || !((1, end[2], end[1]) in leads))
+			fault("tests/layers.sh: there is no circle by " end[1] " and " end[2] " any more: take it off the list")
+	}
+	for (pair in place) {
+		split(pair, end, SUBSEP)
+		if (!(pair in listed) && (0, end[2], end[1]) in leads)
+			fault(place[pair] ": " end[1] " includes " end[2] ", which leads back to it")
+	}
 	exit faults > 0
 }
 ' $files || failed=1
