@@ -17,7 +17,7 @@
 #define ACCEPTS_A_WAKE_UP 64
 #define PAUSE_MIN_MS      100
 #define PAUSE_MAX_MS      500
-#define TROUBLE_EVERY_MS  1000
+#define TOLD_EVERY_MS  1000
 
 struct listener {
 	char *text;
@@ -29,7 +29,7 @@ struct listener {
 	const struct listener_ops *ops;
 	void *arg;
 	unsigned pause_ms; /* of the last pause, 0 after a successful accept */
-	uint64_t trouble_not_before;
+	uint64_t told_not_before;
 };
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -119,10 +119,10 @@ static void listener_pause(struct listener *listener, int error)
 	uint64_t now = clock_ms();
 
 	pause_all(listener);
-	if (now < listener->trouble_not_before)
+	if (now < listener->told_not_before)
 		return;
-	listener->trouble_not_before = now + TROUBLE_EVERY_MS;
-	listener->ops->trouble(listener->arg, listener, LISTENER_PAUSED, error);
+	listener->told_not_before = now + TOLD_EVERY_MS;
+	listener->ops->paused(listener->arg, listener, error);
 }
 
 static void listener_watch(struct listener *listener)

@@ -17,16 +17,13 @@ struct listener;
 struct bind_options;
 struct bound;
 
-enum listener_trouble {
-	LISTENER_PAUSED, /* accept failed for want of descriptors or memory (errno in error); a pause of 100 to
-	                    500 ms begins. Told at most once a second. */
-};
-
 struct listener_ops {
 	/* fd: non-blocking, close-on-exec, now the receiver's. May stop the listener and must not free it; so may
-	 * trouble(). */
+	 * paused(). */
 	void (*accepted)(void *arg, struct listener *listener, int fd, const struct peer *peer);
-	void (*trouble)(void *arg, struct listener *listener, enum listener_trouble trouble, int error);
+	/* Accepting failed for want of descriptors or memory (error: an errno), so a pause of 100 to 500 ms begins. Told at
+	 * most once a second. */
+	void (*paused)(void *arg, struct listener *listener, int error);
 };
 
 /* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. The
@@ -37,7 +34,7 @@ struct listener *listener_new(const struct address *address, const struct bind_o
 /* One for the sockets that somebody else has bound for us to the address of that text. Takes them over. */
 struct listener *listener_adopt(const char *text, const struct bound *bound) must_check;
 
-/* Starts accepting on base's thread, if need be after a pause: it cannot fail, and may call trouble(). */
+/* Starts accepting on base's thread, if need be after a pause: it cannot fail, and may call paused(). */
 void listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg);
 
 void listener_stop(struct listener *listener); /* stops accepting, on base's thread; what waits in the backlog stays */

@@ -258,14 +258,13 @@ static void door_accepted(void *arg, struct listener *listener, int fd, const st
 	door->owner->accepted(door->owner->arg, door->set, fd, peer);
 }
 
-static void door_trouble(void *arg, struct listener *listener, enum listener_trouble trouble, int error)
+static void door_paused(void *arg, struct listener *listener, int error)
 {
 	const struct door *door = arg;
-	(void)trouble;
 	log_line(door->owner->log, LEVEL_ERROR, "accepting on %s pauses: %s", listener_text(listener), strerror(error));
 }
 
-static const struct listener_ops door_ops = { .accepted = door_accepted, .trouble = door_trouble };
+static const struct listener_ops door_ops = { .accepted = door_accepted, .paused = door_paused };
 
 static bool plan_keeps(const struct listening_plan *plan, const struct door *door)
 {

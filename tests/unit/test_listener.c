@@ -34,7 +34,7 @@ struct world {
 	int accepted[128];
 	size_t accepted_count, stop_at;
 	char peer[ADDR_TEXT_MAX];
-	int troubles, trouble_error;
+	int pauses, pause_error;
 	int clients[128];
 	size_t clients_count;
 };
@@ -50,17 +50,16 @@ static void on_accepted(void *arg, struct listener *listener, int fd, const stru
 		listener_stop(listener);
 }
 
-static void on_trouble(void *arg, struct listener *listener, enum listener_trouble trouble, int error)
+static void on_paused(void *arg, struct listener *listener, int error)
 {
 	struct world *world = arg;
 
 	(void)listener;
-	assert_int_equal(trouble, LISTENER_PAUSED);
-	world->troubles++;
-	world->trouble_error = error;
+	world->pauses++;
+	world->pause_error = error;
 }
 
-static const struct listener_ops ops = { .accepted = on_accepted, .trouble = on_trouble };
+static const struct listener_ops ops = { .accepted = on_accepted, .paused = on_paused };
 
 static int setup(void **state)
 {
@@ -548,8 +547,8 @@ static void without_descriptors_the_listener_pauses_and_goes_on(void **state)
 
 	assert_int_equal(world->accepted_count, 0);
 	assert_in_range(wake_ups, 2, 12); /* 100, 200, 400, 500, 500 ms, each followed by a vain try */
-	assert_in_range(world->troubles, 1, 2);
-	assert_int_equal(world->trouble_error, EMFILE);
+	assert_in_range(world->pauses, 1, 2);
+	assert_int_equal(world->pause_error, EMFILE);
 	wait_for_accepted(world, 1);
 }
 
@@ -576,8 +575,8 @@ static void a_listener_that_cannot_be_watched_is_tried_again(void **state)
 	world->listener = listener_try(world, "127.0.0.1:0");
 	event_adds_to_fail = 1;
 	start(world);
-	assert_int_equal(world->troubles, 1);
-	assert_int_equal(world->trouble_error, ENOMEM);
+	assert_int_equal(world->pauses, 1);
+	assert_int_equal(world->pause_error, ENOMEM);
 	assert_int_equal(connect_in(world, port_of(world->listener, 0)), 0);
 	wait_for_accepted(world, 1);
 }
@@ -602,7 +601,7 @@ static void a_paused_listener_can_be_stopped(void **state)
 	rlim_t before = no_descriptors();
 	event_base_loop(world->base, EVLOOP_ONCE);
 	descriptors_to(before);
-	assert_int_equal(world->troubles, 1);
+	assert_int_equal(world->pauses, 1);
 	listener_stop(world->listener);
 	assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 1);
 	assert_int_equal(world->accepted_count, 0);
