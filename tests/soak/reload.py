@@ -6,8 +6,8 @@
 While SESSIONS of all kinds of end come and go, and 100 others stay, RELOADS times (in rounds of five) something of the
 configuration changes (a route comes or goes, the certificate, a listener comes or goes) and SIGHUP is sent; each change must
 be seen from outside. No connection may be refused, no session may end otherwise than its kind says, the 100 must live and
-relay at the end, and the process must be the same with as many threads and descriptors, no child, and at most 1 MiB more
-memory.
+relay at the end, and the process must be the same with as many threads and descriptors, the same children, and at most
+1 MiB more memory.
 """
 
 import argparse
@@ -121,6 +121,7 @@ class State:
     def __init__(self, gateway, descriptors):
         wait_until(lambda: gateway.descriptors() == descriptors, f"{descriptors} descriptors again")
         self.memory, self.descriptors, self.threads = gateway.memory(), gateway.descriptors(), gateway.threads()
+        self.children = gateway.children()
 
 
 def sessions_over(gateway):
@@ -140,12 +141,11 @@ def judge_load(result, reloads):
 
 def judge_state(gateway, before):
     after = State(gateway, before.descriptors)
-    with open(f"/proc/{gateway.pid}/task/{gateway.pid}/children", encoding="ascii") as file:
-        children = file.read().split()
+    same = after.children == before.children
     growth = after.memory - before.memory
-    print(f"one process: {not children}; {after.threads} threads, before {before.threads}; "
+    print(f"the same processes: {same}; {after.threads} threads, before {before.threads}; "
           f"memory {growth / 1024:+.0f} KiB")
-    if children or after.threads != before.threads or growth > GROWTH:
+    if not same or after.threads != before.threads or growth > GROWTH:
         raise Failure("the gateway is not what it was")
 
 

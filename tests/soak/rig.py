@@ -116,6 +116,10 @@ class Gateway:
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 
+    def children(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            return file.read().split()
+
     def memory(self):
         """Bytes, without what is shared: that grows when other processes with the same libraries end."""
         return kibibytes(f"/proc/{self.pid}/smaps_rollup", "Pss_Anon")
