@@ -90,12 +90,29 @@ static void warn_of_bypass(const struct generation *g, const struct route_settin
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
+static struct admission_terms terms_of(const struct server_settings *set)
+{
+	return (struct admission_terms){
+		.limits = { .sessions = set->source_max_sessions,
+		            .rate = set->source_max_rate,
+		            .penalty_min = set->source_penalty_min,
+		            .penalty_max = set->source_penalty_max },
+		.exempt = &set->source_exempt,
+		.ipv4_prefix = (unsigned)set->source_ipv4_prefix,
+		.ipv6_prefix = (unsigned)set->source_ipv6_prefix,
+		.penalty_timeout = set->source_penalty_timeout,
+		.penalty_auth = set->source_penalty_auth,
+		.penalty_protocol = set->source_penalty_protocol,
+	};
+}
+
 struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
                                     struct err *warnings)
 {
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;
 	g->settings = settings;
+	g->terms = terms_of(settings->server);
 	settings_warn(settings, warnings);
 	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, err);

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "config/route.h"
 #include "config/settings.h"
+#include "gate/admission.h"
 #include "net/tls.h"
 
 #include <stdatomic.h>
@@ -14,6 +15,7 @@
 struct generation {
 	atomic_uint refs;
 	struct settings *settings;
+	struct admission_terms terms; /* of its settings */
 	struct routes routes;
 	struct tls_server *tls; /* NULL: no [tls] section */
 };

@@ -204,8 +204,7 @@ static void refuse(struct acceptor *a, struct worker *least, struct generation *
 	refusal_log_note(a->news, arrival->refusal, &arrival->peer, arrival->listen);
 	if (in_words && may_be_plain(arrival->listen))
 		acceptor_hold(a, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (in_words && worker_may_refuse(least) && admission_tells(&a->handshakes, current->settings->server, arrival->listen,
-	                                                     &arrival->peer, arrival->refusal))
+	else if (in_words && worker_may_refuse(least, &a->handshakes, current, arrival->listen, &arrival->peer, arrival->refusal))
 		post(a, least, current, arrival);
 	else
 		reset(arrival->fd);
@@ -223,7 +222,7 @@ static enum reason admit(const struct acceptor *a, const struct generation *curr
 	bool proxied = arrival->listen->proxy_protocol;
 	if (proxied && !is_proxy(arrival))
 		return REASON_PROXY_UNTRUSTED;
-	return admission_enter(a->admission, current->settings->server, proxied ? NULL : &arrival->peer, &arrival->seat);
+	return admission_enter(a->admission, &current->terms, proxied ? NULL : &arrival->peer, &arrival->seat);
 }
 
 void acceptor_take(struct acceptor *a, struct generation *current, const struct listen_settings *set, int fd,

@@ -9,8 +9,8 @@
 #include "base/attr.h"
 #include "base/log.h"
 #include "config/generation.h"
+#include "gate/admission.h"
 #include "server/worker.h"
-#include "session/admission.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -62,9 +62,14 @@ static unsigned worker_refusals(const struct worker *w)
 	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
 }
 
-bool worker_may_refuse(const struct worker *w)
+bool worker_may_refuse(const struct worker *w, struct limiter *handshakes, const struct generation *generation,
+                       const struct listen_settings *listen, const struct peer *peer, enum reason refusal)
 {
-	return worker_refusals(w) < w->refusals_most;
+	bool unnamed = listen->proxy_protocol && refusal == REASON_OVERLOAD; /* no proxy has said whose it is */
+	if (worker_refusals(w) >= w->refusals_most || refusal == REASON_SOURCE_PENALTY)
+		return false;
+	return listen->tls != TLS_MODE_ON || admission_spares_handshake(handshakes, &generation->terms, unnamed ? NULL : peer,
+	                                                                generation->settings->server->max_tls_refusals);
 }
 
 static void worker_count_refusal(struct worker *w)
@@ -75,7 +80,7 @@ static void worker_count_refusal(struct worker *w)
 static bool worker_refuse(struct session_context *context, const struct session *s)
 {
 	struct worker *w = worker_of(context);
-	bool told = worker_may_refuse(w) && admission_tells(&w->handshakes, s->generation->settings->server, s->listen, &s->peer, s->refusal);
+	bool told = worker_may_refuse(w, &w->handshakes, s->generation, s->listen, &s->peer, s->refusal);
 	worker_count_refusal(w);
 	refusal_log_note(context->refusals, s->refusal, &s->peer, s->listen);
 	return told;

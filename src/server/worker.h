@@ -33,7 +33,11 @@ must_check int worker_start(struct worker *worker); /* 0 or an errno; all signal
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
 unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
-bool worker_may_refuse(const struct worker *worker);   /* there is room for one more that is to be told so */
+
+/* Whether one more that is refused for this reason is to be told so there: who is to be kept off is not, and where that takes a
+ * handshake not many are. */
+must_check bool worker_may_refuse(const struct worker *worker, struct limiter *handshakes, const struct generation *generation,
+                                  const struct listen_settings *listen, const struct peer *peer, enum reason refusal);
 
 /* Ends every session with REASON_DRAIN; what is left after timeout_ms is cut, and the thread ends. Nothing may be posted
  * after it but worker_stop(), which cuts at once. Call each at most once. */

@@ -5,10 +5,10 @@
 #include "base/attr.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "gate/admission.h"
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
-#include "session/admission.h"
 #include "session/refusal_log.h"
 #include "session/state.h"
 

@@ -119,7 +119,7 @@ enum reason handshake_on_timer(struct session *s)
 static enum reason handshake_tally(struct session *s)
 {
 	const struct route_settings *set = s->route->set;
-	const struct claimant claimant = admission_claimant(s->generation->settings->server, session_source(s));
+	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
 	switch (tally_enter(s->route->tally, &claimant, set->max_sessions, set->max_session_rate, clock_ms())) {
 	case TALLY_SHARE:
 		return REASON_SOURCE_SHARE;
@@ -139,7 +139,7 @@ enum reason handshake_start(struct session *s, struct http_head *head)
 	request->head = head;
 	request->tls = s->client.ssl != NULL;
 	request->penalised = s->route->set->target.text == NULL &&
-	                     admission_refuses(s->context->admission, s->generation->settings->server, &s->peer);
+	                     admission_refuses(s->context->admission, &s->generation->terms, &s->peer);
 	request->log = s->context->log;
 	enum reason reason = gates_judge(&s->route->gates, request);
 	request->head = NULL;

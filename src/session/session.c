@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/admission.h"
 #include "session/answer.h"
 #include "session/closing.h"
 #include "session/context.h"
@@ -158,6 +157,13 @@ const struct peer *session_source(const struct session *s)
 	return s->proxied || !s->listen->proxy_protocol ? &s->peer : NULL;
 }
 
+static void session_note_offence(const struct session *s)
+{
+	uint64_t refused = admission_note(s->context->admission, &s->generation->terms, &s->peer, s->reason);
+	if (refused > 0)
+		refusal_log_punished(s->context->refusals, &s->peer, s->reason, refused, s->generation->settings->server->max_refusal_lines);
+}
+
 void session_end(struct session *s, enum reason reason)
 {
 	if (s->reason != REASON_NONE)
@@ -165,7 +171,7 @@ void session_end(struct session *s, enum reason reason)
 	s->reason = reason;
 	session_note_detail(s);
 	if (session_source(s) != NULL)
-		admission_note(s->context->admission, s->generation->settings->server, s->context->refusals, &s->peer, reason);
+		session_note_offence(s);
 	s->ending.tell = state_row[s->state].tell;
 	session_enter(s, STATE_CLOSING);
 }
@@ -174,7 +180,7 @@ enum reason session_admit(struct session *s)
 {
 	if (s->refusal != REASON_NONE)
 		return REASON_NONE;
-	s->refusal = admission_name(s->context->admission, s->generation->settings->server, &s->peer, &s->seat);
+	s->refusal = admission_name(s->context->admission, &s->generation->terms, &s->peer, &s->seat);
 	if (s->refusal == REASON_NONE)
 		return REASON_NONE;
 	if (!s->context->refuse(s->context, s))
@@ -267,7 +273,7 @@ void session_unborn(const struct arrival *arrival, struct admission *admission, 
 {
 	refusal_log_note(news, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
 	close(arrival->fd);
-	admission_leave(admission, arrival->generation->settings->server, arrival->listen->proxy_protocol ? NULL : &arrival->peer,
+	admission_leave(admission, &arrival->generation->terms, arrival->listen->proxy_protocol ? NULL : &arrival->peer,
 	                &arrival->seat);
 	generation_unref(arrival->generation);
 }
@@ -296,10 +302,10 @@ void session_start(struct session_context *context, const struct arrival *arriva
 /* Gives its places back. */
 static void session_leave(const struct session *s)
 {
-	const struct claimant claimant = admission_claimant(s->generation->settings->server, session_source(s));
+	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
 	if (s->tallied)
 		tally_leave(s->route->tally, &claimant);
-	admission_leave(s->context->admission, s->generation->settings->server, session_source(s), &s->seat);
+	admission_leave(s->context->admission, &s->generation->terms, session_source(s), &s->seat);
 	s->context->gone(s->context, s->refusal != REASON_NONE);
 }
 

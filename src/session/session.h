@@ -21,7 +21,6 @@
 #include "proto/http.h"
 #include "proto/http_answer.h"
 #include "proto/ws.h"
-#include "session/admission.h"
 #include "session/codec.h"
 #include "session/context.h"
 

@@ -1,7 +1,7 @@
 /* test_tally.c lets crowds of addresses come to a tally and counts who gets in. It must never wait for a clock.
  *
  * Counters are shared by a secret hash, so a few newcomers of a hundred may be taken for more than they are. */
-#include "config/tally.h"
+#include "gate/tally.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "config/generation.h"
-#include "session/admission.h"
+#include "gate/admission.h"
 
 #include <openssl/ssl.h>
 

@@ -1,8 +1,8 @@
 /* How many sessions there are, on a route or in all, and how many began this second; who comes near the limit is let in by
  * fair shares (gate/shares.h). A route keeps its tally over reloads, so sessions of an old generation count as well. Any
  * thread may call. */
-#ifndef CONFIG_TALLY_H
-#define CONFIG_TALLY_H
+#ifndef GATE_TALLY_H
+#define GATE_TALLY_H
 
 #include "base/attr.h"
 #include "gate/shares.h"

@@ -1,6 +1,6 @@
 /* tally.c owns the counters of a route that outlive its generation.
  * It must never lock: it is asked for each session by every worker. */
-#include "config/tally.h"
+#include "gate/tally.h"
 
 #include "base/limiter.h"
 #include "base/mem.h"
