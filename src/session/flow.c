@@ -43,6 +43,11 @@ uint64_t flow_rate(const struct session *s, const struct stream *from)
 	return from == &s->client ? s->route->set->max_rate_up : s->route->set->max_rate_down;
 }
 
+static enum reason flow_first_of(enum reason first, enum reason second)
+{
+	return first != REASON_NONE ? first : second;
+}
+
 /* What may be read from `from` for the sake of `to`. 0: nothing before that has drained. */
 static size_t flow_room(const struct session *s, const struct stream *from, const struct stream *to)
 {
@@ -127,15 +132,15 @@ static enum reason flow_pass(struct session *s, struct feed *feed, struct piece 
 static enum reason flow_encode_up(struct session *s, struct feed *feed, const struct ws_run *run)
 {
 	struct codec *codec = &s->traffic.codec;
-	enum reason reason, sent;
+	enum reason reason;
 	do {
 		struct piece piece = { .at = NULL };
-		reason = codec->ops->up(codec, run, &piece);
-		sent = flow_pass(s, feed, &piece);
-		codec->more_up = piece.more && reason == REASON_NONE && sent == REASON_NONE;
+		enum reason made = codec->ops->up(codec, run, &piece);
+		reason = flow_first_of(flow_pass(s, feed, &piece), made);
+		codec->more_up = piece.more && reason == REASON_NONE;
 		run = NULL;
 	} while (codec->more_up && !(s->client.hold & HOLD_PEER));
-	return sent != REASON_NONE ? sent : reason;
+	return reason;
 }
 
 static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
@@ -233,7 +238,7 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 	enum reason sent = flow_flush(s, feed);
 	if (reason == REASON_NONE && len > 0)
 		reason = input_keep(s, (const char *)input, len);
-	return reason != REASON_NONE ? reason : sent;
+	return flow_first_of(reason, sent);
 }
 
 enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
@@ -303,19 +308,19 @@ static enum reason flow_go_on_up(struct session *s)
 static enum reason flow_encode_down(struct session *s, uint8_t *bytes, size_t len)
 {
 	struct codec *codec = &s->traffic.codec;
-	enum reason reason, sent = REASON_NONE;
+	enum reason reason;
 	do {
 		struct piece piece = { .at = NULL };
 		reason = codec->ops->down(codec, bytes, len, &piece);
 		if (piece.at != NULL) {
 			flow_frame(s, &piece);
-			sent = flow_send(s, &s->client, &s->backend, piece.at, piece.len);
+			reason = flow_first_of(flow_send(s, &s->client, &s->backend, piece.at, piece.len), reason);
 		}
-		codec->more_down = piece.more && reason == REASON_NONE && sent == REASON_NONE;
+		codec->more_down = piece.more && reason == REASON_NONE;
 		len = 0;
 	} while (codec->more_down && !(s->backend.hold & HOLD_PEER));
 	s->traffic.data_ms = clock_ms();
-	return sent != REASON_NONE ? sent : reason;
+	return reason;
 }
 
 static enum reason flow_backend_ended(const struct session *s)
@@ -363,7 +368,7 @@ enum reason flow_credit(struct session *s, const struct stream *stream)
 		if (s->traffic.pong_owed)
 			flow_pong(s);
 	}
-	return up != REASON_NONE ? up : down;
+	return flow_first_of(up, down);
 }
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
