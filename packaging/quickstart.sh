@@ -8,20 +8,24 @@
 #     SALLYPORT=FILE  use this binary instead of building one      NO_INSTALL=1  install nothing
 set -euo pipefail
 
+say() { printf '%s\n' "$*" >&2; }
+die() { say "quickstart: $*"; exit 1; }
+usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
+
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 port=6080
 check=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--check) check=yes port=0 ;;
-	--port) port=${2:?--port needs a number} && shift ;;
-	*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+	--port)
+		[[ ${2:-} =~ ^[0-9]{1,5}$ ]] && [ "$2" -ge 1 ] && [ "$2" -le 65535 ] || die "--port needs a number from 1 to 65535"
+		port=$2 && shift ;;
+	-h | --help) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
 	esac
 	shift
 done
-
-say() { printf '%s\n' "$*" >&2; }
-die() { say "quickstart: $*"; exit 1; }
 
 # Asked before the build, which takes a minute that nobody should wait for in vain.
 if [ "$port" != 0 ] && (exec 8<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
@@ -111,7 +115,9 @@ wait_until() { # wait_until WHAT COMMAND...: up to 20 seconds
 		kill -0 "${started[-1]}" 2>/dev/null || break
 		sleep 0.1
 	done
-	cat "$work"/*.log >&2
+	for i in desktop xterm gateway; do # not the build's, which went well
+		[ ! -f "$work/$i.log" ] || cat "$work/$i.log" >&2
+	done
 	die "$what did not start"
 }
 
@@ -205,7 +211,8 @@ say "    Open  http://localhost:$port/vnc.html?autoconnect=1&resize=scale&path=w
 if [ -n "${SSH_CONNECTION:-}" ]; then
 	say ""
 	say "You are logged in by ssh. For a browser on your own machine, run this there first:"
-	say "    ssh -L $port:localhost:$port $(id -un)@$(hostname)"
+	read -r _ _ server server_port <<<"$SSH_CONNECTION" # as seen from there: the way in is known to work
+	say "    ssh -p $server_port -L $port:localhost:$port $(id -un)@$server"
 fi
 say ""
 say "Ctrl-C ends the gateway and the desktop."

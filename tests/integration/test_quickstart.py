@@ -44,6 +44,19 @@ def test_quickstart_port_in_use_is_said_before_the_build(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [["--port", "abc"], ["--port", "0"], ["--port", "65536"], ["--port"]], ids=" ".join)
+def test_quickstart_port_that_is_none(tmp_path, words):
+    done = subprocess.run(["bash", str(SCRIPT), *words], env=dict(os.environ, TMPDIR=str(tmp_path), NO_INSTALL="1"), capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stderr) == (1, "quickstart: --port needs a number from 1 to 65535\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quickstart_help():
+    done = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "--port N" in done.stdout
+
+
 @pytest.fixture
 def quickstart(tmp_path):
     if not all(map(shutil.which, PARTS)) or not os.path.exists("/usr/share/novnc/vnc.html"):
@@ -52,7 +65,7 @@ def quickstart(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = tmp_path / "said"
-    env = dict(os.environ, NO_INSTALL="1", SSH_CONNECTION="192.0.2.1 5000 192.0.2.2 22")
+    env = dict(os.environ, NO_INSTALL="1", SSH_CONNECTION="192.0.2.1 5000 192.0.2.2 2222")
     with said.open("wb") as out:
         process = subprocess.Popen(["bash", str(SCRIPT), "--port", str(port)], env=env, stdin=subprocess.DEVNULL, stderr=out)
     wait_until(lambda: "Ctrl-C ends" in said.read_text() or process.poll() is not None)
@@ -64,7 +77,7 @@ def quickstart(tmp_path):
 def test_quickstart_over_ssh_and_ctrl_d(quickstart):
     process, port, said = quickstart
     assert f"http://localhost:{port}/vnc.html" in said
-    assert f"ssh -L {port}:localhost:{port} " in said
+    assert f"ssh -p 2222 -L {port}:localhost:{port} " in said and "@192.0.2.2" in said
     wait_until(lambda: cats_below(process.pid))
     first = cats_below(process.pid)
     for pid in first:
