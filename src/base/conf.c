@@ -65,6 +65,13 @@ void conf_place(const void *section, const void *field, char *out, size_t cap)
 	conf_place_format(at, s, out, cap);
 }
 
+void conf_place_named(const void *section, const char *option, char *out, size_t cap)
+{
+	const struct conf_kind *kind = ((const struct conf_section *)section)->kind;
+
+	conf_place(section, option != NULL ? (const char *)section + kind->options[conf_option_index(kind, option)].offset : NULL, out, cap);
+}
+
 static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
         printf_like(4, 0);
 

@@ -81,6 +81,9 @@ bool conf_given(const void *section, const void *field);
  * line that opened the section. Cut to fit. */
 void conf_place(const void *section, const void *field, char *out, size_t cap);
 
+/* The same for who knows an option by its name alone; NULL: the section. */
+void conf_place_named(const void *section, const char *option, char *out, size_t cap);
+
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
  * of that option, and its name stands in front of the text. Return -1. */
 int conf_complain(const void *section, struct err *err, const char *format, ...) printf_like(3, 4);

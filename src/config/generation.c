@@ -14,9 +14,7 @@
 static void identity_fill(struct tls_identity *identity, const struct tls_settings *set,
                           const struct generation *before)
 {
-	char place[256];
-	conf_place(set, &set->certificate, place, sizeof(place));
-	identity->where = mem_strdup(place);
+	identity->where = (struct tls_where){ conf_place_named, set };
 	identity->certificates = set->certificate;
 	identity->keys = set->key;
 	identity->client_ca = set->client_ca;
@@ -39,8 +37,6 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 	for (size_t i = 0; i < count; i++)
 		identity_fill(&identities[i], g->settings->tls[i], before);
 	g->tls = tls_server_new(identities, count, err, warnings);
-	for (size_t i = 0; i < count; i++)
-		free((void *)(uintptr_t)identities[i].where);
 	free(identities);
 	return g->tls != NULL ? 0 : -1;
 }

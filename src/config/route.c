@@ -27,9 +27,8 @@ static int route_open(struct route *route, struct err *err)
 			return -1;
 	}
 	if (set->target.tls) {
-		conf_place(set, &set->target, place, sizeof(place));
 		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
-		route->tls = tls_client_new(place, set->target_ca, name, set->target_verify, err);
+		route->tls = tls_client_new(&(struct tls_where){ conf_place_named, set }, set->target_ca, name, set->target_verify, err);
 		if (route->tls == NULL)
 			return -1;
 	}

@@ -103,10 +103,11 @@ static int check_names(const struct tls_server *server, const struct tls_identit
 	for (size_t i = 0; i < server->count; i++) {
 		for (size_t k = 0; k < i; k++) {
 			char *name = identity_common_name(&server->identity[i], &server->identity[k]);
+			char place[TLS_PLACE_MAX], first[TLS_PLACE_MAX];
 			if (name != NULL)
 				result = err_add(err, "%s certificate %s: is for %s, as is that of %s, which always comes first; name both "
-				                 "certificates in one section, or leave one out", identities[i].where,
-				                 identities[i].certificates.item[0], name, identities[k].where);
+				                 "certificates in one section, or leave one out", tls_place(&identities[i].where, "certificate", place),
+				                 identities[i].certificates.item[0], name, tls_place(&identities[k].where, "certificate", first));
 			free(name);
 		}
 	}
@@ -221,24 +222,25 @@ bool tls_asks_for_certificate(const SSL *ssl)
 
 /* --- the client --------------------------------------------------------------------------------------------------- */
 
-static int client_verify(SSL_CTX *ctx, const char *where, const char *ca, const char *name, struct err *err)
+static int client_verify(SSL_CTX *ctx, const struct tls_where *where, const char *ca, const char *name, struct err *err)
 {
+	char place[TLS_PLACE_MAX];
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
 	int named =
 	        ip_is_number(span_of(name)) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
 
 	if (name[0] == '\0' || named != 1)
-		return err_add(err, "%s: \"%s\" is no name that a certificate could be checked against", where, name);
+		return err_add(err, "%s: \"%s\" is no name that a certificate could be checked against", tls_place(where, "target_name", place), name);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (tls_given(ca))
 		return tls_context_trust(ctx, where, "target_ca", ca, err);
 	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return err_add(err, "%s: the system's certificates: %s", where, tls_queued_cause("can't be loaded"));
+		return err_add(err, "%s: the system's certificates: %s", tls_place(where, "target", place), tls_queued_cause("can't be loaded"));
 	return 0;
 }
 
-struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify, struct err *err)
+struct tls_client *tls_client_new(const struct tls_where *where, const char *ca, const char *name, bool verify, struct err *err)
 {
 	struct tls_client *client = mem_zalloc(sizeof(*client));
 	size_t n = name != NULL ? strlen(name) : 0;

@@ -21,11 +21,17 @@ enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS
  * below is opened later. May be called again. */
 void tls_prepare(void);
 
+/* Where the options of a section stand, for complaints: place() writes FILE:LINE and the section's name. */
+struct tls_where {
+	void (*place)(const void *section, const char *option, char *out, size_t cap);
+	const void *section;
+};
+
 struct tls_server; /* immutable; shared by all threads */
 
 /* The certificates for some names, and the policy for these names. */
 struct tls_identity {
-	const char *where;            /* for complaints: `[tls example]` */
+	struct tls_where where;       /* of its section */
 	struct str_list certificates; /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
 	struct str_list keys;         /* PEM, in the order of the certificates; none: each is in its certificate's file */
 	const char *client_ca;   /* PEM; needed unless client_certificate is off */
@@ -76,7 +82,7 @@ struct tls_client; /* for backends */
 /* ca: PEM file, NULL or "": the system's; each certificate in a file is trusted by itself, also one that is no root.
  * name: what the certificate must be for and what SNI asks for (a number is checked as an IP address and sends no SNI).
  * verify = false skips the check of chain and name. */
-struct tls_client *tls_client_new(const char *where, const char *ca, const char *name, bool verify,
+struct tls_client *tls_client_new(const struct tls_where *where, const char *ca, const char *name, bool verify,
                                   struct err *err) must_check;
 void tls_client_free(struct tls_client *client);
 SSL *tls_client_ssl(const struct tls_client *client) must_check; /* connect state set */

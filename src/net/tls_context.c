@@ -23,9 +23,17 @@
 	(SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
 #define MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
-int tls_complain(const char *where, const char *option, const char *file, const char *cause, struct err *err)
+const char *tls_place(const struct tls_where *where, const char *option, char out[static TLS_PLACE_MAX])
 {
-	return err_add(err, "%s %s %s: %s", where, option, file, cause);
+	where->place(where->section, option, out, TLS_PLACE_MAX);
+	return out;
+}
+
+int tls_complain(const struct tls_where *where, const char *option, const char *file, const char *cause, struct err *err)
+{
+	char place[TLS_PLACE_MAX];
+
+	return err_add(err, "%s %s %s: %s", tls_place(where, option, place), option, file, cause);
 }
 
 static const char *errno_words(void)
@@ -37,7 +45,7 @@ static const char *errno_words(void)
 #define PEM_MAX (1 << 20)
 
 /* OpenSSL's own words for a file it can't open would name neither the file nor the option. */
-FILE *tls_pem_open(const char *where, const char *option, const char *path, struct err *err)
+FILE *tls_pem_open(const struct tls_where *where, const char *option, const char *path, struct err *err)
 {
 	struct stat st;
 	FILE *file = fopen(path, "re");
@@ -55,7 +63,7 @@ FILE *tls_pem_open(const char *where, const char *option, const char *path, stru
 	return NULL;
 }
 
-int tls_pem_check(const char *where, const char *option, const char *path, struct err *err)
+int tls_pem_check(const struct tls_where *where, const char *option, const char *path, struct err *err)
 {
 	FILE *file = tls_pem_open(where, option, path, err);
 
@@ -75,12 +83,14 @@ int tls_refuse_passphrase(char *buf, int size, int writing, void *asked)
 	return -1;
 }
 
-SSL_CTX *tls_context_new(const SSL_METHOD *method, const char *where, struct err *err)
+SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where, struct err *err)
 {
+	char place[TLS_PLACE_MAX];
+
 	ERR_clear_error();
 	SSL_CTX *ctx = SSL_CTX_new(method);
 	if (ctx == NULL) {
-		err_add(err, "%s: %s", where, tls_queued_cause("out of memory"));
+		err_add(err, "%s: %s", tls_place(where, NULL, place), tls_queued_cause("out of memory"));
 		return NULL;
 	}
 	SSL_CTX_set_options(ctx, OPTIONS);
@@ -92,14 +102,14 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const char *where, struct err
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_default_passwd_cb(ctx, tls_refuse_passphrase);
 	if (SSL_CTX_set_cipher_list(ctx, AEAD_SUITES) != 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {
-		err_add(err, "%s: %s", where, tls_queued_cause("no cipher suites or no groups"));
+		err_add(err, "%s: %s", tls_place(where, NULL, place), tls_queued_cause("no cipher suites or no groups"));
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
 	return ctx;
 }
 
-int tls_context_trust(SSL_CTX *ctx, const char *where, const char *option, const char *path, struct err *err)
+int tls_context_trust(SSL_CTX *ctx, const struct tls_where *where, const char *option, const char *path, struct err *err)
 {
 	if (tls_pem_check(where, option, path, err) != 0)
 		return -1;

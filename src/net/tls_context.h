@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "net/tls.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -17,21 +18,25 @@ static inline bool tls_given(const char *text)
 
 /* TLS 1.2 and up, AEAD suites with forward secrecy, elliptic curves only, no renegotiation, no compression, no session
  * cache, no early data, no passphrase asked; the modes that net/stream.h needs. NULL: complained. */
-must_check SSL_CTX *tls_context_new(const SSL_METHOD *method, const char *where, struct err *err);
+must_check SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where, struct err *err);
 
 /* Trusts each certificate in the file by itself, also one that is no root: whoever names its file means that one. -1:
  * complained. */
-must_check int tls_context_trust(SSL_CTX *ctx, const char *where, const char *option, const char *path,
+must_check int tls_context_trust(SSL_CTX *ctx, const struct tls_where *where, const char *option, const char *path,
                                  struct err *err);
 
 /* Opens a file, or complains in words that OpenSSL would not have; check: whether it could be opened. */
-must_check FILE *tls_pem_open(const char *where, const char *option, const char *path, struct err *err);
-must_check int tls_pem_check(const char *where, const char *option, const char *path, struct err *err);
+must_check FILE *tls_pem_open(const struct tls_where *where, const char *option, const char *path, struct err *err);
+must_check int tls_pem_check(const struct tls_where *where, const char *option, const char *path, struct err *err);
 
 /* A passphrase callback: a daemon has nobody to ask. asked (a bool, or NULL) remembers that one would have been needed.
  */
 int tls_refuse_passphrase(char *buf, int size, int writing, void *asked);
 
-int tls_complain(const char *where, const char *option, const char *file, const char *cause, struct err *err); /* -1 */
+/* The place of an option, of the section if it is NULL; in out. */
+#define TLS_PLACE_MAX 512
+const char *tls_place(const struct tls_where *where, const char *option, char out[static TLS_PLACE_MAX]);
+
+int tls_complain(const struct tls_where *where, const char *option, const char *file, const char *cause, struct err *err); /* -1 */
 
 #endif

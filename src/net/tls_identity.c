@@ -19,25 +19,26 @@
 #endif
 
 /* A context has one certificate for each kind of key. */
-static int check_kind(const struct identity *identity, const struct pair *pair, const char *where, struct err *err)
+static int check_kind(const struct identity *identity, const struct pair *pair, const struct tls_where *where, struct err *err)
 {
 	for (const struct pair *other = identity->pair; other != pair; other++) {
 		if (EVP_PKEY_get_base_id(other->key) != EVP_PKEY_get_base_id(pair->key))
 			continue;
+		char place[TLS_PLACE_MAX];
 		return err_add(err, "%s certificate %s: has a key of the kind that %s has (%s); name one certificate for each kind",
-		               where, pair->file, other->file, EVP_PKEY_get0_type_name(pair->key));
+		               tls_place(where, "certificate", place), pair->file, other->file, EVP_PKEY_get0_type_name(pair->key));
 	}
 	return 0;
 }
 
 /* Which of them a client gets depends on what it can use, and not on the name it asks for. */
-static void warn_names(const struct pair *a, const struct pair *b, const char *where, struct err *warnings)
+static void warn_names(const struct pair *a, const struct pair *b, const struct tls_where *where, struct err *warnings)
 {
-	char *name = pair_lacking_name(a, b);
+	char *name = pair_lacking_name(a, b), place[TLS_PLACE_MAX];
 
 	if (name != NULL)
 		err_add(warnings, "%s certificate %s: is not for %s, as %s is: some clients that ask for it will refuse this one",
-		        where, b->file, name, a->file);
+		        tls_place(where, "certificate", place), b->file, name, a->file);
 	free(name);
 }
 
@@ -49,16 +50,16 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 	identity->pair = mem_zalloc(id->certificates.count * sizeof(*identity->pair));
 	for (size_t i = 0; i < id->certificates.count; i++) {
 		struct pair *pair = &identity->pair[identity->pairs];
-		const struct pair_files files = { id->where, id->certificates.item[i], id->keys.count > 0 ? id->keys.item[i] : NULL };
+		const struct pair_files files = { &id->where, id->certificates.item[i], id->keys.count > 0 ? id->keys.item[i] : NULL };
 		if (pair_load(pair, identity->ctx, &files, id->before, err, warnings) != 0) {
 			result = -1;
 			continue;
 		}
 		identity->pairs++;
-		if (check_kind(identity, pair, id->where, err) != 0)
+		if (check_kind(identity, pair, &id->where, err) != 0)
 			result = -1;
-		warn_names(&identity->pair[0], pair, id->where, warnings);
-		warn_names(pair, &identity->pair[0], id->where, warnings);
+		warn_names(&identity->pair[0], pair, &id->where, warnings);
+		warn_names(pair, &identity->pair[0], &id->where, warnings);
 	}
 	return result;
 }
@@ -71,16 +72,18 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 		[TLS_CLIENT_CERT_REQUIRED] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
 	};
 
+	char place[TLS_PLACE_MAX];
+
 	SSL_CTX_set_verify(ctx, modes[id->client_certificate], NULL);
 	if (id->client_certificate == TLS_CLIENT_CERT_OFF)
 		return 0;
 	if (!tls_given(id->client_ca))
-		return err_add(err, "%s client_ca: needed to check client certificates", id->where);
-	if (tls_context_trust(ctx, id->where, "client_ca", id->client_ca, err) != 0)
+		return err_add(err, "%s client_ca: needed to check client certificates", tls_place(&id->where, "client_certificate", place));
+	if (tls_context_trust(ctx, &id->where, "client_ca", id->client_ca, err) != 0)
 		return -1;
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(id->client_ca);
 	if (names == NULL)
-		return tls_complain(id->where, "client_ca", id->client_ca,
+		return tls_complain(&id->where, "client_ca", id->client_ca,
 		                    tls_queued_cause("not a PEM file of certificates"), err);
 	SSL_CTX_set_client_CA_list(ctx, names);
 	return 0;
@@ -92,6 +95,7 @@ static int keep_aead(SSL_CTX *ctx, const struct tls_identity *id, struct err *er
 	STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(ctx);
 	char *kept = mem_strdup("");
 	const char *dropped = NULL;
+	char place[TLS_PLACE_MAX];
 
 	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
 		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
@@ -106,9 +110,9 @@ static int keep_aead(SSL_CTX *ctx, const struct tls_identity *id, struct err *er
 	}
 	int result = 0;
 	if (kept[0] == '\0')
-		result = err_add(err, "%s ciphers: no AEAD suite among \"%s\"", id->where, id->ciphers);
+		result = err_add(err, "%s ciphers: no AEAD suite among \"%s\"", tls_place(&id->where, "ciphers", place), id->ciphers);
 	else if (dropped != NULL && SSL_CTX_set_cipher_list(ctx, kept) == 1)
-		err_add(warnings, "%s ciphers: suites that are not AEAD are left out, such as %s", id->where, dropped);
+		err_add(warnings, "%s ciphers: suites that are not AEAD are left out, such as %s", tls_place(&id->where, "ciphers", place), dropped);
 	free(kept);
 	return result;
 }
@@ -119,11 +123,11 @@ static int load_ciphers(SSL_CTX *ctx, const struct tls_identity *id, struct err 
 	int result = 0;
 
 	if (tls_given(id->ciphersuites) && SSL_CTX_set_ciphersuites(ctx, id->ciphersuites) != 1)
-		result = tls_complain(id->where, "ciphersuites", id->ciphersuites, tls_queued_cause(unknown), err);
+		result = tls_complain(&id->where, "ciphersuites", id->ciphersuites, tls_queued_cause(unknown), err);
 	if (!tls_given(id->ciphers))
 		return result;
 	if (SSL_CTX_set_cipher_list(ctx, id->ciphers) != 1)
-		return tls_complain(id->where, "ciphers", id->ciphers, tls_queued_cause(unknown), err);
+		return tls_complain(&id->where, "ciphers", id->ciphers, tls_queued_cause(unknown), err);
 	return keep_aead(ctx, id, err, warnings) != 0 ? -1 : result;
 }
 
@@ -132,11 +136,11 @@ static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *
 	const char *groups = tls_given(id->groups) ? id->groups : GROUPS;
 
 	if (strcasestr(groups, "ffdhe") != NULL)
-		return tls_complain(id->where, "groups", groups, "finite fields are not spoken; name elliptic curves", err);
+		return tls_complain(&id->where, "groups", groups, "finite fields are not spoken; name elliptic curves", err);
 	if (SSL_CTX_set1_groups_list(ctx, groups) == 1)
 		return 0;
 	ERR_clear_error();
-	return tls_complain(id->where, "groups", groups, "not a list such as X25519:P-256:P-384, each group once", err);
+	return tls_complain(&id->where, "groups", groups, "not a list such as X25519:P-256:P-384, each group once", err);
 }
 
 /* RFC 7301 section 3.2: who offers protocols, and not ours, is told so now and not by an answer it cannot read. */
@@ -159,7 +163,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
 
 static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct err *err)
 {
-	SSL_CTX *ctx = tls_context_new(TLS_server_method(), id->where, err);
+	SSL_CTX *ctx = tls_context_new(TLS_server_method(), &id->where, err);
 	if (ctx == NULL)
 		return NULL;
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);

@@ -86,13 +86,13 @@ static void warn_dates(const X509 *leaf, const struct pair_files *files, struct 
 	bool expired = X509_cmp_current_time(end) < 0;
 	bool early = X509_cmp_current_time(begin) > 0;
 	struct tm day;
-	char date[32] = "?";
+	char date[32] = "?", place[TLS_PLACE_MAX];
 
 	if (!expired && !early)
 		return;
 	if (ASN1_TIME_to_tm(expired ? end : begin, &day) == 1)
 		(void)strftime(date, sizeof(date), "%Y-%m-%d", &day);
-	err_add(warnings, "%s certificate %s: certificate %s %s", files->where, files->certificate,
+	err_add(warnings, "%s certificate %s: certificate %s %s", tls_place(files->where, "certificate", place), files->certificate,
 	        expired ? "has expired on" : "is not valid before", date);
 }
 
@@ -146,12 +146,13 @@ static int load_key(SSL_CTX *ctx, const struct pair_files *files, const struct t
 	const X509 *leaf = SSL_CTX_get0_certificate(ctx);
 	const char *path = files->key != NULL ? files->key : files->certificate;
 	EVP_PKEY *key = key_for(leaf, files, path, before, err);
+	char place[TLS_PLACE_MAX];
 	int result = 0;
 
 	if (key == NULL)
 		return -1;
 	if (X509_check_private_key(leaf, key) != 1)
-		result = err_add(err, "%s key %s: key does not belong to the certificate %s", files->where, path,
+		result = err_add(err, "%s key %s: key does not belong to the certificate %s", tls_place(files->where, "key", place), path,
 		                 files->certificate);
 	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
 		result = tls_complain(files->where, "key", path, tls_queued_cause("unusable"), err);

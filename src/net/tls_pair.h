@@ -18,7 +18,7 @@ struct pair {
 };
 
 struct pair_files {
-	const char *where; /* for complaints */
+	const struct tls_where *where; /* for complaints */
 	const char *certificate, *key; /* key NULL: in the certificate's file */
 };
 

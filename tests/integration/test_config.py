@@ -250,7 +250,7 @@ def test_web_root_and_authorities_are_checked(check, tmp_path):
     assert done.returncode == 1
     assert len(done.lines) == 2
     assert any(line.startswith("FILE:7: [route w]") and str(missing) in line for line in done.lines)
-    assert any(line.startswith("FILE:11: [route t]") and str(missing) in line for line in done.lines)
+    assert any(line.startswith("FILE:12: [route t]") and str(missing) in line for line in done.lines)
 
 
 def as_nobody(tmp_path):
@@ -318,6 +318,16 @@ def test_port_in_use_is_one_clear_line(tmp_path):
         path = tmp_path / "s.conf"
         path.write_text(GOOD.replace("127.0.0.1:0", address) + "host = own\n")
         names(run("-c", path), address, "Address already in use")
+
+
+def test_faults_of_tls_have_the_line_of_their_option(tmp_path, check):
+    cert, key = certificate(tmp_path, "one")
+    text = GOOD.replace(":0", ":0\ntls = on") + f"[tls a]\ncertificate = {cert}\nkey = {key}\n"
+    bad = check(text.replace(f"key = {key}", f"key = {cert}") + "groups = P-1\nciphers = none\n")
+    assert [re.match(r"FILE:(\d+): \[tls a\] (\w+)", line).groups() for line in bad.lines] == [
+        ("8", "key"), ("10", "ciphers"), ("9", "groups")]
+    target = check(GOOD.replace("localhost:5900", "tls:localhost:1") + "target_ca = /nowhere.pem\n")
+    assert target.lines[1:] == ["FILE:5: [route r] target_ca /nowhere.pem: no such file"]
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ static void what_cannot_be_opened_is_told(void **state)
 	assert_int_equal(build(t, "[route tls]\npath = /tls\ntarget = tls:x:1\ntarget_ca = $/missing.pem\n"
 	                          "[route pages]\nroot = $/missing\n"),
 	                 -1);
-	snprintf(place[0], sizeof(place[0]), "%s:7: [route tls]", t->path);
+	snprintf(place[0], sizeof(place[0]), "%s:8: [route tls]", t->path);
 	snprintf(place[1], sizeof(place[1]), "%s:10: [route pages]", t->path);
 	assert_int_equal(t->err.count, 2);
 	assert_non_null(strstr(t->err.text, place[0]));

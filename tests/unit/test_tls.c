@@ -310,6 +310,15 @@ static struct tls_server *serve(const struct tls_identity *ids, size_t count)
 	return server;
 }
 
+/* The name stands for the section. */
+static void say_section(const void *section, const char *option, char *out, size_t cap)
+{
+	(void)option;
+	snprintf(out, cap, "%s", (const char *)section);
+}
+
+static const struct tls_where route_r = { say_section, "[route r]" };
+
 /* A list of one. */
 static struct str_list list(char **item)
 {
@@ -327,7 +336,7 @@ static struct tls_identity identity(const char *name)
 	snprintf(files[i][1], sizeof(files[i][1]), "%s/%s.key", dir, name);
 	item[i][0] = files[i][0];
 	item[i][1] = files[i][1];
-	return (struct tls_identity){ .where = "[tls x]", .certificates = list(&item[i][0]), .keys = list(&item[i][1]) };
+	return (struct tls_identity){ .where = { say_section, "[tls x]" }, .certificates = list(&item[i][0]), .keys = list(&item[i][1]) };
 }
 
 static struct tls_server *serve_one(const char *name)
@@ -576,7 +585,7 @@ static void names_choose_versions_and_suites(void **state)
 		struct tls_server *server = serve(ids, 2);
 		assert_int_equal(passes(server, &old_a), strict == 1);
 		assert_int_equal(passes(server, &old_b), strict == 0);
-		assert_true(passes(server, &(struct client){ .sni = ids[strict].where }));
+		assert_true(passes(server, &(struct client){ .sni = ids[strict].where.section }));
 		tls_server_free(server);
 	}
 	ids[0].tls13_only = ids[1].tls13_only = false;
@@ -651,7 +660,7 @@ static void a_name_belongs_to_one_identity(void **state)
 	struct tls_identity ids[] = { identity("a"), identity("rsa") };
 	(void)state;
 
-	ids[1].where = "[tls y]";
+	ids[1].where.section = "[tls y]";
 	complains(ids, 2, "/rsa.pem: is for a.test, as is that of [tls x], which always comes first; name both certificates in one section");
 	ids[0] = identity("wild"); /* one wildcard twice is too much, but a name that it covers is not */
 	ids[1] = identity("wild");
@@ -966,7 +975,7 @@ static void faults_are_told_in_words(void **state)
 		const char *text = faults[i].complaint, *place = strstr(text, "DIR");
 		char *files[] = { (char *)(uintptr_t)at(faults[i].certificate), faults[i].key ? (char *)(uintptr_t)at(faults[i].key) : NULL };
 		struct tls_identity id = {
-			.where = "[tls x]", .certificates = list(&files[0]), .keys = list(&files[1]),
+			.where = { say_section, "[tls x]" }, .certificates = list(&files[0]), .keys = list(&files[1]),
 			.client_ca = faults[i].client_ca ? at(faults[i].client_ca) : NULL, .client_certificate = faults[i].policy,
 			.ciphers = faults[i].ciphers, .ciphersuites = faults[i].ciphersuites,
 			.groups = faults[i].groups,
@@ -1020,7 +1029,7 @@ static void files_that_may_not_be_read(void **state)
 static void key_in_the_certificates_file(void **state)
 {
 	char *both = (char *)(uintptr_t)at("both.pem");
-	struct tls_identity id = { .where = "[tls x]", .certificates = list(&both) };
+	struct tls_identity id = { .where = { say_section, "[tls x]" }, .certificates = list(&both) };
 	(void)state;
 
 	struct tls_server *server = serve(&id, 1);
@@ -1085,7 +1094,7 @@ static void clients_check_servers(void **state)
 		char ca[32];
 		struct tls_server *server = serve_one(client_checks[i].server);
 		snprintf(ca, sizeof(ca), "%s.pem", client_checks[i].ca != NULL ? client_checks[i].ca : "");
-		struct tls_client *client = tls_client_new("[route r]", client_checks[i].ca != NULL ? at(ca) : NULL,
+		struct tls_client *client = tls_client_new(&route_r, client_checks[i].ca != NULL ? at(ca) : NULL,
 		                                           client_checks[i].name, client_checks[i].verify, &err);
 		assert_non_null(client);
 		struct meeting m = { .server = tls_server_ssl(server), .client = tls_client_ssl(client) };
@@ -1104,10 +1113,10 @@ static void clients_that_cannot_be(void **state)
 {
 	(void)state;
 	err_init(&err);
-	assert_null(tls_client_new("[route r]", at("nofile.pem"), "a.test", true, &err));
-	assert_null(tls_client_new("[route r]", at("empty.pem"), "a.test", true, &err));
-	assert_null(tls_client_new("[route r]", NULL, "", true, &err));
-	assert_null(tls_client_new("[route r]", NULL, NULL, true, &err));
+	assert_null(tls_client_new(&route_r, at("nofile.pem"), "a.test", true, &err));
+	assert_null(tls_client_new(&route_r, at("empty.pem"), "a.test", true, &err));
+	assert_null(tls_client_new(&route_r, NULL, "", true, &err));
+	assert_null(tls_client_new(&route_r, NULL, NULL, true, &err));
 	assert_int_equal(err.count, 4);
 	assert_non_null(strstr(err.text, "[route r] target_ca "));
 	assert_non_null(strstr(err.text, "/nofile.pem: no such file\n"));
