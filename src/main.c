@@ -117,7 +117,7 @@ static int take_option(struct invocation *r, int code, const char *word)
 	if (code == ':')
 		return usage("%s needs a value", word);
 	if (code == '?')
-		return usage("there is no option %s", word);
+		return usage("unknown option %s", word);
 	if (code == ORIGIN)
 		return take_word("--origin", r->origins, &r->form.origins_count);
 	if (code == HOST)
@@ -144,7 +144,7 @@ static int take_words(struct invocation *r, char **word, int count)
 	if (count == 0)
 		return usage("nothing to do: give [ADDR:]PORT TARGET, or -c FILE");
 	if (count > 2)
-		return usage("\"%s\" is one word too many", word[2]);
+		return usage("unexpected argument \"%s\"", word[2]);
 	form->listen = word[0];
 	form->target = count == 2 ? word[1] : NULL;
 	form->origins = r->origins;

@@ -130,7 +130,7 @@ static void section_line(struct reader *r, struct span line)
 	size_t used = (size_t)(end - line.p) + 1;
 	struct span rest = span_trim(span_skip(line, used));
 	if (rest.n > 0 && rest.p[0] != ';') {
-		refuse(r, "there is text behind ']'; options stand in lines of their own");
+		refuse(r, "there is text after ']'; write each option on a line of its own");
 		return;
 	}
 	struct span inner = span_trim((struct span){ line.p + 1, used - 2 });
@@ -255,7 +255,7 @@ static bool value_quoted(struct reader *r, char *text)
 	struct span rest = span_of(end + 1);
 	bool comment = is_comment(span_trim(rest)) && is_blank(end[1]) && strchr(end, '\n') == NULL;
 	if (rest.n > 0 && !comment) {
-		refuse(r, "there is text behind the closing '\"'");
+		refuse(r, "there is text after the closing '\"'");
 		return false;
 	}
 	*end = '\0';
@@ -313,7 +313,7 @@ static void option_begin(struct reader *r, const char *name)
 	}
 	if (r->section == NULL) {
 		if (!r->skip)
-			refuse(r, "option \"%s\" stands before the first [section]", name);
+			refuse(r, "option \"%s\" is before the first [section]", name);
 		r->skip = true;
 		return;
 	}
@@ -389,7 +389,7 @@ static char *reader_line(char *out, int cap, void *stream)
 	if (!line_clean(r, line))
 		return out;
 	if (line.n > CONF_LINE_MAX || line.n >= (size_t)cap)
-		refuse(r, "the line has %zu bytes; %d are allowed. A value may go on in indented lines below", line.n,
+		refuse(r, "the line has %zu bytes; %d are allowed. Continue a value on indented lines below", line.n,
 		       CONF_LINE_MAX);
 	else if (line.p[0] == '[')
 		section_line(r, text);

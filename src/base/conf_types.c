@@ -51,7 +51,7 @@ static int number_parse(const char *text, void *field, struct err *err)
 	uint64_t value;
 
 	if (str_to_number(text, 0, INT_MAX, &value) != 0)
-		return err_add(err, "\"%s\" is no number from 0 to %d", text, INT_MAX);
+		return err_add(err, "\"%s\" is not a number from 0 to %d", text, INT_MAX);
 	*(uint64_t *)field = value;
 	return 0;
 }
@@ -66,7 +66,7 @@ static int size_parse(const char *text, void *field, struct err *err)
 	uint64_t value;
 
 	if (str_to_size(text, &value) != 0)
-		return err_add(err, "\"%s\" is no size; write a number of bytes, or one with k, m or g behind it: 64k",
+		return err_add(err, "\"%s\" is not a size; write a number of bytes, or one followed by k, m or g: 64k",
 		               text);
 	*(uint64_t *)field = value;
 	return 0;
@@ -77,7 +77,7 @@ static int duration_parse(const char *text, void *field, struct err *err)
 	uint64_t value;
 
 	if (str_to_duration(text, &value) != 0)
-		return err_add(err, "\"%s\" is no duration; write a number with ms, s, m, h or d behind it: 30s", text);
+		return err_add(err, "\"%s\" is not a duration; write a number followed by ms, s, m, h or d: 30s", text);
 	*(uint64_t *)field = value;
 	return 0;
 }

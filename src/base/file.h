@@ -15,7 +15,7 @@ must_check int file_open(const char *path, int flags, mode_t mode);
 bool file_is_descriptor(const char *path);
 
 /* Why a reload reads no such file. */
-#define FILE_SPECIAL "is no regular file, and a reload waits for nobody to write into one: restart to read it again"
+#define FILE_SPECIAL "is not a regular file, and only a start reads such a file: restart to read it again"
 
 /* Whether reading the file could wait for somebody: it is there, and neither a regular file nor a directory. */
 bool file_is_special(const char *path);

@@ -77,10 +77,10 @@ static void warn_of_bypass(const struct generation *g, const struct route_settin
 	if (asks == NULL || tls == NULL || !is_protected(g->tls, r))
 		return;
 	if (open != NULL && r->host.count == 0)
-		conf_complain(r, warnings, "has no host, so by the names of [tls %s] it is reached without the certificate that [tls %s] "
+		conf_complain(r, warnings, "has no host, so clients can reach it by the names of [tls %s] without the certificate that [tls %s] "
 		              "requires; write host = NAME, or host = * to allow it", open->section.name, asks->section.name);
 	if (plain != NULL && r->listen.count == 0)
-		conf_complain(r, warnings, "is for every listener, so by [listen %s], which has no TLS, it is reached without the "
+		conf_complain(r, warnings, "serves every listener, so clients can reach it by [listen %s], which has no TLS, without the "
 		              "certificate that [tls %s] requires; write listen = NAME", plain->section.name, asks->section.name);
 }
 

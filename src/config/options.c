@@ -48,7 +48,7 @@ static int mode_parse(const char *text, void *field, struct err *err)
 	unsigned long mode = strtoul(text, &end, 8);
 
 	if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0777)
-		return err_add(err, "\"%s\" is no octal mode from 0000 to 0777", text);
+		return err_add(err, "\"%s\" is not an octal mode from 0000 to 0777", text);
 	*(uint32_t *)field = (uint32_t)mode;
 	return 0;
 }
@@ -129,7 +129,7 @@ static int ports_parse(const char *text, void *field, struct err *err)
 	struct port_range range;
 
 	if (port_range_parse(&range, text) != 0)
-		return err_add(err, "\"%s\" is no port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
+		return err_add(err, "\"%s\" is not a port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
 	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
 	list->item[list->count++] = range;
 	return 0;

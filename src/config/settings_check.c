@@ -45,12 +45,12 @@ static void check_proxy(const struct listen_settings *l, struct err *err)
 		tcp = tcp || address->kind == ADDRESS_TCP;
 		if (l->proxy_protocol && address->kind == ADDRESS_UNIX && address->name[0] == '@')
 			conf_complain_option(l, &l->proxy_protocol, err,
-			                     "anybody could connect to %s and be believed; give the socket a path",
+			                     "anybody could connect to %s and name any source; give the socket a path",
 			                     address->text);
 	}
 	if (l->proxy_protocol && tcp && !conf_given(l, &l->trusted_proxy))
 		conf_complain_option(l, &l->proxy_protocol, err,
-		                     "needs trusted_proxy = NETWORK: who may say where a connection comes from");
+		                     "needs trusted_proxy = NETWORK: the proxies that may name the source of a connection");
 }
 
 static void check_listen(const struct settings *s, size_t i, bool whole, struct err *err)
@@ -75,7 +75,7 @@ static void check_required(const struct settings *s, const struct tls_settings *
 	for (size_t i = 0; i < s->listens_count && t->client_certificate == TLS_CLIENT_CERT_REQUIRED; i++)
 		if (s->listens[i]->tls == TLS_MODE_AUTO)
 			conf_complain_option(t, &t->client_certificate, err,
-			                     "clients could avoid it by speaking plain text to [listen %s]; write tls = on there",
+			                     "clients could avoid it by plain HTTP to [listen %s]; write tls = on there",
 			                     s->listens[i]->section.name);
 }
 

@@ -126,7 +126,7 @@ static const char *words_of(int error)
 {
 	switch (error) {
 	case EXDEV:
-		return "leads out of the directory, so it is not read; name it with token_file itself, or put a file in its place";
+		return "leads out of the directory, so it is not read; replace it by a file, or name it in token_file";
 	case EFBIG:
 		return "is larger than 1 MiB, so it is not read";
 	case EINVAL:

@@ -215,7 +215,7 @@ static const char *check_host(const struct reading *r, const char *host, size_t 
 		                                                         : "an IPv6 address needs brackets: [::1]:PORT";
 	if (n > 0 && !is_name(host, n))
 		return "a host name has letters, digits, '-', '_' and '.' only";
-	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n }) ? "the host looks like an IPv4 address but is none" : NULL;
+	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n }) ? "the host looks like an IPv4 address but is not one" : NULL;
 }
 
 static int read_port(const struct reading *r, const char *digits)

@@ -56,7 +56,7 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 	uint64_t bits = width(read.family);
 
 	if (!ip_read(read.family, (struct span){ text, (size_t)(slash - text) }, read.address))
-		return err_add(err, "\"%s\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
+		return err_add(err, "\"%s\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
 	if (*slash == '/' && str_to_number(slash + 1, 0, width(read.family), &bits) != 0)
 		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text,
 		               width(read.family));

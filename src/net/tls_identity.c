@@ -25,7 +25,7 @@ static int check_kind(const struct identity *identity, const struct pair *pair, 
 		if (EVP_PKEY_get_base_id(other->key) != EVP_PKEY_get_base_id(pair->key))
 			continue;
 		char place[TLS_PLACE_MAX];
-		return err_add(err, "%s certificate %s: has a key of the kind that %s has (%s); name one certificate for each kind",
+		return err_add(err, "%s certificate %s: has the same kind of key as %s (%s); list one certificate for each kind",
 		               tls_place(where, "certificate", place), pair->file, other->file, EVP_PKEY_get0_type_name(pair->key));
 	}
 	return 0;
@@ -136,7 +136,7 @@ static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *
 	const char *groups = tls_given(id->groups) ? id->groups : GROUPS;
 
 	if (strcasestr(groups, "ffdhe") != NULL)
-		return tls_complain(&id->where, "groups", groups, "finite fields are not spoken; name elliptic curves", err);
+		return tls_complain(&id->where, "groups", groups, "finite field groups are not supported; list elliptic curves", err);
 	if (SSL_CTX_set1_groups_list(ctx, groups) == 1)
 		return 0;
 	ERR_clear_error();

@@ -117,7 +117,7 @@ static EVP_PKEY *read_key(const struct pair_files *files, const char *path, stru
 	fclose(file);
 	if (key == NULL && asked)
 		tls_complain(files->where, "key", path,
-		             "is protected by a passphrase, and there is nobody to ask; store it without", err);
+		             "is protected by a passphrase, which a daemon cannot ask for; store it without one", err);
 	else if (key == NULL)
 		tls_complain(files->where, "key", path, why_no_key(files, path), err);
 	ERR_clear_error();
@@ -168,7 +168,7 @@ static int load_kept(SSL_CTX *ctx, const struct pair *kept, const struct pair_fi
 	if (SSL_CTX_use_cert_and_key(ctx, kept->leaf, kept->key, kept->chain, 1) != 1)
 		return tls_complain(files->where, "certificate", files->certificate, tls_queued_cause("unusable"), err);
 	tls_complain(files->where, "certificate", files->certificate,
-	             "permission denied: the certificate and key that are loaded go on; give the permission, or restart", warnings);
+	             "permission denied: the certificate and key that are loaded stay in use; give the permission, or restart", warnings);
 	return 0;
 }
 

@@ -49,6 +49,7 @@ void announce_stop(struct log *log, enum log_level level, const char *event, uin
 	const struct log_field fields[] = {
 		{ .key = "sessions", .kind = FIELD_COUNT, .number = sessions },
 		{ .key = "timeout", .kind = FIELD_MS, .number = timeout_ms },
+		text_field("hint", "a second signal stops at once"),
 	};
-	log_record(log, level, event, fields, timeout_ms > 0 ? 2 : 1);
+	log_record(log, level, event, fields, timeout_ms > 0 ? 3 : 1);
 }

@@ -35,7 +35,7 @@ static const struct kind_row {
 	const char *act, *effect; /* in words: what the user may not do, and what follows from that */
 } kinds[] = {
 #define GIVE    "give it the permission, or name another [server] user"
-#define RESTART "a reload will be refused, so restart to change anything, or give it the permission"
+#define RESTART "reloads will be refused: give it the permission, or restart after each change"
 	[WEB_ROOT] = { SANDBOX_READ, X_OK, false, true, "enter", GIVE },
 	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
 	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },

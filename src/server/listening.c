@@ -138,7 +138,7 @@ static void hint_own_port(const struct listening *l, const struct address *addre
 	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->doors.count; i++) {
 		if (!has_port(l->doors.item[i], address) || !stays(l->doors.item[i], next))
 			continue;
-		err_add(err, "the gateway itself listens on %s ([listen %s]): of two addresses of one port, neither may cover the other",
+		err_add(err, "the gateway itself already listens on %s ([listen %s]); two addresses with the same port must not overlap",
 		        listener_text(l->doors.item[i]->listener), l->doors.item[i]->set->section.name);
 		return;
 	}
@@ -197,7 +197,7 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
                     struct err *err)
 {
 	if (plan_has(plan, address, set))
-		return conf_complain(set, err, "address: %s is listened on already", address->text);
+		return conf_complain(set, err, "address: the gateway already listens on %s", address->text);
 
 	struct door *door = listening_find(l, address, set);
 	bool kept = door != NULL;

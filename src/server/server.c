@@ -167,7 +167,7 @@ static void server_reload(struct server *srv)
 	if (lookups_are_done(srv->lookups))
 		server_on_names(srv);
 	else
-		log_line(srv->log, LEVEL_INFO, "the reload waits until the names of new listeners are looked up");
+		log_line(srv->log, LEVEL_INFO, "the reload waits for the look-up of new listeners' names");
 }
 
 /* --- signals -------------------------------------------------------------------------------------------------------- */

@@ -62,7 +62,7 @@ static void say_host(struct words *w, const struct session *s, const struct http
 static void say_names(struct words *w, const struct session *s, const struct http_head *head)
 {
 	const char *name = SSL_get_servername(s->client.ssl, TLSEXT_NAMETYPE_host_name);
-	say(w, "host %.*s, while TLS asked for %.*s, and their [tls] sections ask different things of clients", CUT(head->authority),
+	say(w, "host %.*s, while TLS asked for %.*s, and their [tls] sections require different client certificates", CUT(head->authority),
 	    SHOWN, name != NULL ? name : "no name");
 }
 

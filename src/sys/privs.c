@@ -55,7 +55,7 @@ static int complain(const char *user, const char *step, struct err *err)
 {
 	const char *cure = errno == EPERM ? "; start it as root, or leave user out" : "";
 
-	return err_add(err, "can't become user \"%s\": %s: %s%s", user, step, strerror(errno), cure);
+	return err_add(err, "cannot switch to user \"%s\": %s: %s%s", user, step, strerror(errno), cure);
 }
 
 /* Groups first: after the user id is gone, there is no right left to change them. */
@@ -69,7 +69,7 @@ static int change_ids(const char *user, const struct ids *to, struct err *err)
 		return complain(user, "setresuid", err);
 	bool group_back = to->gid != 0 && (setgid(0) == 0 || setegid(0) == 0);
 	if (!is_already(to) || group_back || setuid(0) == 0 || seteuid(0) == 0)
-		return err_add(err, "can't become user \"%s\": the way back to root is open", user);
+		return err_add(err, "cannot switch to user \"%s\": the process could still return to root", user);
 	return 0;
 }
 
@@ -103,9 +103,9 @@ static int drop_capabilities(uint64_t keep, struct err *err)
 	}
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* follows from the sets below, where it exists */
 	if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
-		return err_add(err, "can't give up capabilities: %s", strerror(errno));
+		return err_add(err, "cannot drop capabilities: %s", strerror(errno));
 	if (!has_only(&data[0], kept[0]) || !has_only(&data[1], kept[1]))
-		return err_add(err, "can't give up capabilities: some are left");
+		return err_add(err, "cannot drop capabilities: some are left");
 	return 0;
 }
 

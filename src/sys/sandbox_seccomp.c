@@ -28,13 +28,13 @@ int sandbox_restrict_calls(enum sandbox_role role, int write_flags, const struct
 
 	if (filter == NULL || set_attributes(filter) != 0) {
 		seccomp_release(filter);
-		return err_add(err, "sandbox: the filter of system calls can't be made");
+		return err_add(err, "sandbox: cannot create the filter of system calls");
 	}
 	int allowed = sandbox_list_calls(filter, seccomp_arch_native(), role, write_flags, how, hows);
 	int error = allowed < 0 ? allowed : seccomp_load(filter);
 	seccomp_release(filter);
 	if (error != 0)
-		return err_add(err, "sandbox: the filter of system calls is not taken: %s", strerror(-error));
+		return err_add(err, "sandbox: cannot load the filter of system calls: %s", strerror(-error));
 	return allowed;
 }
 

@@ -329,7 +329,7 @@ def test_reload_looks_names_up_aside(start_gateway, tmp_path):
         address = gateway.find("listening", since=mark, listen="named")[0]["address"]
         assert address.startswith("127.0.0.9:")
         reload_with(slow.replace("slow", "slower"))
-        gateway.wait_for("the reload waits until the names of new listeners are looked up", count=3)
+        gateway.wait_for("the reload waits for the look-up of new listeners' names", count=3)
         gateway.terminate()
         assert gateway.wait() == 0
 
@@ -431,6 +431,7 @@ def test_start_and_end_in_words(start_gateway, tmp_path):
         gateway.terminate()
         stopping = gateway.wait_for("stopping")
         assert (stopping["sessions"], stopping["timeout"]) == ("2", "30.000")
+        assert stopping["hint"] == "a second signal stops at once"
         one.read_close()
         other.read_close()
     assert gateway.wait() == 0

@@ -461,7 +461,7 @@ def test_sb_key_of_roots(start_gateway, tmp_path, certificate):
     for _ in range(2):
         said = reload(gateway)
         assert re.search(r"warn +\S*s\w+\.conf:\d+: \[tls t\] certificate \S*c\.pem: permission denied: the certificate and key "
-                         "that are loaded go on; give the permission, or restart", said), said
+                         "that are loaded stay in use; give the permission, or restart", said), said
         assert "configuration was reloaded" in said
         check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
 

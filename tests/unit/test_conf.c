@@ -201,8 +201,8 @@ static void quotes_keep_everything(void **state)
 	done(r);
 	expect("[house]\npolicy = \"a\nowner = b\n", "f:2: the closing '\"' is missing");
 	expect("[house]\npolicy = \"\n", "f:2: the closing '\"' is missing");
-	expect("[house]\npolicy = \"a\" b\n", "f:2: there is text behind the closing '\"'");
-	expect("[house]\npolicy = \"a\";b\n", "f:2: there is text behind the closing '\"'");
+	expect("[house]\npolicy = \"a\" b\n", "f:2: there is text after the closing '\"'");
+	expect("[house]\npolicy = \"a\";b\n", "f:2: there is text after the closing '\"'");
 }
 
 /* --- complaints ------------------------------------------------------------------------------------------------- */
@@ -212,12 +212,12 @@ static void bad_values_name_place_option_and_cure(void **state)
 	(void)state;
 	expect("[house]\nlights = maybe\ndoors = -1\ndelay = 10\ncellar = 1t\n",
 	       "f:2: [house] lights: \"maybe\" is none of: no, yes, off, on, false, true\n"
-	       "f:3: [house] doors: \"-1\" is no number from 0 to 2147483647\n"
-	       "f:4: [house] delay: \"10\" is no duration; write a number with ms, s, m, h or d behind it: 30s\n"
-	       "f:5: [house] cellar: \"1t\" is no size; write a number of bytes, or one with k, m or g behind it: 64k");
+	       "f:3: [house] doors: \"-1\" is not a number from 0 to 2147483647\n"
+	       "f:4: [house] delay: \"10\" is not a duration; write a number followed by ms, s, m, h or d: 30s\n"
+	       "f:5: [house] cellar: \"1t\" is not a size; write a number of bytes, or one followed by k, m or g: 64k");
 	expect("[house]\ndoors = 2147483648\ndelay =\n",
-	       "f:2: [house] doors: \"2147483648\" is no number from 0 to 2147483647\n"
-	       "f:3: [house] delay: \"\" is no duration; write a number with ms, s, m, h or d behind it: 30s");
+	       "f:2: [house] doors: \"2147483648\" is not a number from 0 to 2147483647\n"
+	       "f:3: [house] delay: \"\" is not a duration; write a number followed by ms, s, m, h or d: 30s");
 }
 
 static void unknown_words_get_a_suggestion(void **state)
@@ -239,10 +239,10 @@ static void sections_are_checked(void **state)
 	expect("[house big]\n", "f:1: [house] takes no name");
 	expect("[room a]\n[room b]\n[room a]\ncolour = red\n", "f:3: [room a] is there already, in f:1");
 	expect("[house\n", "f:1: ']' is missing");
-	expect("[house] doors = 1\n", "f:1: there is text behind ']'; options stand in lines of their own");
+	expect("[house] doors = 1\n", "f:1: there is text after ']'; write each option on a line of its own");
 	expect("[]\n", "f:1: unknown section []");
 	expect("doors = 1\nlights = on\n[house]\ndoors = 1\n",
-	       "f:1: option \"doors\" stands before the first [section]");
+	       "f:1: option \"doors\" is before the first [section]");
 }
 
 static void a_scalar_is_given_once(void **state)
@@ -273,7 +273,7 @@ static void cf_ini_syntax(void **state)
 	expect("[house]\nowner = me # him\n",
 	       "f:2: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
 	expect("[house]\nowner = me#him\ndoors = 3;4\n",
-	       "f:3: [house] doors: \"3;4\" is no number from 0 to 2147483647");
+	       "f:3: [house] doors: \"3;4\" is not a number from 0 to 2147483647");
 	expect("[house]\ndoors = 3 ;4\nowner = ;nobody\n", "");
 	expect("[house]\nowner = a\x01z\n", "f:2: there is a control byte (0x01) in the line");
 	expect("[house]\ndoors = 3\rdelay = 1s\n", "f:2: there is a control byte (0x0d) in the line");
@@ -361,10 +361,10 @@ static void a_complaint_names_the_line_where_the_option_begins(void **state)
 {
 	(void)state;
 	expect("[house]\ndoors = 1\n  2\nowner = \"a\n  b\n\nlights = on\n  ; dark\n  off",
-	       "f:2: [house] doors: \"1 2\" is no number from 0 to 2147483647\n"
+	       "f:2: [house] doors: \"1 2\" is not a number from 0 to 2147483647\n"
 	       "f:4: the closing '\"' is missing\n"
 	       "f:7: [house] lights: \"on off\" is none of: no, yes, off, on, false, true");
-	expect("[house]\nowner = \"a\" ; b\n  c\npolicy = \"a\"\n  ; c\n", "f:2: there is text behind the closing '\"'");
+	expect("[house]\nowner = \"a\" ; b\n  c\npolicy = \"a\"\n  ; c\n", "f:2: there is text after the closing '\"'");
 	expect("[house]\nowner = a\n  b # c\n",
 	       "f:2: '#' begins a comment only at the start of a line; use ';', or put the value in double quotes");
 }
@@ -389,7 +389,7 @@ static void cf_long_line(void **state)
 	free(text);
 
 	text = line_of("owner = ", CONF_LINE_MAX + 1);
-	expect(text, "f:2: the line has 199 bytes; 198 are allowed. A value may go on in indented lines below");
+	expect(text, "f:2: the line has 199 bytes; 198 are allowed. Continue a value on indented lines below");
 	free(text);
 
 	/* The rest of a line that is too long must never be taken for a line of its own. */
@@ -480,7 +480,7 @@ static void set_opens_and_replaces(void **state)
 	assert_int_equal(conf_set(r->conf, "room", "quick", "guests", "a,b", &r->err), 0);
 	assert_int_equal(conf_set(r->conf, "room", "quick", "guests", "c", &r->err), 0);
 	assert_int_equal(conf_set(r->conf, "house", "", "doors", "many", &r->err), -1);
-	assert_string_equal(r->err.text, "command line: [house] doors: \"many\" is no number from 0 to 2147483647");
+	assert_string_equal(r->err.text, "command line: [house] doors: \"many\" is not a number from 0 to 2147483647");
 	assert_int_equal(conf_sections(r->conf, "room")->count, 1);
 	assert_string_equal(room(r, 0)->colour, "blue");
 	expect_list(&room(r, 0)->guests, "a|b|c");

@@ -155,14 +155,14 @@ static void bad_words_are_refused(void **state)
 	       "[listen l]\naddress = 6080, 99999\nunix_mode = 0999\ntls = yes\n[route r]\ntarget = nowhere\nsend = "
 	       "both\n",
 	       "~2: [listen l] address: \"99999\": the port must be a number from 0 to 65535\n"
-	       "~3: [listen l] unix_mode: \"0999\" is no octal mode from 0000 to 0777\n"
+	       "~3: [listen l] unix_mode: \"0999\" is not an octal mode from 0000 to 0777\n"
 	       "~4: [listen l] tls: \"yes\" is none of: off, on, auto\n"
 	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or "
 	       "echo:\n"
 	       "~7: [route r] send: \"both\" is none of: binary, text\n"
 	       "~3: [listen l] unix_mode: has no effect without an address of the form unix:/path");
 	expect(*state, "[listen l]\naddress = unix:/x\nunix_mode = 1000\n" ROUTE,
-	       "~3: [listen l] unix_mode: \"1000\" is no octal mode from 0000 to 0777");
+	       "~3: [listen l] unix_mode: \"1000\" is not an octal mode from 0000 to 0777");
 }
 
 static void same_text(const void *a, const void *b)
@@ -313,19 +313,19 @@ static void who_names_sources_must_be_said(void **state)
 	settings_free(read_fine(*state, "[listen l]\naddress = fd:web, unix:/x\nproxy_protocol = on\n"
 	                                "trusted_proxy = ::1\n" ROUTE));
 	expect(*state, LISTEN "proxy_protocol = on\n" ROUTE,
-	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: who may say where a connection comes from");
+	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: the proxies that may name the source of a connection");
 	expect(*state, "[listen l]\naddress = unix:/x, 6080\nproxy_protocol = on\n" ROUTE,
-	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: who may say where a connection comes from");
+	       "~3: [listen l] proxy_protocol: needs trusted_proxy = NETWORK: the proxies that may name the source of a connection");
 	expect(*state, LISTEN "trusted_proxy = ::1\n" ROUTE,
 	       "~3: [listen l] trusted_proxy: has no effect without proxy_protocol = on");
 	expect(*state, LISTEN "proxy_protocol = on\ntrusted_proxy = here\n" ROUTE,
-	       "~4: [listen l] trusted_proxy: \"here\" is no network; write 192.0.2.0/24, 2001:db8::/32 or an address");
+	       "~4: [listen l] trusted_proxy: \"here\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or an address");
 	expect(*state, LISTEN "proxy_protocol = v2\ntrusted_proxy = ::1\n" ROUTE,
 	       "~3: [listen l] proxy_protocol: \"v2\" is none of: no, yes, off, on, false, true");
 	expect(*state, "[listen l]\naddress = unix:/x\nproxy_protocol = on\ntrusted_proxy = ::1\n" ROUTE,
 	       "~4: [listen l] trusted_proxy: has no effect for UNIX sockets: their permissions say who may connect");
 	expect(*state, "[listen l]\naddress = unix:@x\nproxy_protocol = on\n" ROUTE,
-	       "~3: [listen l] proxy_protocol: anybody could connect to unix:@x and be believed; give the socket a path");
+	       "~3: [listen l] proxy_protocol: anybody could connect to unix:@x and name any source; give the socket a path");
 }
 
 static void tls_needs_both_ends(void **state)
@@ -344,7 +344,7 @@ static void tls_needs_both_ends(void **state)
 	expect(*state,
 	       LISTEN "tls = auto\n[listen m]\naddress = 2\ntls = on\n"
 	              "[tls t]\ncertificate = c\nclient_certificate = required\nclient_ca = ca\n" ROUTE,
-	       "~9: [tls t] client_certificate: clients could avoid it by speaking plain text to [listen l]; write tls = on there");
+	       "~9: [tls t] client_certificate: clients could avoid it by plain HTTP to [listen l]; write tls = on there");
 	expect(*state,
 	       LISTEN "tls = on\n[tls t]\ncertificate = c\nclient_ca = ca\nmin_version = 1.3\nciphers = ALL\n" ROUTE,
 	       "~6: [tls t] client_ca: has no effect without client_certificate = optional or required\n"
@@ -489,7 +489,7 @@ static void everything_in_one_pass(void **state)
 	       "[server]\nworker = 2\nworkers = two\n[listen l]\naddress = 1\ntls = on\n[route r]\npath = x\nroot = "
 	       "/w\nroot = /v\n",
 	       "~2: [server] unknown option \"worker\"; did you mean \"workers\"?\n"
-	       "~3: [server] workers: \"two\" is no number from 0 to 2147483647\n"
+	       "~3: [server] workers: \"two\" is not a number from 0 to 2147483647\n"
 	       "~10: [route r] root: given already, in ~9\n"
 	       "~8: [route r] path: \"x\" is not a path; write /exact or /prefix/*");
 }
@@ -588,7 +588,7 @@ static void quick_form_has_the_same_complaints(void **state)
 
 	assert_null(quick(p, &(struct quick_form){ .listen = "x", .target = "y", .workers = "many", .tls = "on" }));
 	assert_string_equal(p->err.text,
-	                    "command line: [server] workers: \"many\" is no number from 0 to 2147483647\n"
+	                    "command line: [server] workers: \"many\" is not a number from 0 to 2147483647\n"
 	                    "command line: [listen quick] address: \"x\": the port must be a number from 0 to 65535\n"
 	                    "command line: [route quick] target: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
 	                    "tls:HOST:PORT or echo:");

@@ -661,14 +661,14 @@ static void a_name_belongs_to_one_identity(void **state)
 	(void)state;
 
 	ids[1].where.section = "[tls y]";
-	complains(ids, 2, "/rsa.pem: is for a.test, as is that of [tls x], which always comes first; name both certificates in one section");
+	complains(ids, 2, "/rsa.pem: is for a.test, as is that of [tls x], which is always used first; put both certificates in one section");
 	ids[0] = identity("wild"); /* one wildcard twice is too much, but a name that it covers is not */
 	ids[1] = identity("wild");
 	complains(ids, 2, "/wild.pem: is for *.w.test, as is that of [tls x]");
 	ids[1] = identity("exact");
 	tls_server_free(serve(ids, 2));
 	ids[0] = both_kinds("a", "b");
-	complains(ids, 1, "/b.pem: has a key of the kind that ");
+	complains(ids, 1, "/b.pem: has the same kind of key as ");
 	ids[0] = both_kinds("b", "rsa");
 	struct tls_server *server = serve(ids, 1); /* it may be what the operator wants, so it is a warning */
 	assert_int_equal(warnings.count, 2);
@@ -958,7 +958,7 @@ static const struct {
 	  .complaint = "[tls x] groups X25519:P-257: not a list such as X25519:P-256:P-384, each group once" },
 	{ .certificate = "a.pem", .key = "a.key", .groups = "P-256:P-256", .complaint = "[tls x] groups P-256:P-256: not a list" },
 	{ .certificate = "a.pem", .key = "a.key", .groups = "X25519:ffdhe2048",
-	  .complaint = "[tls x] groups X25519:ffdhe2048: finite fields are not spoken; name elliptic curves" },
+	  .complaint = "[tls x] groups X25519:ffdhe2048: finite field groups are not supported; list elliptic curves" },
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_OPTIONAL,
 	  .complaint = "[tls x] client_ca: needed to check client certificates" },
 	{ .certificate = "a.pem", .key = "a.key", .policy = TLS_CLIENT_CERT_REQUIRED, .client_ca = "nofile.pem",

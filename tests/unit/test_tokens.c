@@ -433,8 +433,8 @@ static void links_that_lead_out_are_no_files(void **state)
 	assert_int_equal(symlink("..", at("2-up")), 0);
 	assert_string_equal(look_up(dir, "token=t"), "unknown");
 	assert_non_null(strchr(outside, '.'));
-	snprintf(want, sizeof(want), "%s/1-link: leads out of the directory, so it is not read; name it with token_file itself, or put a "
-	         "file in its place", dir);
+	snprintf(want, sizeof(want), "%s/1-link: leads out of the directory, so it is not read; replace it by a file, or name it in "
+	         "token_file", dir);
 	check_report(want);
 	assert_int_equal(symlink(at("4-file"), at("3-inside")), 0);
 	write_file("4-file", "t: a.test:1\n");
