@@ -226,7 +226,7 @@ def test_reload_waits_for_nobody(start_gateway, files, name):
     gateway.signal(signal.SIGHUP)
     gateway.wait_for("reload refused: the running configuration stays", since=mark)
     told = [r.line for r in gateway.find(since=mark) if r.level == "error"]
-    assert any(f"{files}/{name}" in line and "is no regular file" in line for line in told), told
+    assert any(f"{files}/{name}" in line and "is not a regular file" in line for line in told), told
     assert ask(gateway, "/echo").status == 101
     (files / name).unlink()
     (files / name).write_bytes(whole)

@@ -68,7 +68,7 @@ def test_tls_pairs_are_checked(make_certificate, tmp_path):
     assert f"key {ecdsa.key}: key does not belong to the certificate {rsa.cert}" in said
     assert f"key: {rsa.cert} has no key" in refused(("one", f"{ecdsa.cert}, {rsa.cert}", ecdsa.key))
     said = refused(("one", ecdsa.cert, ecdsa.key), ("two", rsa.cert, rsa.key))
-    assert "is for gateway.test, as is that of" in said and "name both certificates in one section" in said
+    assert "is for gateway.test, as is that of" in said and "put both certificates in one section" in said
 
 
 # --- what is agreed on --------------------------------------------------------------------------------------------------
@@ -301,11 +301,11 @@ def test_tls_ways_round_are_warned_of(make_certificate, visitor, tmp_path):
     def warnings(text, **options):
         done = check(tmp_path / "s.conf", text + section("route r", target="echo:", **options))
         assert done.returncode == 0
-        return [line for line in done.stderr.splitlines() if "reached without the certificate that [tls closed] requires" in line]
+        return [line for line in done.stderr.splitlines() if "without the certificate that [tls closed] requires" in line]
     said = warnings(both)
     assert len(said) == 1 and "[route r] has no host" in said[0] and "[tls open]" in said[0]
     said = warnings(listen("tls", tls="on") + listen("plain") + asking, host=CLOSED)
-    assert len(said) == 1 and "[route r] is for every listener" in said[0] and "[listen plain]" in said[0]
+    assert len(said) == 1 and "[route r] serves every listener" in said[0] and "[listen plain]" in said[0]
     assert len(warnings(both + listen("plain"))) == 2
     for fine in ({"host": OPEN}, {"host": CLOSED, "listen": "tls"}, {"host": "*", "listen": "tls, plain"}, {"listen": "plain"}):
         assert not warnings(both + listen("plain"), **fine), fine
