@@ -9,6 +9,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "net/tls_reason.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -20,12 +21,6 @@ enum tls_client_certificate { TLS_CLIENT_CERT_OFF, TLS_CLIENT_CERT_OPTIONAL, TLS
 /* Reads what the library reads but once (its own configuration, and what that names), so that nothing but the files named
  * below is opened later. May be called again. */
 void tls_prepare(void);
-
-/* Where the options of a section stand, for complaints: place() writes FILE:LINE and the section's name. */
-struct tls_where {
-	void (*place)(const void *section, const char *option, char *out, size_t cap);
-	const void *section;
-};
 
 struct tls_server; /* immutable; shared by all threads */
 

@@ -5,7 +5,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "net/tls.h"
+#include "net/tls_reason.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* Why TLS failed, in a few words instead of OpenSSL's. */
+/* Why TLS failed, in a few words instead of OpenSSL's, and of which option. */
 #ifndef NET_TLS_REASON_H
 #define NET_TLS_REASON_H
 
@@ -8,6 +8,12 @@
 /* Why a handshake or a connection failed: error is OpenSSL's code (the oldest one says where it began), 0 when there is
  * none; ssl adds what the check of the peer's certificate found, and may be NULL. Never empty; cut to fit. */
 void tls_reason(const SSL *ssl, unsigned long error, char *out, size_t cap);
+
+/* Where the options of a section stand, for complaints: place() writes FILE:LINE and the section's name. */
+struct tls_where {
+	void (*place)(const void *section, const char *option, char *out, size_t cap);
+	const void *section;
+};
 
 /* The cause of a failed call, from this thread's error queue, which it empties; otherwise when that tells nothing. The
  * text is static, or good until the next call. */
