@@ -179,7 +179,7 @@ static void post(struct acceptor *a, struct worker *worker, struct generation *c
 {
 	arrival->generation = generation_ref(current);
 	if (worker_post(worker, arrival) != 0)
-		session_unborn(arrival, a->admission, a->news);
+		arrival_discard(arrival, a->admission, a->news);
 }
 
 /* Whether the first bytes tell if the answer can be plain. */

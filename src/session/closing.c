@@ -25,7 +25,7 @@ void closing_send_close(struct session *s)
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
 	size_t len = 0;
 	if (s->reason == REASON_CLIENT_CLOSED)
-		len = ws_control_frame(frame, WS_CLOSE, s->traffic.reply, s->traffic.reply_len);
+		len = ws_control_frame(frame, WS_CLOSE, s->traffic.control_payload, s->traffic.control_len);
 	else if (row->ws_code == 0)
 		s->code = 1006; /* RFC 6455 section 7.1.5: no Close was seen */
 	else

@@ -153,14 +153,14 @@ static enum reason flow_deliver(struct session *s, struct feed *feed, const stru
 
 static void flow_keep_reply(struct session *s, const struct ws_run *run)
 {
-	memcpy(s->traffic.reply, run->payload, run->len);
-	s->traffic.reply_len = (uint8_t)run->len;
+	memcpy(s->traffic.control_payload, run->payload, run->len);
+	s->traffic.control_len = (uint8_t)run->len;
 }
 
 static void flow_pong(struct session *s)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t len = ws_control_frame(frame, WS_PONG, s->traffic.reply, s->traffic.reply_len);
+	size_t len = ws_control_frame(frame, WS_PONG, s->traffic.control_payload, s->traffic.control_len);
 	s->traffic.pong_owed = false;
 	if (!s->traffic.close_sent && stream_write(&s->client, frame, len) == STREAM_FAILED)
 		return; /* reading will find out why */

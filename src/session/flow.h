@@ -23,7 +23,7 @@ uint64_t flow_rate(const struct session *session, const struct stream *from);
 void flow_init(struct session *session); /* the 101 is out: makes decoder and codec ready */
 
 /* Each takes one buffer's worth, so that no session starves the others. The client's Close comes back as
- * REASON_CLIENT_CLOSED, with its payload in session->reply. flow_feed() is for what was read already. */
+ * REASON_CLIENT_CLOSED, with its payload in session->traffic.control_payload. flow_feed() is for what was read already. */
 enum reason flow_up(struct session *session);
 enum reason flow_down(struct session *session);
 enum reason flow_feed(struct session *session, uint8_t *input, size_t len);

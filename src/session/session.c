@@ -67,7 +67,7 @@ void session_on_stream(void *owner, struct stream *stream, enum stream_event eve
 /* Nothing but the timer ends a session whose peers just stay, so without one it is told to end, and then made to. */
 static void session_timerless(struct session *s)
 {
-	s->timerless = false;
+	s->timer_failed = false;
 	if (s->reason == REASON_NONE)
 		session_end(s, REASON_OUT_OF_MEMORY);
 	else
@@ -91,9 +91,9 @@ static void session_skip_time(struct session *s, uint64_t ms)
 /* Whether it may go on for a moment although its time is over: what it sent in time may wait to be read. */
 static bool session_spare(struct session *s)
 {
-	if (!state_row[s->state].deadline || s->opening.spared)
+	if (!state_row[s->state].deadline || s->opening.grace_used)
 		return false;
-	s->opening.spared = true;
+	s->opening.grace_used = true;
 	session_arm(s, LATE_MS);
 	return true;
 }
@@ -113,7 +113,7 @@ static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 	struct session *s = arg;
 	(void)fd;
 	(void)what;
-	if (s->timerless)
+	if (s->timer_failed)
 		session_timerless(s);
 	else if (!session_was_frozen(s) && state_row[s->state].on_timer != NULL)
 		session_act(s, state_row[s->state].on_timer(s));
@@ -125,7 +125,7 @@ void session_arm(struct session *s, uint64_t ms)
 	s->due_ms = clock_ms() + ms;
 	if (event_add(&s->timer, &after) == 0)
 		return;
-	s->timerless = true;
+	s->timer_failed = true;
 	event_active(&s->timer, EV_TIMEOUT, 1); /* which takes no memory */
 }
 
@@ -269,7 +269,7 @@ static void session_log(const struct session *s)
 	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
 }
 
-void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news)
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *news)
 {
 	refusal_log_note(news, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
 	close(arrival->fd);
@@ -292,7 +292,7 @@ void session_start(struct session_context *context, const struct arrival *arriva
 {
 	struct session *s = session_new(context, arrival);
 	if (s == NULL) {
-		session_unborn(arrival, context->admission, context->refusals);
+		arrival_discard(arrival, context->admission, context->refusals);
 		context->gone(context, arrival->refusal != REASON_NONE);
 		return;
 	}

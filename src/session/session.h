@@ -55,7 +55,7 @@ struct opening {
 	uint64_t deadline_ms;     /* the answer must be out by then; clock_ms() */
 	bool asked;               /* a byte of the current request has come */
 	bool head_only;           /* the current request is a HEAD */
-	bool spared;              /* was given a little longer, see session_arm() */
+	bool grace_used;          /* was given a little longer, see session_arm() */
 };
 
 /* ANSWER: what is left to be sent. */
@@ -78,8 +78,8 @@ struct traffic {
 	struct stall client_stall, backend_stall, pong_wait;
 	struct meter frames;                   /* of the client */
 	struct pace pace_up, pace_down;
-	uint8_t reply[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
-	uint8_t reply_len;
+	uint8_t control_payload[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
+	uint8_t control_len;
 	bool pong_owed;
 	bool close_sent;                       /* nothing may be sent to the client any more */
 	bool peers_watched;                    /* by the kernel, see watch.h */
@@ -115,7 +115,7 @@ struct session {
 	bool proxied;                 /* peer is what a trusted proxy says */
 	bool upgraded;                /* the 101 is out */
 	bool echo;                    /* target is echo: */
-	bool timerless;               /* there was no memory to set the timer */
+	bool timer_failed;            /* there was no memory to set the timer */
 	char *detail;                 /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
@@ -141,11 +141,11 @@ struct arrival {
 	struct seat seat;    /* which becomes the session's to give back */
 };
 
-/* Takes fd and the reference over, also when it fails for want of memory: then the session is unborn. */
+/* Takes fd and the reference over, also when it fails for want of memory: then it is discarded. */
 void session_start(struct session_context *context, const struct arrival *arrival);
 
-/* The end of a connection that there was no memory to make a session of; any thread. */
-void session_unborn(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
+/* The end of an arrival that there was no memory to make a session of; any thread. */
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
 
 /* The only writer of state, by what state.def says of both; asserts that the step is allowed. The
  * next state may have gone on to others by then; a reason says that it is over already. */

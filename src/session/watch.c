@@ -35,7 +35,7 @@ static bool watch_expired(uint64_t now, uint64_t since, uint64_t limit, uint64_t
 static void watch_ping(struct session *s, uint64_t now)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t len = ws_control_frame(frame, WS_PING, s->traffic.reply, 0);
+	size_t len = ws_control_frame(frame, WS_PING, s->traffic.control_payload, 0);
 	s->traffic.pinged_ms = now;
 	s->traffic.pong_wait = (struct stall){ .progress = stream_progress(&s->client), .since = now };
 	if (stream_write(&s->client, frame, len) == STREAM_FAILED)
