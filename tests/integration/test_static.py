@@ -267,6 +267,7 @@ def test_static_link_outside_is_logged_once(start_gateway, whole, certificate, r
         for path in ("/link-outside.txt", "/link-absolute.txt"):
             assert fetch(gateway, whole, path).status == 404
     assert fetch(gateway, whole, "/hello.txt").status == 200
+    gateway.stop()
     told = gateway.find("a link leads out of the web root and is not followed")
     assert [(record.level, record["route"], record["root"], record["path"]) for record in told] == [
         ("warn", "web", str(root), "/link-outside.txt")]

@@ -135,9 +135,11 @@ def test_token_faulty_line_after_a_change(start_gateway, tokens, echo):
     assert status(gateway, "one") == 101
     path.write_text(f"one: {echo.target[4:]}\ntwo: nowhere\n")
     assert [status(gateway, token) for token in ("one", "two", "one")] == [101, 500, 101]
+    gateway.wait_for("session end", count=4)
     assert [r.level for r in gateway.find() if f"{path}:2: " in r.line and r.event != "session end"] == ["warn"]
     path.unlink()
     assert [status(gateway, "one") for _ in range(2)] == [500, 500]
+    gateway.wait_for("session end", count=6)
     assert len([r for r in gateway.find() if f"{path}: No such file" in r.line and r.event != "session end"]) == 1
 
 
