@@ -239,16 +239,6 @@ static int do_read_configuration(const struct trial *trial)
 	return trial->file == NULL ? 0 : open_and_close(trial->file, O_RDONLY);
 }
 
-static int do_read_roots(const struct trial *trial)
-{
-	for (size_t i = 0; i < trial->settings->routes_count; i++) {
-		const char *root = trial->settings->routes[i]->root;
-		if (root[0] != '\0' && open_and_close(root, O_RDONLY | O_DIRECTORY) != 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int do_read_tokens(const struct trial *trial)
 {
 	for (size_t i = 0; i < trial->settings->routes_count; i++) {
@@ -304,7 +294,6 @@ static int do_serve(const struct trial *trial)
 
 static const struct row allowed[] = {
 	{ "read the configuration", .act_on = do_read_configuration },
-	{ "read the web roots", .act_on = do_read_roots },
 	{ "read the token files", .act_on = do_read_tokens },
 	{ "listen, accept, wait, send", .act_on = do_serve },
 	{ "connect to the ports of the targets", .act_on = do_connect },

@@ -41,6 +41,7 @@ struct found {
 /* What one request came to, before it is written down. */
 struct result {
 	const struct http_head *request;
+	struct opener *opener;
 	char path[PATH_ROOM]; /* below the root, decoded; "" or with '/' at its end: a directory */
 	bool bare;            /* the prefix itself, without the slash that makes it a directory */
 	struct found found;
@@ -70,10 +71,12 @@ static int status_of_errno(int error)
 }
 
 /* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send. */
-static int look_up(const struct files *files, const char *path, struct found *found)
+static int look_up(const struct files *files, struct opener *opener, const char *path, struct found *found)
 {
 	found->gzip = false;
-	found->fd = beneath_open(&files->root, path);
+	found->fd = opener->open(opener, &files->root, path);
+	if (found->fd < 0 && errno == EISDIR)
+		return 301;
 	if (found->fd < 0) {
 		found->leads_out = found->leads_out || errno == EXDEV;
 		return status_of_errno(errno);
@@ -156,7 +159,7 @@ static int look_up_index(const struct files *files, struct result *result)
 		result->path[base] = '\0';
 		if (!append(result->path, sizeof(result->path), files->options->index->item[i]))
 			continue;
-		int status = look_up(files, result->path, &result->found);
+		int status = look_up(files, result->opener, result->path, &result->found);
 		if (status == 200 || status >= 500)
 			return status;
 	}
@@ -168,7 +171,7 @@ static int find(const struct files *files, struct result *result)
 	size_t len = strlen(result->path);
 	if (len == 0 || result->path[len - 1] == '/')
 		return look_up_index(files, result);
-	return look_up(files, result->path, &result->found);
+	return look_up(files, result->opener, result->path, &result->found);
 }
 
 /* --- gzip --------------------------------------------------------------------------------------------------------- */
@@ -219,7 +222,7 @@ static void prefer_gzip(const struct files *files, struct result *result)
 	struct found sibling = { .leads_out = false };
 
 	memcpy(path, result->path, strlen(result->path) + 1);
-	if (!append(path, sizeof(path), ".gz") || look_up(files, path, &sibling) != 200)
+	if (!append(path, sizeof(path), ".gz") || look_up(files, result->opener, path, &sibling) != 200)
 		return;
 	result->varies = !is_older(&sibling.st, &result->found.st);
 	if (!result->varies || !accepts_gzip(result->request)) {
@@ -324,11 +327,11 @@ static void write_head(const struct files *files, const struct result *result, c
 	answer->head_len = out.len;
 }
 
-static void files_answer(struct handler *handler, struct span prefix, const struct http_head *request, const struct http_stamp *stamp,
-                         struct answer *answer)
+static void files_answer(struct handler *handler, struct opener *opener, struct span prefix, const struct http_head *request,
+                         const struct http_stamp *stamp, struct answer *answer)
 {
 	struct files *files = (struct files *)handler;
-	struct result result = { .request = request, .now = stamp->now, .found = { .fd = -1 } };
+	struct result result = { .request = request, .opener = opener, .now = stamp->now, .found = { .fd = -1 } };
 	int status = choose(files, prefix, &result);
 
 	answer->status = status;

@@ -27,12 +27,14 @@ struct handler {
 	const struct handler_ops *ops;
 };
 
+struct opener; /* sys/beneath.h: opens files for the calling thread */
+
 struct handler_ops {
 	/* prefix is what the route's path has in front of what the handler serves: for `/vnc/<anything>` it is "/vnc", for exact
 	 * paths and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there is
 	 * no head: its caller answers as it does when there is no such route, and who asks can't tell the two. Any thread. */
-	void (*answer)(struct handler *handler, struct span prefix, const struct http_head *request, const struct http_stamp *stamp,
-	               struct answer *answer);
+	void (*answer)(struct handler *handler, struct opener *opener, struct span prefix, const struct http_head *request,
+	               const struct http_stamp *stamp, struct answer *answer);
 	void (*close)(struct handler *handler);
 };
 

@@ -8,7 +8,7 @@
 
 /* Kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
 #define RESERVE_BASE   48u
-#define RESERVE_WORKER 4u
+#define RESERVE_WORKER 5u
 #define DIAL_SPARE     32u /* a worker's */
 
 static uint64_t least_of(uint64_t a, uint64_t b)

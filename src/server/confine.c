@@ -36,7 +36,7 @@ static const struct kind_row {
 } kinds[] = {
 #define GIVE    "give it the permission, or name another [server] user"
 #define RESTART "reloads will be refused: give it the permission, or restart after each change"
-	[WEB_ROOT] = { SANDBOX_READ, X_OK, false, true, "enter", GIVE },
+	[WEB_ROOT] = { 0, X_OK, false, true, "enter", GIVE },
 	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
 	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[IDENTITY] = { SANDBOX_READ, R_OK, true, false, "read",

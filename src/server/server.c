@@ -283,6 +283,7 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.log = srv->log,
 		.resolver = srv->resolver,
 		.admission = srv->admission,
+		.opener = steward_opener(srv->steward, (size_t)(slot - srv->workers)),
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
 		.dial_spare = srv->capacity.dial_spare,
 		.refusals = srv->capacity.refusals_each,
@@ -327,14 +328,14 @@ static int server_prepare_acceptor(struct server *srv, struct err *err)
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
-	srv->steward = steward_start(srv->current->settings, srv->path, err); /* first: it is to inherit nothing */
+	srv->workers_count = server_workers_wanted(srv);
+	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count, err); /* first: it is to inherit nothing */
 	if (srv->steward == NULL)
 		return -1;
 	srv->log = confine_open_log(srv->current->settings, err);
 	if (srv->log == NULL)
 		return -1;
 	server_configure_log(srv);
-	srv->workers_count = server_workers_wanted(srv);
 	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
 	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "server/steward_process.h"
 #include "server/steward_talk.h"
+#include "sys/beneath.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -24,9 +25,16 @@ struct names {
 	} channel[];
 };
 
+struct worker_opener {
+	struct opener opener; /* first */
+	int end;
+};
+
 struct steward {
 	pid_t pid;
 	int control;
+	struct worker_opener *files;
+	size_t files_count;
 	struct names *names; /* NULL: the resolver has them */
 	struct event *event;
 	struct log *log;
@@ -85,25 +93,71 @@ void steward_serve_names(struct steward *steward, struct resolver_options *optio
 	steward->names = NULL;
 }
 
+/* --- files ---------------------------------------------------------------------------------------------------------- */
+
+static int files_ask(int end, const char *root, const char *path, int *fd, size_t *fds)
+{
+	struct steward_file order;
+	struct steward_file_answer answer;
+	size_t root_len = strlen(root), path_len = strlen(path);
+
+	if (root_len >= sizeof(order.root) || path_len >= sizeof(order.path))
+		return ENAMETOOLONG;
+	memcpy(order.root, root, root_len + 1);
+	memcpy(order.path, path, path_len + 1);
+	if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 || channel_receive_fds(end, &answer, sizeof(answer), fd, fds) != 0)
+		return EIO; /* the steward is gone, which the log says */
+	return answer.error == 0 && *fds != 1 ? EMFILE : answer.error; /* no room for it here */
+}
+
+static int files_open_below(struct opener *opener, const struct beneath *beneath, const char *path)
+{
+	int fd = -1;
+	size_t fds = 1;
+	int error = files_ask(((struct worker_opener *)opener)->end, beneath->name[0], path, &fd, &fds);
+
+	if (error == 0)
+		return fd;
+	errno = error;
+	return -1;
+}
+
+struct opener *steward_opener(struct steward *steward, size_t worker)
+{
+	return &steward->files[worker].opener;
+}
+
 /* --- starting ------------------------------------------------------------------------------------------------------- */
 
-/* Ours in the steward, its own in work. */
-static int make_channels(struct steward *steward, struct steward_work *work, size_t names)
+static int make_channel(int *ours, int *its)
 {
 	int end[2];
 
-	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(steward->names->channel[0]));
-	work->names = mem_zalloc(names * sizeof(int));
 	if (channel_pair(end) != 0)
 		return -1;
-	steward->control = end[0];
-	work->control = end[1];
-	for (; work->names_count < names; work->names_count++) {
-		if (channel_pair(end) != 0)
+	*ours = end[0];
+	*its = end[1];
+	return 0;
+}
+
+/* Ours in the steward, its own in work. */
+static int make_channels(struct steward *steward, struct steward_work *work, size_t names, size_t files)
+{
+	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(steward->names->channel[0]));
+	steward->files = mem_zalloc(files * sizeof(*steward->files));
+	work->names = mem_zalloc(names * sizeof(int));
+	work->files = mem_zalloc(files * sizeof(int));
+	if (make_channel(&steward->control, &work->control) != 0)
+		return -1;
+	for (size_t *i = &steward->names->count; *i < names; work->names_count = ++*i) {
+		if (make_channel(&steward->names->channel[*i].end, &work->names[*i]) != 0)
 			return -1;
-		steward->names->channel[steward->names->count].end = end[0];
-		atomic_flag_clear(&steward->names->channel[steward->names->count++].busy);
-		work->names[work->names_count] = end[1];
+		atomic_flag_clear(&steward->names->channel[*i].busy);
+	}
+	for (size_t *i = &steward->files_count; *i < files; work->files_count = ++*i) {
+		if (make_channel(&steward->files[*i].end, &work->files[*i]) != 0)
+			return -1;
+		steward->files[*i].opener.open = files_open_below;
 	}
 	return 0;
 }
@@ -114,7 +168,10 @@ static void work_clear(struct steward_work *work)
 		close(work->control);
 	for (size_t i = 0; i < work->names_count; i++)
 		close(work->names[i]);
+	for (size_t i = 0; i < work->files_count; i++)
+		close(work->files[i]);
 	free(work->names);
+	free(work->files);
 }
 
 /* What the steward reports; fd: room for CHANNEL_FDS_MAX, or NULL. */
@@ -132,9 +189,9 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 	return result;
 }
 
-static int start(struct steward *steward, struct steward_work *work, struct err *err)
+static int start(struct steward *steward, struct steward_work *work, size_t workers, struct err *err)
 {
-	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads) != 0)
+	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, workers) != 0)
 		return err_add(err, "cannot make channels to the steward: %s", strerror(errno));
 	(void)signal(SIGCHLD, SIG_IGN); /* the kernel takes the body away: the channel tells us */
 	steward->pid = fork();
@@ -143,13 +200,13 @@ static int start(struct steward *steward, struct steward_work *work, struct err 
 	return steward->pid > 0 ? 0 : err_add(err, "cannot start the steward: %s", strerror(errno));
 }
 
-struct steward *steward_start(const struct settings *settings, const char *file, struct err *err)
+struct steward *steward_start(const struct settings *settings, const char *file, size_t workers, struct err *err)
 {
 	struct steward *steward = mem_zalloc(sizeof(*steward));
-	struct steward_work work = { .settings = settings, .file = file, .control = -1 };
+	struct steward_work work = { .settings = settings, .file = file, .control = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 	steward->control = -1;
-	int result = start(steward, &work, err);
+	int result = start(steward, &work, workers, err);
 	work_clear(&work);
 	if (result == 0 && hear(steward, NULL, NULL, err) == 0)
 		return steward;
@@ -167,8 +224,8 @@ static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 
 	log_line(steward->log, LEVEL_ERROR,
-	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up and no other address can be "
-	         "listened on: restart soon", (long)steward->pid);
+	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file opened and no "
+	         "other address can be listened on: restart soon", (long)steward->pid);
 	event_del(steward->event);
 	close(steward->control);
 	steward->control = -1;
@@ -192,6 +249,9 @@ void steward_free(struct steward *steward)
 	if (steward->control >= 0)
 		close(steward->control);
 	names_free(steward->names);
+	for (size_t i = 0; i < steward->files_count; i++)
+		close(steward->files[i].end);
+	free(steward->files);
 	free(steward);
 }
 

@@ -2,8 +2,10 @@
  * It must never have more than it takes to read, to bind and to ask for names, nor outlive the gateway. */
 #include "server/steward_process.h"
 
+#include "base/mem.h"
 #include "net/bind.h"
 #include "server/confine.h"
+#include "sys/beneath.h"
 #include "sys/nss.h"
 #include "sys/privs.h"
 #include "sys/process.h"
@@ -37,16 +39,23 @@ static void close_all_between(int first, int last)
 #endif
 }
 
+/* Closes what is open from *next to the first of the ends, and between them. */
+static void close_around(int *next, const int *end, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		close_all_between(*next, end[i] - 1);
+		*next = end[i] + 1;
+	}
+}
+
 /* All that the gateway had open, or was given. */
 static void close_others(const struct steward_work *work)
 {
-	int next = work->control + 1;
+	int next = STDERR_FILENO + 1;
 
-	close_all_between(STDERR_FILENO + 1, work->control - 1);
-	for (size_t i = 0; i < work->names_count; i++) {
-		close_all_between(next, work->names[i] - 1);
-		next = work->names[i] + 1;
-	}
+	close_around(&next, &work->control, 1);
+	close_around(&next, work->names, work->names_count);
+	close_around(&next, work->files, work->files_count);
 	close_all_between(next, INT32_MAX);
 }
 
@@ -60,29 +69,53 @@ static void ignore_signals(void)
 	process_hear_signals();
 }
 
-static int start_threads(const struct steward_work *work, struct err *err)
+struct file_thread {
+	struct steward_work *work;
+	int end;
+};
+
+static void *open_on(void *arg)
 {
-	for (size_t i = 0; i < work->names_count; i++) {
-		pthread_t thread;
-		int error = pthread_create(&thread, NULL, answer_on, (void *)(intptr_t)work->names[i]);
-		if (error != 0)
-			return err_add(err, "cannot start the steward's threads: %s", strerror(error));
-	}
-	return 0;
+	const struct file_thread *thread = arg;
+	steward_open(thread->work, thread->end);
+	return NULL;
 }
 
-/* It reads what names and configuration are made of, whatever was put in its place, asks name servers, and binds. */
+static int start_thread(void *(*run)(void *), void *arg, struct err *err)
+{
+	pthread_t thread;
+	int error = pthread_create(&thread, NULL, run, arg);
+
+	return error == 0 ? 0 : err_add(err, "cannot start the steward's threads: %s", strerror(error));
+}
+
+static int start_threads(struct steward_work *work, struct err *err)
+{
+	struct file_thread *file = mem_zalloc(work->files_count * sizeof(*file)); /* theirs as long as the process lives */
+	int result = 0;
+
+	for (size_t i = 0; i < work->names_count && result == 0; i++)
+		result = start_thread(answer_on, (void *)(intptr_t)work->names[i], err);
+	for (size_t i = 0; i < work->files_count && result == 0; i++) {
+		file[i] = (struct file_thread){ work, work->files[i] };
+		result = start_thread(open_on, &file[i], err);
+	}
+	return result;
+}
+
+/* It reads what names, configuration and web roots are made of, whatever was put in its place, asks name servers, and binds. */
 static struct sandbox *confine_steward(struct err *err)
 {
 	static const struct sandbox_path path[] = { { "/", SANDBOX_READ } };
 	static const struct sandbox_ports port[] = { { DNS_PORT, DNS_PORT, SANDBOX_CONNECT } };
 	const struct sandbox_options options = { .role = SANDBOX_STEWARD, .path = path, .paths = ARRAY_LEN(path),
-		                                 .port = port, .ports = ARRAY_LEN(port), .unbounded = SANDBOX_BIND };
+		                                 .port = port, .ports = ARRAY_LEN(port), .unbounded = SANDBOX_BIND,
+		                                 .how = beneath_hows(), .hows = BENEATH_HOWS };
 
 	return sandbox_new(&options, err);
 }
 
-static int prepare(const struct steward_work *work, struct err *err)
+static int prepare(struct steward_work *work, struct err *err)
 {
 	bool on = work->settings->server->sandbox;
 	struct sandbox *sandbox = NULL;

@@ -7,6 +7,7 @@
 #include "net/resolve.h"
 #include "sys/channel.h"
 
+#include <limits.h>
 #include <stdint.h>
 
 #define STEWARD_TEXT_MAX 512
@@ -30,6 +31,15 @@ struct steward_report {
 /* On a channel of a resolver's thread; the answer is a struct resolved. */
 struct steward_question {
 	char host[STEWARD_TEXT_MAX];
+};
+
+/* On a channel of a worker: the file at that path below a web root that the configuration names. The answer brings the descriptor, if
+ * it is a regular file, or the error: EISDIR: a directory. */
+struct steward_file {
+	char root[PATH_MAX], path[PATH_MAX];
+};
+struct steward_file_answer {
+	int32_t error;
 };
 
 _Static_assert(CHANNEL_FDS_MAX >= RESOLVE_MAX, "the sockets of a name fit in one report");

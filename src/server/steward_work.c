@@ -5,13 +5,17 @@
 #include "base/mem.h"
 #include "net/bind.h"
 #include "server/steward_talk.h"
+#include "sys/beneath.h"
 #include "sys/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
 
@@ -66,8 +70,10 @@ static int read_again(struct steward_work *work, struct err *err)
 
 	if (next == NULL)
 		return -1;
+	pthread_mutex_lock(&work->lock);
 	settings_free(work->read);
 	work->settings = work->read = next;
+	pthread_mutex_unlock(&work->lock);
 	return 0;
 }
 
@@ -108,6 +114,70 @@ void steward_obey(struct steward_work *work)
 		int result = whole ? obey(work, &order, &bound, &err) : err_add(&err, "the steward does not understand");
 		sent = steward_report(work, result, &err, &bound);
 		bind_close(&bound);
+	}
+}
+
+/* --- files ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_root(struct steward_work *work, const char *path)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&work->lock);
+	for (size_t i = 0; i < work->settings->routes_count; i++)
+		found = found || strcmp(work->settings->routes[i]->root, path) == 0;
+	pthread_mutex_unlock(&work->lock);
+	return found && path[0] != '\0';
+}
+
+/* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
+static int open_below(const char *root, const char *path)
+{
+	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
+
+	if (beneath.fd < 0)
+		return -1;
+	int fd = beneath_open(&beneath, path);
+	if (fd < 0 && errno == EXDEV) {
+		char *real = beneath_real_name(root);
+		beneath.name[1] = real;
+		fd = beneath_open(&beneath, path);
+		int error = errno;
+		free(real);
+		errno = error;
+	}
+	int error = errno;
+	close(beneath.fd);
+	errno = error;
+	return fd;
+}
+
+/* Returns 0 or the errno. A directory is nobody's: more could be opened from there. */
+static int open_file(struct steward_work *work, const struct steward_file *order, int *fd)
+{
+	struct stat st;
+
+	if (memchr(order->root, '\0', PATH_MAX) == NULL || memchr(order->path, '\0', PATH_MAX) == NULL || !is_root(work, order->root))
+		return EACCES;
+	*fd = open_below(order->root, order->path);
+	if (*fd < 0 || fstat(*fd, &st) != 0)
+		return errno;
+	return S_ISREG(st.st_mode) ? 0 : S_ISDIR(st.st_mode) ? EISDIR : EACCES;
+}
+
+void steward_open(struct steward_work *work, int end)
+{
+	struct steward_file order;
+	int result;
+
+	while ((result = channel_receive(end, &order, sizeof(order))) == 0 || errno == EBADMSG) {
+		int fd = -1;
+		const struct steward_file_answer answer = { result == 0 ? open_file(work, &order, &fd) : EINVAL };
+		int sent = channel_send(end, &answer, sizeof(answer), &fd, answer.error == 0);
+		if (fd >= 0)
+			close(fd);
+		if (sent != 0)
+			return;
 	}
 }
 

@@ -7,17 +7,23 @@
 #include "config/settings.h"
 #include "net/bind.h"
 
+#include <pthread.h>
+
 struct steward_work {
 	const struct settings *settings; /* in force here */
 	struct settings *read;           /* the same, NULL as long as it is what the gateway began with */
 	const char *file;                /* of the configuration; NULL: none to read again */
 	int control;                     /* its ends of the channels, open and ascending */
-	int *names;
-	size_t names_count;
+	int *names, *files;
+	size_t names_count, files_count;
+	pthread_mutex_t lock; /* guards settings while they change */
 };
 
 /* Obeys orders (server/steward_talk.h) until the other end is closed. */
 void steward_obey(struct steward_work *work);
+
+/* Opens files until the other end is closed. Any thread. */
+void steward_open(struct steward_work *work, int end);
 
 /* Answers questions until the other end is closed. */
 void steward_answer(int end);

@@ -239,6 +239,7 @@ static void worker_set_up(struct worker *w, const struct worker_setup *setup)
 	w->context = (struct session_context){
 		.log = setup->log,
 		.admission = setup->admission,
+		.opener = setup->opener,
 		.backlogs.most = setup->backlogs,
 		.reap_soon = worker_reap_soon,
 		.refuse = worker_refuse,

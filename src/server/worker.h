@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct opener;
 struct worker;
 
 struct worker_setup {
@@ -17,6 +18,7 @@ struct worker_setup {
 	struct resolver *resolver;
 	struct admission *admission;
 	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
+	struct opener *opener;         /* for its thread alone */
 	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
 	unsigned refusals;             /* so many connections that are only to be refused at a time */
 	struct mailbox *home;          /* where farewell is posted when the last session is gone and the thread is about to end */

@@ -107,7 +107,7 @@ enum reason answer_start(struct session *s, const struct http_head *head)
 	struct handler *handler = s->route->handler;
 	struct answer answer;
 	const struct http_stamp stamp = session_stamp(s);
-	handler->ops->answer(handler, s->route->prefix, head, &stamp, &answer);
+	handler->ops->answer(handler, s->context->opener, s->route->prefix, head, &stamp, &answer);
 	if (answer.warning != NULL)
 		answer_warn(s, head, answer.warning);
 	if (answer.status == 404) { /* answered as any path that is not there */

@@ -20,6 +20,7 @@
 #define CONTEXT_SCRATCH  ((size_t)256 * 1024)
 #define CONTEXT_HEADROOM ((size_t)64)
 
+struct opener;
 struct session;
 
 struct session_context {
@@ -28,6 +29,7 @@ struct session_context {
 	struct admission *admission;       /* shared with all other threads */
 	struct refusal_log *refusals;      /* what the log is told of strangers */
 	struct dial_env dial_env;
+	struct opener *opener;             /* opens files for handlers */
 	uint8_t *scratch;                  /* CONTEXT_SCRATCH bytes, with CONTEXT_HEADROOM in front */
 	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */
 	struct http_head head;             /* the request being looked at; valid within one turn, as its spans are */

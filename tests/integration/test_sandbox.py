@@ -400,7 +400,7 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
     assert not (tmp_path / "other").exists() and not (tmp_path / "door").exists()
 
 
-@pytest.mark.parametrize("what", ["root", "token_file", "certificate", "unix"])
+@pytest.mark.parametrize("what", ["token_file", "certificate", "unix"])
 def test_sb_reload_outside(start_gateway, elsewhere, make_certificate, certificate, what):
     """What lies elsewhere takes a restart, and the refusal says so with the line at fault; nothing else has changed."""
     own = elsewhere / "own"
@@ -415,8 +415,7 @@ def test_sb_reload_outside(start_gateway, elsewhere, make_certificate, certifica
         base = (LISTEN + "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
                 f"[tls t]\ncertificate = {first}/c.pem\nkey = {first}/k.pem\n")
         gateway = start_gateway(base)
-        text = {"root": base + f"[route more]\nroot = {own}\n",
-                "token_file": base + f"[route more]\ntoken_file = {own}/tokens\n",
+        text = {"token_file": base + f"[route more]\ntoken_file = {own}/tokens\n",
                 "certificate": base.replace(f"{first}/", f"{own}/"),
                 "unix": base + f"[listen door]\naddress = unix:{own}/door\n"}[what]
         said = reload(gateway, text)

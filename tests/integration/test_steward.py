@@ -6,12 +6,14 @@ import random
 import shutil
 import signal
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from gateway import find_instrument, wait_until
 from inside import children, steward_of, thread_status
-from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, in_own_mounts, reload
+from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, get, in_own_mounts, reload
 from wsclient import Connection, request
 
 LOW_PORTS = 1 << 10 # CAP_NET_BIND_SERVICE
@@ -40,10 +42,10 @@ def is_gone(pid):
 @pytest.mark.parametrize("sandbox", ["on", "off"])
 def test_steward_keeps_one_right(start_gateway, sandbox):
     """It is the gateway's user, with the right to low ports if it had it, and the same filter, on each of its threads."""
-    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nresolver_threads = 3\n" + LISTEN + ECHO)
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nresolver_threads = 3\nworkers = 2\n" + LISTEN + ECHO)
     check_echo(gateway)
     threads = thread_status(steward_of(gateway))
-    assert len(threads) == 1 + 3
+    assert len(threads) == 1 + 3 + 2, "orders, names, files"
     for status in threads.values():
         assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == (LOW_PORTS if ROOT else 0)
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
@@ -92,14 +94,19 @@ def test_reload_of_two_addresses_that_cover_each_other(start_gateway):
 
 
 @pytest.mark.parametrize("sandbox", ["on", "off"])
-def test_steward_killed(start_gateway, sandbox):
+def test_steward_killed(start_gateway, tmp_path, sandbox):
     """The gateway says so, serves on with what it has, and starts no other."""
     text = f"[server]\nsandbox = {sandbox}\n" + LISTEN + "[route no]\npath = /no\ntarget = desk.invalid:1\n" + ECHO
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "a.txt").write_text("a")
+    text += f"[route web]\npath = /*\nroot = {tmp_path}/web\n"
     gateway = start_gateway(text)
+    assert get(gateway, "/a.txt").status == 200
     steward = steward_of(gateway)
     os.kill(steward, signal.SIGKILL)
     wait_until(lambda: any(GONE + str(steward) in r.line and r.level == "error" for r in gateway.find()))
     check_echo(gateway)
+    assert get(gateway, "/a.txt").status == 500
     assert answer(gateway, "/no") in (502, 504)
     assert "configuration was reloaded" in reload(gateway, text)
     said = reload(gateway, text + f"[listen more]\naddress = 127.0.0.1:{free_port()}\n")
@@ -142,6 +149,37 @@ def test_names_after_hosts_was_replaced(start_gateway, tmp_path, backend, sandbo
     (etc / "hosts.new").write_text("127.0.0.1 desk.test\n")
     (etc / "hosts.new").rename(etc / "hosts")
     assert answer(gateway, "/one") == 101
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_web_root_was_replaced(start_gateway, tmp_path, sandbox):
+    """By a link that leads elsewhere, or another directory of that name: what is there now is served, without a reload."""
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    (tmp_path / "web").symlink_to("one")
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\n" + LISTEN + f"[route web]\npath = /*\nroot = {tmp_path}/web\n")
+    assert get(gateway, "/a.txt").body == b"one"
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "web")
+    assert get(gateway, "/a.txt").body == b"two"
+    (tmp_path / "web").unlink()
+    (tmp_path / "three").rename(tmp_path / "web")
+    assert get(gateway, "/a.txt").body == b"three"
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_reload_names_a_web_root_elsewhere(start_gateway, sandbox):
+    """That was not there at the start; one that no longer is named is served no longer."""
+    base = f"[server]\nsandbox = {sandbox}\n" + LISTEN + ECHO
+    gateway = start_gateway(base)
+    with tempfile.TemporaryDirectory(prefix="sallyport-elsewhere-") as directory:
+        os.chmod(directory, 0o755)
+        Path(directory, "a.txt").write_text("a")
+        reload(gateway, base + f"[route web]\npath = /*\nroot = {directory}\n")
+        assert get(gateway, "/a.txt").body == b"a"
+        reload(gateway, base)
+        assert get(gateway, "/a.txt").status == 404
 
 
 @as_root

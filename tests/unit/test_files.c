@@ -2,6 +2,7 @@
 #include "handler/files.h"
 
 #include "base/mem.h"
+#include "opener.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,7 +223,7 @@ static void ask_as(struct fixture *f, const char *prefix, const char *method, co
 	assert_int_equal(http_parse_head(&f->request, f->text, (size_t)len), 0);
 	int before = open_descriptors();
 	const struct http_stamp stamp = { .now = time(NULL) };
-	f->files->ops->answer(f->files, span_of(prefix), &f->request, &stamp, &f->answer);
+	f->files->ops->answer(f->files, &opener, span_of(prefix), &f->request, &stamp, &f->answer);
 	assert_int_equal(open_descriptors() - before, f->answer.fd >= 0 ? 1 : 0);
 }
 
@@ -723,7 +724,7 @@ static void test_out_of_descriptors(void **state)
 	tight.rlim_cur = (rlim_t)dup(0);
 	close((int)tight.rlim_cur);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-	f->files->ops->answer(f->files, SPAN(""), &f->request, &stamp, &f->answer);
+	f->files->ops->answer(f->files, &opener, SPAN(""), &f->request, &stamp, &f->answer);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	check_status(f, 503);
 	check_field(f, "Connection", "close");

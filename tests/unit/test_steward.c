@@ -4,6 +4,7 @@
 
 #include "server/steward_talk.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,10 +21,12 @@
 
 struct world {
 	char file[64];
-	int control, names; /* our ends */
+	int control, names, files; /* our ends */
 	struct steward_work work;
 	struct settings *settings;
-	pthread_t obeying, answering;
+	pthread_t obeying, answering, opening;
+	int its_names, its_files;
+	char root[64];
 	struct steward_report report;
 	int fd[CHANNEL_FDS_MAX];
 	size_t fds;
@@ -41,34 +44,48 @@ static void *answer(void *arg)
 	return NULL;
 }
 
+static void *open_files(void *arg)
+{
+	struct world *world = arg;
+	steward_open(&world->work, world->its_files);
+	return NULL;
+}
+
 static void write_configuration(const struct world *world, const char *addresses)
 {
 	FILE *file = fopen(world->file, "w");
 
 	assert_non_null(file);
-	fprintf(file, "[listen a]\naddress = %s\n[route r]\nhost = *\ntarget = echo:\n", addresses);
+	fprintf(file, "[listen a]\naddress = %s\n[route r]\nhost = *\ntarget = echo:\n[route w]\nroot = %s\n", addresses, world->root);
 	assert_int_equal(fclose(file), 0);
 }
 
 static int set_up(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
-	int control[2], names[2];
+	int control[2], names[2], files[2];
 	struct err err;
 
 	err_init(&err);
 	snprintf(world->file, sizeof(world->file), "/tmp/sallyport-steward.%d.conf", getpid());
+	snprintf(world->root, sizeof(world->root), "/tmp/sallyport-steward.%d", getpid());
+	assert_int_equal(mkdir(world->root, 0700), 0);
 	write_configuration(world, "127.0.0.1:0, localhost:0, desk.test:0, unix:/tmp/sallyport-steward.sock");
 	world->settings = settings_read(world->file, true, &err);
 	assert_non_null(world->settings);
 	assert_int_equal(channel_pair(control), 0);
 	assert_int_equal(channel_pair(names), 0);
+	assert_int_equal(channel_pair(files), 0);
 	world->control = control[0];
 	world->names = names[0];
-	world->work = (struct steward_work){ .settings = world->settings, .file = world->file, .control = control[1] };
+	world->files = files[0];
+	world->its_names = names[1];
+	world->its_files = files[1];
+	world->work = (struct steward_work){ .settings = world->settings, .file = world->file, .control = control[1],
+		                           .lock = PTHREAD_MUTEX_INITIALIZER };
 	pthread_create(&world->obeying, NULL, obey, &world->work);
 	pthread_create(&world->answering, NULL, answer, (void *)(intptr_t)names[1]);
-	world->work.names_count = (size_t)names[1]; /* only kept here, to close it */
+	pthread_create(&world->opening, NULL, open_files, world);
 	*state = world;
 	return 0;
 }
@@ -79,13 +96,17 @@ static int tear_down(void **state)
 
 	close(world->control);
 	close(world->names);
-	pthread_join(world->obeying, NULL); /* both end with the gateway */
+	close(world->files);
+	pthread_join(world->obeying, NULL); /* all end with the gateway */
 	pthread_join(world->answering, NULL);
+	pthread_join(world->opening, NULL);
 	close(world->work.control);
-	close((int)world->work.names_count);
+	close(world->its_names);
+	close(world->its_files);
 	settings_free(world->work.read);
 	settings_free(world->settings);
 	unlink(world->file);
+	assert_int_equal(rmdir(world->root), 0);
 	free(world);
 	return 0;
 }
@@ -235,6 +256,59 @@ static void answers_questions_and_survives_others(void **state)
 	assert_true(found.count == 1 && found.addr[0].sa.ss_family == AF_INET);
 }
 
+static int32_t open_at(const struct world *world, const char *root, const char *path)
+{
+	struct steward_file order;
+	struct steward_file_answer answer;
+	int fd;
+	size_t fds = 1;
+
+	memset(&order, 0, sizeof(order));
+	snprintf(order.root, sizeof(order.root), "%s", root);
+	snprintf(order.path, sizeof(order.path), "%s", path);
+	assert_int_equal(channel_send(world->files, &order, sizeof(order), NULL, 0), 0);
+	assert_int_equal(channel_receive_fds(world->files, &answer, sizeof(answer), &fd, &fds), 0);
+	assert_int_equal(fds, answer.error == 0);
+	if (fds > 0)
+		close(fd);
+	return answer.error;
+}
+
+static void opens_files_below_web_roots_alone(void **state)
+{
+	const struct world *world = *state;
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/a.txt", world->root);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+	assert_int_equal(open_at(world, world->root, "a.txt"), 0);
+	assert_int_equal(open_at(world, world->root, "b.txt"), ENOENT);
+	assert_int_equal(open_at(world, world->root, "."), EISDIR);
+	assert_int_equal(open_at(world, world->root, ".."), EXDEV);
+	assert_int_equal(open_at(world, world->root, "../../etc/passwd"), EXDEV);
+	assert_int_equal(open_at(world, world->root, "/etc/passwd"), ENOENT); /* below it, that is */
+	assert_int_equal(open_at(world, "/etc", "passwd"), EACCES);
+	assert_int_equal(open_at(world, "/tmp", "a.txt"), EACCES);
+	assert_int_equal(open_at(world, "", world->file), EACCES);
+	unlink(path);
+}
+
+static void malformed_orders_open_nothing(void **state)
+{
+	const struct world *world = *state;
+	struct steward_file order;
+	struct steward_file_answer answer;
+
+	memset(&order, 'a', sizeof(order)); /* no end */
+	for (size_t size = sizeof(order); size > 0; size = size == 1 ? 0 : 1) {
+		assert_int_equal(channel_send(world->files, &order, size, NULL, 0), 0);
+		assert_int_equal(channel_receive(world->files, &answer, sizeof(answer)), 0);
+		assert_int_equal(answer.error, size == 1 ? EINVAL : EACCES);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -244,6 +318,8 @@ int main(void)
 		TEST(believes_no_addresses_of_numbers_and_other_ports),
 		TEST(reads_the_configuration_itself),
 		TEST(malformed_orders_are_refused),
+		TEST(opens_files_below_web_roots_alone),
+		TEST(malformed_orders_open_nothing),
 		TEST(answers_questions_and_survives_others),
 	};
 
