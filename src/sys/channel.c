@@ -19,25 +19,28 @@ int channel_pair(int end[2])
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, end);
 }
 
-static ssize_t send_with(int end, struct msghdr *head, const int *fd, size_t fds)
+static ssize_t send_with(int end, struct iovec *all, const int *fd, size_t fds)
 {
 	union control control = { .align = { .cmsg_len = CMSG_LEN(fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	const struct msghdr head = {
+		.msg_iov = all,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(fds * sizeof(int)),
+	};
 
-	head->msg_control = &control;
-	head->msg_controllen = CMSG_SPACE(fds * sizeof(int));
 	memcpy(CMSG_DATA(&control.align), fd, fds * sizeof(int));
-	return sendmsg(end, head, MSG_NOSIGNAL);
+	return sendmsg(end, &head, MSG_NOSIGNAL);
 }
 
 int channel_send(int end, const void *message, size_t size, const int *fd, size_t fds)
 {
 	struct iovec all = { (void *)(uintptr_t)message, size };
-	struct msghdr head = { .msg_iov = &all, .msg_iovlen = 1 };
 	ssize_t sent;
 
 	assert(fds <= CHANNEL_FDS_MAX);
 	do
-		sent = fds > 0 ? send_with(end, &head, fd, fds) : send(end, message, size, MSG_NOSIGNAL);
+		sent = fds > 0 ? send_with(end, &all, fd, fds) : send(end, message, size, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -1 : 0;
 }
