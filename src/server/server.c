@@ -329,6 +329,7 @@ static int server_prepare_acceptor(struct server *srv, struct err *err)
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
 	srv->workers_count = server_workers_wanted(srv);
+	srv->workers = mem_zalloc(srv->workers_count * sizeof(*srv->workers));
 	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count, err); /* first: it is to inherit nothing */
 	if (srv->steward == NULL)
 		return -1;
@@ -336,8 +337,6 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	if (srv->log == NULL)
 		return -1;
 	server_configure_log(srv);
-	srv->workers = mem_resize(NULL, srv->workers_count, sizeof(*srv->workers));
-	memset(srv->workers, 0, srv->workers_count * sizeof(*srv->workers));
 
 	event_memory_install();
 	srv->base = event_base_new();
