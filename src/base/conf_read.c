@@ -3,6 +3,7 @@
 #include "base/conf_read.h"
 
 #include "base/conf_internal.h"
+#include "base/conf_text.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -55,11 +56,6 @@ static void refuse(struct reader *r, const char *format, ...)
 	r->failed = true;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static bool all_of(struct span s, const char *set)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -72,11 +68,6 @@ static bool all_of(struct span s, const char *set)
 #define LOWER    "abcdefghijklmnopqrstuvwxyz0123456789_"
 #define UPPER    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define EXPECTED "expected \"option = value\", a [section], or a comment"
-
-static bool is_comment(struct span s)
-{
-	return s.n > 0 && (s.p[0] == ';' || s.p[0] == '#');
-}
 
 static void refuse_kind(struct reader *r, struct span kind)
 {
@@ -135,7 +126,7 @@ static void section_line(struct reader *r, struct span line)
 	}
 	struct span inner = span_trim((struct span){ line.p + 1, used - 2 });
 	struct span kind = { inner.p, 0 };
-	while (kind.n < inner.n && !is_blank(inner.p[kind.n]))
+	while (kind.n < inner.n && !conf_text_is_blank(inner.p[kind.n]))
 		kind.n++;
 	size_t k = conf_kind_index(r->conf, kind);
 	if (k == r->conf->kinds_count)
@@ -208,69 +199,16 @@ static bool refuse_twice(struct reader *r, size_t i)
 
 /* --- values: the lines of an option, gathered, become its text ---------------------------------------------------------- */
 
-/* Cuts the comment off a line of a value that is not in quotes. */
-static bool comment_cut(struct reader *r, struct span *line)
-{
-	for (size_t i = 0; i < line->n; i++) {
-		if (i > 0 && !is_blank(line->p[i - 1]))
-			continue;
-		if (line->p[i] == '#') {
-			refuse(r, "'#' begins a comment only at the start of a line; use ';', or put the value in "
-			          "double quotes");
-			return false;
-		}
-		if (line->p[i] == ';')
-			*line = span_trim((struct span){ line->p, i });
-	}
-	return true;
-}
-
-/* Makes one line of several, in place, with a blank between them. */
-static bool value_plain(struct reader *r, char *text)
-{
-	struct span rest = span_of(text), line;
-	size_t n = 0;
-
-	while (span_next(&rest, '\n', &line)) {
-		if (!comment_cut(r, &line))
-			return false;
-		if (n > 0 && line.n > 0)
-			text[n++] = ' ';
-		memmove(text + n, line.p, line.n);
-		n += line.n;
-	}
-	text[n] = '\0';
-	return true;
-}
-
-/* The same, up to the closing quote; the opening one stays. */
-static bool value_quoted(struct reader *r, char *text)
-{
-	char *end = strchr(text + 1, '"');
-
-	if (end == NULL) {
-		refuse(r, "the closing '\"' is missing");
-		return false;
-	}
-	struct span rest = span_of(end + 1);
-	bool comment = is_comment(span_trim(rest)) && is_blank(end[1]) && strchr(end, '\n') == NULL;
-	if (rest.n > 0 && !comment) {
-		refuse(r, "there is text after the closing '\"'");
-		return false;
-	}
-	*end = '\0';
-	for (char *c = text; (c = strchr(c, '\n')) != NULL;)
-		*c = ' ';
-	return true;
-}
-
 /* Sets the option to a text: that of all lines, or a list's to that of one, behind which more may come. */
 static void value_set(struct reader *r, char *text, bool more)
 {
 	bool quoted = text[0] == '"';
 
-	if (!(quoted ? value_quoted(r, text) : value_plain(r, text)))
+	const char *why = quoted ? conf_text_quoted(text) : conf_text_plain(text);
+	if (why != NULL) {
+		refuse(r, "%s", why);
 		return;
+	}
 	size_t n = strlen(text);
 	if (more && !quoted && n > 1 && text[n - 1] == ',')
 		text[n - 1] = '\0';
@@ -358,7 +296,7 @@ static bool may_continue(struct reader *r, struct span line)
 	return false;
 }
 
-/* A ';' is a comment to some versions of inih in some places: what it means is for value_plain() to say. */
+/* A ';' is a comment to some versions of inih in some places: what it means is for conf_text_plain() to say. */
 static void hand_over(struct reader *r, struct span line, char *out)
 {
 	memcpy(out, line.p, line.n);
@@ -381,9 +319,9 @@ static char *reader_line(char *out, int cap, void *stream)
 		return NULL;
 	out[0] = '\0';
 	struct span text = span_trim(line);
-	if (text.n == 0 || is_comment(text))
+	if (text.n == 0 || conf_text_is_comment(text))
 		return out;
-	r->indented = is_blank(line.p[0]);
+	r->indented = conf_text_is_blank(line.p[0]);
 	if (!r->indented)
 		option_end(r);
 	if (!line_clean(r, line))

@@ -1,0 +1,18 @@
+/* What the lines of a value say: quotes, comments, and how lines become one. Pure; base/conf_read.h tells the form. */
+#ifndef BASE_CONF_TEXT_H
+#define BASE_CONF_TEXT_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+
+bool conf_text_is_blank(char c);
+bool conf_text_is_comment(struct span line); /* one that is trimmed */
+
+/* Makes one line of several, in place, with a blank between them, and without comments. NULL, or what is wrong with it. */
+const char *conf_text_plain(char *text);
+
+/* The same for a text that begins with a quote, up to the closing one; the opening one stays. */
+const char *conf_text_quoted(char *text);
+
+#endif
