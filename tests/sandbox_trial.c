@@ -4,6 +4,7 @@
  *
  * Prints one line an act, `ok` or `FAILED`; the exit status is 0 if none failed. Each act is a child of its own. Nothing
  * is listened on, nothing is left behind, and an act that succeeds though it should not does no harm. */
+#include "cli/quick.h"
 #include "config/generation.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -416,7 +417,7 @@ static struct generation *load(const char *file)
 
 	err_init(&err);
 	err_init(&warnings);
-	struct settings *settings = file != NULL ? settings_read(file, true, &err) : settings_quick(&form, &err);
+	struct settings *settings = file != NULL ? settings_read(file, true, &err) : quick_settings(&form, &err);
 	if (settings != NULL)
 		generation = generation_build(settings, NULL, &err, &warnings);
 	if (generation == NULL)

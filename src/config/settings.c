@@ -5,7 +5,6 @@
 #include "base/conf_read.h"
 #include "base/mem.h"
 #include "config/options.h"
-#include "config/reach.h"
 #include "config/settings_check.h"
 
 #include <dirent.h>
@@ -41,8 +40,12 @@ static const void *sections_of(const struct conf *conf, const char *kind, size_t
 	return sections->item;
 }
 
-/* Takes conf over. errors: how many complaints there were before it was read; any more mean failure. */
-static struct settings *settings_new(struct conf *conf, const char *where, bool quick, unsigned errors, struct err *err)
+struct conf *settings_blank(void)
+{
+	return conf_new(option_kinds, OPTION_KINDS);
+}
+
+struct settings *settings_of(struct conf *conf, const char *where, bool quick, unsigned errors, struct err *err)
 {
 	struct settings *s = mem_zalloc(sizeof(*s));
 
@@ -102,7 +105,7 @@ static void read_directory(struct conf *conf, const char *directory, bool patien
 
 struct settings *settings_read(const char *path, bool patient, struct err *err)
 {
-	struct conf *conf = conf_new(option_kinds, OPTION_KINDS);
+	struct conf *conf = settings_blank();
 	unsigned errors = err->count;
 	const char *slash = strrchr(path, '/');
 	char *directory = mem_printf("%.*sconf.d", slash != NULL ? (int)(slash - path) + 1 : 0, path);
@@ -110,49 +113,7 @@ struct settings *settings_read(const char *path, bool patient, struct err *err)
 	conf_read_file(conf, path, patient, err);
 	read_directory(conf, directory, patient, err);
 	free(directory);
-	return settings_new(conf, path, false, errors, err);
-}
-
-static void quick_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
-                      struct err *err)
-{
-	if (value != NULL)
-		conf_set(conf, kind, name, option, value, err);
-}
-
-/* A page whose name was made to point here would otherwise pass for one of ours. */
-static void quick_set_hosts(struct conf *conf, const char *route, const struct quick_form *form, struct err *err)
-{
-	quick_set(conf, "route", route, "host", REACH_HOST_OWN, err);
-	for (size_t i = 0; i < form->hosts_count; i++)
-		quick_set(conf, "route", route, "host", form->hosts[i], err);
-}
-
-struct settings *settings_quick(const struct quick_form *form, struct err *err)
-{
-	struct conf *conf = conf_new(option_kinds, OPTION_KINDS);
-	unsigned errors = err->count;
-	bool tls = form->cert != NULL || form->key != NULL;
-
-	quick_set(conf, "server", "", "workers", form->workers, err);
-	quick_set(conf, "server", "", "log_level", form->log_level, err);
-	quick_set(conf, "server", "", "user", form->user, err);
-	quick_set(conf, "server", "", "sandbox", form->sandbox, err);
-	quick_set(conf, "listen", "quick", "address", form->listen, err);
-	quick_set(conf, "listen", "quick", "tls", form->tls != NULL ? form->tls : tls ? "on" : NULL, err);
-	quick_set(conf, "tls", "quick", "certificate", form->cert, err);
-	quick_set(conf, "tls", "quick", "key", form->key, err);
-	quick_set(conf, "route", "quick", "target", form->target, err);
-	quick_set(conf, "route", "quick", "token_file", form->token_file, err);
-	quick_set(conf, "route", "quick", "subprotocol", form->subprotocol, err);
-	for (size_t i = 0; i < form->origins_count; i++)
-		quick_set(conf, "route", "quick", "origin", form->origins[i], err);
-	if (form->target != NULL || form->token_file != NULL)
-		quick_set_hosts(conf, "quick", form, err);
-	quick_set(conf, "route", "web", "root", form->web, err);
-	if (form->web != NULL)
-		quick_set_hosts(conf, "web", form, err);
-	return settings_new(conf, "command line", true, errors, err);
+	return settings_of(conf, path, false, errors, err);
 }
 
 void settings_print_defaults(FILE *out)

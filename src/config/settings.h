@@ -80,16 +80,6 @@ struct settings {
 	bool quick; /* from the command line alone */
 };
 
-/* The quick form of the command line, as plain words. NULL or false: not given. */
-struct quick_form {
-	const char *listen, *target; /* positional; target may be NULL with token_file or web */
-	const char *web, *cert, *key, *tls, *subprotocol, *token_file, *workers, *log_level, *user, *sandbox;
-	const char *const *origins;
-	size_t origins_count;
-	const char *const *hosts;
-	size_t hosts_count;
-};
-
 /* Reads path, then conf.d/[*].conf beside it in alphabetical order, and checks what no single option can. All
  * complaints at once; NULL on failure. Checked are: a listener and a route at least; an address for every listener, and
  * no address twice; a [tls] for listeners that speak it, and such a listener for a [tls]; certificates, and authorities
@@ -98,8 +88,13 @@ struct quick_form {
  * low_water < high_water <= 192k; other sizes with bounds; durations that may not be 0; routes that tie (a listener, a host, the path and the
  * kind of request in common); options that have no effect where they stand. patient: as in file_open_to_read(). */
 struct settings *settings_read(const char *path, bool patient, struct err *err) must_check;
-struct settings *settings_quick(const struct quick_form *form, struct err *err) must_check;
 void settings_free(struct settings *settings);
+
+/* What settings_read() does, in two steps, for what is no file: a configuration that says nothing yet, and the settings of it, checked.
+ * Takes conf over. where: what complaints about a section that is nowhere begin with. errors: how many complaints there were before
+ * anything was said; any more mean failure. */
+struct conf *settings_blank(void) must_check;
+struct settings *settings_of(struct conf *conf, const char *where, bool quick, unsigned errors, struct err *err) must_check;
 
 /* Every option with its default, in the form of a configuration file. */
 void settings_print_defaults(FILE *out);

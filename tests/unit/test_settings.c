@@ -2,6 +2,7 @@
 #include "config/settings.h"
 
 #include "base/mem.h"
+#include "cli/quick.h"
 #include "net/tls.h"
 
 #include <setjmp.h>
@@ -538,7 +539,7 @@ static void a_missing_file_is_named_alone(void **state)
 static struct settings *quick(struct place *p, const struct quick_form *form)
 {
 	err_init(&p->err);
-	return settings_quick(form, &p->err);
+	return quick_settings(form, &p->err);
 }
 
 static void quick_form_makes_sections(void **state)
