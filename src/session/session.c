@@ -24,11 +24,11 @@
 /* What a state means. Reasons that come back end the session. */
 struct state_row {
 	unsigned from;                              /* the states it may follow */
+	bool deadline;                              /* the timer is the end of its time, and does not just look what time it is */
 	enum reason (*enter)(struct session *);     /* it begins; may go on to the next */
 	void (*leave)(struct session *);            /* frees what only it needed */
 	enum reason (*on_stream)(struct session *, struct stream *, enum stream_event);
 	enum reason (*on_timer)(struct session *);
-	bool deadline;                              /* the timer is the end of its time, and does not just look what time it is */
 	enum reason (*on_drain)(struct session *);  /* the gateway drains */
 	void (*tell)(struct session *);             /* tells the client of an end here; NULL: it is cut, there is nobody to tell */
 };
