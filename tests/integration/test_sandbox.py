@@ -391,7 +391,8 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
     for _ in range(3):
         assert "configuration was reloaded" in reload(gateway, text)
     wait_until((tmp_path / "other").exists)
-    assert not any("sandbox" in r.line for r in gateway.find() if r.level == "warn")
+    lines = [r.line.replace(str(tmp_path), "") for r in gateway.find() if r.level == "warn"] # the path may have the word
+    assert not any("sandbox" in line for line in lines)
     fresh = tmp_path / "tokens.new"
     fresh.write_text(f"two: {echo.target[4:]}\n")
     fresh.rename(tokens)
