@@ -18,7 +18,7 @@ SELECTION=(test_echo.py test_endings.py test_traps.py)
 # Of these, what needs files, and what looks at the program's file, which is a script here.
 LEFT_OUT='slow_download_kept_alive or request_then_fin or pkg_linkage'
 # What memcheck cannot run: it does not know openat2(2), without which there are no files.
-NO_OPENAT2='test_files|test_route|test_tokens'
+NO_OPENAT2='test_files|test_route|test_steward|test_tokens'
 # It keeps descriptors for itself, so that nobody can run out of them.
 NO_LIMIT='test_listener'
 # Modules without a library that MemorySanitizer would have to know.
