@@ -137,7 +137,7 @@ static const char *words_of(int error)
 }
 
 /* It says nothing about the file, and may be over at the next try. */
-static bool is_passing(int error)
+static bool is_transient_size(int error)
 {
 	return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EAGAIN || error == ESTALE;
 }
@@ -186,7 +186,7 @@ static int read_member(struct token_table *table, const struct beneath *director
 	} else if (error == ENXIO || (fstatat(directory->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))) {
 		return 0; /* a socket, or a directory that is nobody's business */
 	}
-	if (is_passing(error))
+	if (is_transient_size(error))
 		return error;
 	if (error != 0)
 		err_add(report, "%s: %s", path, words_of(error));
@@ -219,7 +219,7 @@ static void read_anew(struct tokens *tokens, const struct state *state, struct e
 	if (tokens->error != 0)
 		err_add(report, "%s: %s", tokens->path, words_of(tokens->error));
 	token_table_sort(&tokens->table);
-	tokens->settled = !is_passing(tokens->error) && time(NULL) - state->changed > SETTLED_S;
+	tokens->settled = !is_transient_size(tokens->error) && time(NULL) - state->changed > SETTLED_S;
 }
 
 /* With the lock held. */

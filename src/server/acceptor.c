@@ -29,13 +29,13 @@ struct refused {
 	int fd;
 	enum reason reason;
 	bool may_be_tls, answered;
-	uint64_t over_ms;
+	uint64_t expires_ms;
 };
 
 struct acceptor {
 	struct event_base *base;
 	struct admission *admission;
-	struct refusal_log *news;
+	struct refusal_log *reject_log;
 	struct limiter handshakes; /* for refusals */
 	struct worker **worker;
 	size_t workers;
@@ -43,7 +43,7 @@ struct acceptor {
 	struct refused *slot;
 	struct list free, held;
 	uint64_t timeout_ms; /* of the held */
-	struct event *over;  /* for the oldest of them */
+	struct event *expiry;  /* for the oldest of them */
 };
 
 /* --- the refused ---------------------------------------------------------------------------------------------------- */
@@ -103,21 +103,21 @@ static struct refused *acceptor_oldest(const struct acceptor *a)
 static void acceptor_arm(struct acceptor *a)
 {
 	const struct refused *oldest = acceptor_oldest(a);
-	if (oldest == NULL || evtimer_pending(a->over, NULL))
+	if (oldest == NULL || evtimer_pending(a->expiry, NULL))
 		return;
 	uint64_t now = clock_ms();
-	struct timeval after = clock_timeval(oldest->over_ms > now ? oldest->over_ms - now : 0);
-	(void)event_add(a->over, &after); /* without a timer the next that comes makes the oldest go */
+	struct timeval after = clock_timeval(oldest->expires_ms > now ? oldest->expires_ms - now : 0);
+	(void)event_add(a->expiry, &after); /* without a timer the next that comes makes the oldest go */
 }
 
-static void acceptor_on_over(evutil_socket_t fd, short what, void *arg)
+static void acceptor_on_expiry(evutil_socket_t fd, short what, void *arg)
 {
 	struct acceptor *a = arg;
 	struct refused *oldest;
 	uint64_t now = clock_ms();
 	(void)fd;
 	(void)what;
-	while ((oldest = acceptor_oldest(a)) != NULL && oldest->over_ms <= now)
+	while ((oldest = acceptor_oldest(a)) != NULL && oldest->expires_ms <= now)
 		refused_close(oldest); /* it asked for nothing, or does not go */
 	acceptor_arm(a);
 }
@@ -157,7 +157,7 @@ static void acceptor_hold(struct acceptor *a, int fd, enum reason reason, bool m
 	r->reason = reason;
 	r->may_be_tls = may_be_tls;
 	r->answered = false;
-	r->over_ms = clock_ms() + a->timeout_ms;
+	r->expires_ms = clock_ms() + a->timeout_ms;
 	event_assign(&r->readable, a->base, fd, EV_READ | EV_PERSIST, refused_on_readable, r);
 	if (!refused_look(r) || event_add(&r->readable, NULL) != 0)
 		refused_close(r);
@@ -179,7 +179,7 @@ static void post(struct acceptor *a, struct worker *worker, struct generation *c
 {
 	arrival->generation = generation_ref(current);
 	if (worker_post(worker, arrival) != 0)
-		arrival_discard(arrival, a->admission, a->news);
+		arrival_discard(arrival, a->admission, a->reject_log);
 }
 
 /* Whether the first bytes tell if the answer can be plain. */
@@ -201,7 +201,7 @@ static void refuse(struct acceptor *a, struct worker *least, struct generation *
 {
 	bool in_words = reason_row[arrival->refusal].http != 0;
 
-	refusal_log_note(a->news, arrival->refusal, &arrival->peer, arrival->listen);
+	refusal_log_note(a->reject_log, arrival->refusal, &arrival->peer, arrival->listen);
 	if (in_words && may_be_plain(arrival->listen))
 		acceptor_hold(a, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
 	else if (in_words && worker_may_refuse(least, &a->handshakes, current, arrival->listen, &arrival->peer, arrival->refusal))
@@ -262,10 +262,10 @@ struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct a
 	a->base = base;
 	a->admission = admission;
 	a->timeout_ms = timeout_ms;
-	a->over = evtimer_new(base, acceptor_on_over, a);
-	a->news = refusal_log_new(base, log);
+	a->expiry = evtimer_new(base, acceptor_on_expiry, a);
+	a->reject_log = refusal_log_new(base, log);
 	a->slot = calloc(refusals, sizeof(*a->slot));
-	if (a->over == NULL || a->news == NULL || a->slot == NULL) {
+	if (a->expiry == NULL || a->reject_log == NULL || a->slot == NULL) {
 		acceptor_free(a);
 		return NULL;
 	}
@@ -281,9 +281,9 @@ void acceptor_free(struct acceptor *a)
 	struct refused *oldest;
 	while ((oldest = acceptor_oldest(a)) != NULL)
 		refused_close(oldest);
-	refusal_log_free(a->news);
-	if (a->over != NULL)
-		event_free(a->over);
+	refusal_log_free(a->reject_log);
+	if (a->expiry != NULL)
+		event_free(a->expiry);
 	free(a->slot);
 	free(a->worker);
 	free(a);

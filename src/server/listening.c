@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct door {
+struct listen_entry {
 	struct listening *owner;
 	struct listener *listener;
 	const struct listen_settings *set;
 };
 
-struct door_set {
-	struct door **item;
+struct listen_entries {
+	struct listen_entry **item;
 	size_t count;
 };
 
@@ -28,13 +28,13 @@ struct listening {
 	struct steward *steward;
 	listening_cb *accepted;
 	void *arg;
-	struct door_set doors;
+	struct listen_entries entries;
 };
 
-/* A planned door is either a kept one, whose settings change at the commit, or a new one. */
+/* A planned entry is either a kept one, whose settings change at the commit, or a new one. */
 struct listening_plan {
 	struct planned {
-		struct door *door;
+		struct listen_entry *entry;
 		const struct listen_settings *set;
 		bool kept;
 	} * item;
@@ -42,10 +42,10 @@ struct listening_plan {
 	const char *user;
 };
 
-static void door_free(struct door *door)
+static void listen_entry_free(struct listen_entry *entry)
 {
-	listener_free(door->listener);
-	free(door);
+	listener_free(entry->listener);
+	free(entry);
 }
 
 struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, listening_cb *accepted,
@@ -71,13 +71,13 @@ static bool same_place(const struct listener *listener, const struct listen_sett
 	       (!any_port || strcmp(its->section.name, set->section.name) == 0);
 }
 
-static struct door *listening_find(const struct listening *l, const struct address *address,
+static struct listen_entry *listening_find(const struct listening *l, const struct address *address,
                                    const struct listen_settings *set)
 {
-	for (size_t i = 0; i < l->doors.count; i++) {
-		struct door *door = l->doors.item[i];
-		if (same_place(door->listener, door->set, address, set))
-			return door;
+	for (size_t i = 0; i < l->entries.count; i++) {
+		struct listen_entry *entry = l->entries.item[i];
+		if (same_place(entry->listener, entry->set, address, set))
+			return entry;
 	}
 	return NULL;
 }
@@ -85,7 +85,7 @@ static struct door *listening_find(const struct listening *l, const struct addre
 static bool plan_has(const struct listening_plan *plan, const struct address *address, const struct listen_settings *set)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		if (same_place(plan->item[i].door->listener, plan->item[i].set, address, set))
+		if (same_place(plan->item[i].entry->listener, plan->item[i].set, address, set))
 			return true;
 	return false;
 }
@@ -98,35 +98,35 @@ static int borrow_for(struct privs_loan *loan, const char *address, const char *
 }
 
 /* Whether it will still be listened on. */
-static bool stays(const struct door *door, const struct settings *settings)
+static bool stays(const struct listen_entry *entry, const struct settings *settings)
 {
 	for (size_t i = 0; i < settings->listens_count; i++)
 		for (size_t k = 0; k < settings->listens[i]->address.count; k++)
-			if (same_place(door->listener, door->set, &settings->listens[i]->address.item[k], settings->listens[i]))
+			if (same_place(entry->listener, entry->set, &settings->listens[i]->address.item[k], settings->listens[i]))
 				return true;
 	return false;
 }
 
-static bool has_port(const struct door *door, const struct address *address)
+static bool has_port(const struct listen_entry *entry, const struct address *address)
 {
-	for (size_t i = 0; i < door->set->address.count; i++) {
-		const struct address *own = &door->set->address.item[i];
-		if (strcmp(own->text, listener_text(door->listener)) == 0)
+	for (size_t i = 0; i < entry->set->address.count; i++) {
+		const struct address *own = &entry->set->address.item[i];
+		if (strcmp(own->text, listener_text(entry->listener)) == 0)
 			return own->kind == ADDRESS_TCP && own->port == address->port && own->port != 0;
 	}
 	return false;
 }
 
-/* Doors that go let the address be bound that comes in their place. Returns whether there are any. */
+/* Entries that go let the address be bound that comes in their place. Returns whether there are any. */
 static bool let_beside(const struct listening *l, const struct address *address, const struct settings *next, bool let)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < l->doors.count; i++) {
-		const struct door *door = l->doors.item[i];
-		if (!has_port(door, address) || stays(door, next))
+	for (size_t i = 0; i < l->entries.count; i++) {
+		const struct listen_entry *entry = l->entries.item[i];
+		if (!has_port(entry, address) || stays(entry, next))
 			continue;
-		listener_let_beside(door->listener, let);
+		listener_let_beside(entry->listener, let);
 		any = true;
 	}
 	return any;
@@ -135,11 +135,11 @@ static bool let_beside(const struct listening *l, const struct address *address,
 /* Another address of a port that we hold, and go on to hold, can't be bound. */
 static void hint_own_port(const struct listening *l, const struct address *address, const struct settings *next, struct err *err)
 {
-	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->doors.count; i++) {
-		if (!has_port(l->doors.item[i], address) || !stays(l->doors.item[i], next))
+	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->entries.count; i++) {
+		if (!has_port(l->entries.item[i], address) || !stays(l->entries.item[i], next))
 			continue;
 		err_add(err, "the gateway itself already listens on %s ([listen %s]); two addresses with the same port must not overlap",
-		        listener_text(l->doors.item[i]->listener), l->doors.item[i]->set->section.name);
+		        listener_text(l->entries.item[i]->listener), l->entries.item[i]->set->section.name);
 		return;
 	}
 }
@@ -173,7 +173,7 @@ static struct listener *listener_for(struct listening *l, const struct address *
 	return listener;
 }
 
-static struct door *door_new(struct listening *l, const struct address *address, const struct listen_settings *set,
+static struct listen_entry *listen_entry_new(struct listening *l, const struct address *address, const struct listen_settings *set,
                              const struct settings *next, const struct lookups *lookups, struct err *err)
 {
 	struct bind_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
@@ -186,10 +186,10 @@ static struct door *door_new(struct listening *l, const struct address *address,
 		hint_own_port(l, address, next, err);
 		return NULL;
 	}
-	struct door *door = mem_zalloc(sizeof(*door));
-	door->owner = l;
-	door->listener = listener;
-	return door;
+	struct listen_entry *entry = mem_zalloc(sizeof(*entry));
+	entry->owner = l;
+	entry->listener = listener;
+	return entry;
 }
 
 static int plan_add(struct listening *l, struct listening_plan *plan, const struct address *address,
@@ -199,14 +199,14 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	if (plan_has(plan, address, set))
 		return conf_complain(set, err, "address: the gateway already listens on %s", address->text);
 
-	struct door *door = listening_find(l, address, set);
-	bool kept = door != NULL;
+	struct listen_entry *entry = listening_find(l, address, set);
+	bool kept = entry != NULL;
 	if (!kept)
-		door = door_new(l, address, set, next, lookups, err);
-	if (door == NULL)
+		entry = listen_entry_new(l, address, set, next, lookups, err);
+	if (entry == NULL)
 		return -1;
 	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
-	plan->item[plan->count++] = (struct planned){ door, set, kept };
+	plan->item[plan->count++] = (struct planned){ entry, set, kept };
 	return 0;
 }
 
@@ -229,14 +229,14 @@ struct listening_plan *listening_plan(struct listening *l, const struct generati
 }
 
 /* Its socket file is removed as it was made. */
-static void door_drop(struct door *door, const char *user)
+static void listen_entry_drop(struct listen_entry *entry, const char *user)
 {
 	struct privs_loan loan;
 	struct err ignored;
 	err_init(&ignored);
-	if (borrow_for(&loan, listener_text(door->listener), user, &ignored) != 0)
+	if (borrow_for(&loan, listener_text(entry->listener), user, &ignored) != 0)
 		return; /* the process is about to end, and the next one finds the file stale */
-	door_free(door);
+	listen_entry_free(entry);
 	privs_give_back(&loan);
 }
 
@@ -244,50 +244,50 @@ void listening_plan_drop(struct listening_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->item[i].kept)
-			door_drop(plan->item[i].door, plan->user);
+			listen_entry_drop(plan->item[i].entry, plan->user);
 	free(plan->item);
 	free(plan);
 }
 
 /* --- committing ----------------------------------------------------------------------------------------------------- */
 
-static void door_accepted(void *arg, struct listener *listener, int fd, const struct peer *peer)
+static void listen_entry_accepted(void *arg, struct listener *listener, int fd, const struct peer *peer)
 {
-	const struct door *door = arg;
+	const struct listen_entry *entry = arg;
 	(void)listener;
-	door->owner->accepted(door->owner->arg, door->set, fd, peer);
+	entry->owner->accepted(entry->owner->arg, entry->set, fd, peer);
 }
 
-static void door_paused(void *arg, struct listener *listener, int error)
+static void listen_entry_paused(void *arg, struct listener *listener, int error)
 {
-	const struct door *door = arg;
-	log_line(door->owner->log, LEVEL_ERROR, "accepting on %s pauses: %s", listener_text(listener), strerror(error));
+	const struct listen_entry *entry = arg;
+	log_line(entry->owner->log, LEVEL_ERROR, "accepting on %s pauses: %s", listener_text(listener), strerror(error));
 }
 
-static const struct listener_ops door_ops = { .accepted = door_accepted, .paused = door_paused };
+static const struct listener_ops listen_entry_ops = { .accepted = listen_entry_accepted, .paused = listen_entry_paused };
 
-static bool plan_keeps(const struct listening_plan *plan, const struct door *door)
+static bool plan_keeps(const struct listening_plan *plan, const struct listen_entry *entry)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		if (plan->item[i].door == door)
+		if (plan->item[i].entry == entry)
 			return true;
 	return false;
 }
 
 void listening_commit(struct listening *l, struct listening_plan *plan)
 {
-	for (size_t i = 0; i < l->doors.count; i++)
-		if (!plan_keeps(plan, l->doors.item[i]))
-			door_free(l->doors.item[i]);
+	for (size_t i = 0; i < l->entries.count; i++)
+		if (!plan_keeps(plan, l->entries.item[i]))
+			listen_entry_free(l->entries.item[i]);
 
-	l->doors.item = mem_resize(l->doors.item, plan->count, sizeof(struct door *));
-	l->doors.count = plan->count;
+	l->entries.item = mem_resize(l->entries.item, plan->count, sizeof(struct listen_entry *));
+	l->entries.count = plan->count;
 	for (size_t i = 0; i < plan->count; i++) {
 		struct planned *planned = &plan->item[i];
-		l->doors.item[i] = planned->door;
-		planned->door->set = planned->set;
+		l->entries.item[i] = planned->entry;
+		planned->entry->set = planned->set;
 		if (!planned->kept)
-			listener_start(planned->door->listener, l->base, &door_ops, planned->door);
+			listener_start(planned->entry->listener, l->base, &listen_entry_ops, planned->entry);
 	}
 	free(plan->item);
 	free(plan);
@@ -295,12 +295,12 @@ void listening_commit(struct listening *l, struct listening_plan *plan)
 
 static const char *const tls_words[] = { [TLS_MODE_OFF] = "off", [TLS_MODE_ON] = "on", [TLS_MODE_AUTO] = "auto" };
 
-static void listening_log(const struct listening *l, const struct door *door, const char *address)
+static void listening_log(const struct listening *l, const struct listen_entry *entry, const char *address)
 {
 	const struct log_field fields[] = {
-		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(door->set->section.name) },
+		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(entry->set->section.name) },
 		{ .key = "address", .kind = FIELD_TEXT, .text = span_of(address) },
-		{ .key = "tls", .kind = FIELD_TEXT, .text = span_of(tls_words[door->set->tls]) },
+		{ .key = "tls", .kind = FIELD_TEXT, .text = span_of(tls_words[entry->set->tls]) },
 	};
 	log_record(l->log, LEVEL_INFO, "listening", fields, ARRAY_LEN(fields));
 }
@@ -309,9 +309,9 @@ void listening_announce(const struct listening *l, char first[ADDR_TEXT_MAX])
 {
 	char address[ADDR_TEXT_MAX];
 	first[0] = '\0';
-	for (size_t i = 0; i < l->doors.count; i++) {
-		for (size_t k = 0; listener_bound(l->doors.item[i]->listener, k, address); k++) {
-			listening_log(l, l->doors.item[i], address);
+	for (size_t i = 0; i < l->entries.count; i++) {
+		for (size_t k = 0; listener_bound(l->entries.item[i]->listener, k, address); k++) {
+			listening_log(l, l->entries.item[i], address);
 			if (first[0] == '\0')
 				memcpy(first, address, sizeof(address));
 		}
@@ -322,8 +322,8 @@ void listening_free(struct listening *l)
 {
 	if (l == NULL)
 		return;
-	for (size_t i = 0; i < l->doors.count; i++)
-		door_free(l->doors.item[i]);
-	free(l->doors.item);
+	for (size_t i = 0; i < l->entries.count; i++)
+		listen_entry_free(l->entries.item[i]);
+	free(l->entries.item);
 	free(l);
 }

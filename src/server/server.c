@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 struct server_worker {
-	struct mail farewell; /* first: a mail is the object it is sent in */
+	struct mail exit_mail; /* first: a mail is the object it is sent in */
 	struct worker *worker;
 	bool started;
 };
@@ -265,7 +265,7 @@ static size_t server_workers_wanted(const struct server *srv)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
-static void server_on_farewell(struct mail *mail, void *owner)
+static void server_on_worker_exit(struct mail *mail, void *owner)
 {
 	struct server *srv = owner;
 	struct server_worker *slot = (struct server_worker *)mail;
@@ -287,10 +287,10 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
 		.dial_spare = srv->capacity.dial_spare,
 		.refusals = srv->capacity.refusals_each,
-		.home = srv->mailbox,
-		.farewell = &slot->farewell,
+		.parent = srv->mailbox,
+		.exit_mail = &slot->exit_mail,
 	};
-	slot->farewell.run = server_on_farewell;
+	slot->exit_mail.run = server_on_worker_exit;
 	slot->worker = worker_new(&setup);
 	int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 	slot->started = error == 0;

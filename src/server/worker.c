@@ -27,8 +27,8 @@ struct worker {
 	unsigned refusals_most;            /* so many of those at a time */
 	struct limiter handshakes;         /* of those */
 	pthread_t thread;
-	struct mailbox *home;
-	struct mail *farewell;
+	struct mailbox *parent;
+	struct mail *exit_mail;
 	struct mail drain, stop;
 };
 
@@ -175,7 +175,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	event_base_loop(w->context.base, EVLOOP_NO_EXIT_ON_EMPTY);
-	mailbox_post(w->home, w->farewell);
+	mailbox_post(w->parent, w->exit_mail);
 	return NULL;
 }
 
@@ -249,8 +249,8 @@ static void worker_set_up(struct worker *w, const struct worker_setup *setup)
 		list_init(&w->context.sessions[state]);
 	w->refusals_most = setup->refusals;
 	w->dial_spare = setup->dial_spare;
-	w->home = setup->home;
-	w->farewell = setup->farewell;
+	w->parent = setup->parent;
+	w->exit_mail = setup->exit_mail;
 	w->drain.run = worker_on_drain;
 	w->stop.run = worker_on_stop;
 }

@@ -21,8 +21,8 @@ struct worker_setup {
 	struct opener *opener;         /* for its thread alone */
 	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
 	unsigned refusals;             /* so many connections that are only to be refused at a time */
-	struct mailbox *home;          /* where farewell is posted when the last session is gone and the thread is about to end */
-	struct mail *farewell;
+	struct mailbox *parent;        /* where exit_mail is posted when the last session is gone and the thread is about to end */
+	struct mail *exit_mail;
 };
 
 /* NULL on failure, with errno. */
@@ -46,7 +46,7 @@ must_check bool worker_may_refuse(const struct worker *worker, struct limiter *h
 void worker_drain(struct worker *worker, uint64_t timeout_ms);
 void worker_stop(struct worker *worker);
 
-void worker_join(struct worker *worker); /* after the farewell, or when it was never started */
+void worker_join(struct worker *worker); /* after its exit_mail, or when it was never started */
 void worker_free(struct worker *worker); /* after that; NULL is allowed */
 
 #endif

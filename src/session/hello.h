@@ -1,4 +1,4 @@
-/* The state TLS of a session: the first byte, which decides whether TLS is spoken, and the handshake. The request is next. */
+/* State HELLO of a session: the first byte, which decides whether TLS is spoken, and the handshake. The request is next. */
 #ifndef SESSION_HELLO_H
 #define SESSION_HELLO_H
 

@@ -154,7 +154,7 @@ static enum reason input_no_head(char first, int status)
 	return first >= 0 && first <= STUN_FIRST_MAX ? REASON_NOT_HTTP : reason_from_http(status);
 }
 
-/* len bytes of input stand in the scratch buffer: a complete head, a part, or the news that it never will be one. */
+/* len bytes of input stand in the scratch buffer: a complete head, a part, or what never will be one. */
 static enum reason input_look(struct session *s, size_t len)
 {
 	const char *text = (const char *)s->context->scratch;

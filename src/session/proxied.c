@@ -50,7 +50,7 @@ static enum reason proxied_bytes(struct session *s, size_t had, size_t n)
 	proxied_name_peer(s, &header);
 	stream_hold(&s->client, HOLD_STATE);
 	enum reason refusal = s->proxied ? session_admit(s) : REASON_NONE;
-	return refusal != REASON_NONE ? refusal : session_enter(s, STATE_TLS);
+	return refusal != REASON_NONE ? refusal : session_enter(s, STATE_HELLO);
 }
 
 /* Looks first and takes then: what stands behind the header may be for the TLS library, which reads for itself. */

@@ -5,7 +5,7 @@
 
 #include "session/session.h"
 
-/* For state.def. The peer is a trusted proxy: the acceptor has refused all others. Goes on to TLS once the header is there: the
+/* For state.def. The peer is a trusted proxy: the acceptor has refused all others. Goes on to HELLO once the header is there: the
  * session's peer is then the source it names, and what stands behind it is still unread. */
 enum reason proxied_enter(struct session *session);
 enum reason proxied_on_stream(struct session *session, struct stream *stream, enum stream_event event);

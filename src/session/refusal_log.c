@@ -44,13 +44,13 @@ static void untold_tell(struct untold *untold, enum reason reason, struct log *l
 }
 
 /* Returns whether there was anything. */
-static bool refusal_log_tell(struct refusal_log *news)
+static bool refusal_log_tell(struct refusal_log *reject_log)
 {
 	bool any = false;
 	for (int reason = 0; reason < REASON_COUNT; reason++) {
-		if (news->untold[reason].count == 0)
+		if (reject_log->untold[reason].count == 0)
 			continue;
-		untold_tell(&news->untold[reason], (enum reason)reason, news->log);
+		untold_tell(&reject_log->untold[reason], (enum reason)reason, reject_log->log);
 		any = true;
 	}
 	return any;
@@ -58,32 +58,32 @@ static bool refusal_log_tell(struct refusal_log *news)
 
 static void refusal_log_on_over(evutil_socket_t fd, short what, void *arg)
 {
-	struct refusal_log *news = arg;
+	struct refusal_log *reject_log = arg;
 	const struct timeval second = clock_timeval(EVERY_MS);
 	(void)fd;
 	(void)what;
-	if (refusal_log_tell(news))
-		evtimer_add(news->over, &second); /* without it the next one is told at once */
+	if (refusal_log_tell(reject_log))
+		evtimer_add(reject_log->over, &second); /* without it the next one is told at once */
 }
 
-void refusal_log_note(struct refusal_log *news, enum reason reason, const struct peer *peer, const struct listen_settings *listen)
+void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer, const struct listen_settings *listen)
 {
-	struct untold *untold = &news->untold[reason];
+	struct untold *untold = &reject_log->untold[reason];
 	untold->count++;
 	untold->peer = *peer;
 	snprintf(untold->listen, sizeof(untold->listen), "%s", listen->section.name);
-	if (!evtimer_pending(news->over, NULL))
-		refusal_log_on_over(-1, 0, news);
+	if (!evtimer_pending(reject_log->over, NULL))
+		refusal_log_on_over(-1, 0, reject_log);
 }
 
-bool refusal_log_spares_line(struct refusal_log *news, const struct peer *peer, uint64_t most)
+bool refusal_log_spares_line(struct refusal_log *reject_log, const struct peer *peer, uint64_t most)
 {
 	uint64_t each = (most + SHARE - 1) / SHARE;
 	uint64_t who = source_key(peer, 32, 48); /* what one owner has, as far as can be told */
-	return limiter_take(&news->lines, who, (uint8_t)(each < EACH_MOST ? each : EACH_MOST), most, clock_ms());
+	return limiter_take(&reject_log->lines, who, (uint8_t)(each < EACH_MOST ? each : EACH_MOST), most, clock_ms());
 }
 
-void refusal_log_punished(struct refusal_log *news, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most)
+void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most)
 {
 	char text[ADDR_TEXT_MAX];
 	peer_format(peer, text);
@@ -92,27 +92,27 @@ void refusal_log_punished(struct refusal_log *news, const struct peer *peer, enu
 		{ .key = "for", .kind = FIELD_MS, .number = ms },
 		{ .key = "offence", .kind = FIELD_TEXT, .text = span_of(reason_row[offence].label) },
 	};
-	enum log_level level = refusal_log_spares_line(news, peer, most) ? LEVEL_WARN : LEVEL_DEBUG;
-	log_record(news->log, level, "source is refused", fields, ARRAY_LEN(fields));
+	enum log_level level = refusal_log_spares_line(reject_log, peer, most) ? LEVEL_WARN : LEVEL_DEBUG;
+	log_record(reject_log->log, level, "source is refused", fields, ARRAY_LEN(fields));
 }
 
 struct refusal_log *refusal_log_new(struct event_base *base, struct log *log)
 {
-	struct refusal_log *news = mem_zalloc(sizeof(*news));
+	struct refusal_log *reject_log = mem_zalloc(sizeof(*reject_log));
 
-	news->log = log;
-	news->over = evtimer_new(base, refusal_log_on_over, news);
-	if (news->over != NULL)
-		return news;
-	free(news);
+	reject_log->log = log;
+	reject_log->over = evtimer_new(base, refusal_log_on_over, reject_log);
+	if (reject_log->over != NULL)
+		return reject_log;
+	free(reject_log);
 	return NULL;
 }
 
-void refusal_log_free(struct refusal_log *news)
+void refusal_log_free(struct refusal_log *reject_log)
 {
-	if (news == NULL)
+	if (reject_log == NULL)
 		return;
-	(void)refusal_log_tell(news);
-	event_free(news->over);
-	free(news);
+	(void)refusal_log_tell(reject_log);
+	event_free(reject_log->over);
+	free(reject_log);
 }

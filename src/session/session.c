@@ -65,7 +65,7 @@ void session_on_stream(void *owner, struct stream *stream, enum stream_event eve
 }
 
 /* Nothing but the timer ends a session whose peers just stay, so without one it is told to end, and then made to. */
-static void session_timerless(struct session *s)
+static void session_on_timer_failure(struct session *s)
 {
 	s->timer_failed = false;
 	if (s->reason == REASON_NONE)
@@ -114,7 +114,7 @@ static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (s->timer_failed)
-		session_timerless(s);
+		session_on_timer_failure(s);
 	else if (!session_was_frozen(s) && state_row[s->state].on_timer != NULL)
 		session_act(s, state_row[s->state].on_timer(s));
 }
@@ -269,9 +269,9 @@ static void session_log(const struct session *s)
 	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
 }
 
-void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *news)
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *reject_log)
 {
-	refusal_log_note(news, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
+	refusal_log_note(reject_log, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
 	close(arrival->fd);
 	admission_leave(admission, &arrival->generation->terms, arrival->listen->proxy_protocol ? NULL : &arrival->peer,
 	                &arrival->seat);
@@ -285,7 +285,7 @@ static enum reason session_begin(struct session *s, int fd)
 	deadline_set(s, s->listen->handshake_timeout);
 	if (s->refusal != REASON_NONE)
 		deadline_hurry(s);
-	return session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_TLS);
+	return session_enter(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO);
 }
 
 void session_start(struct session_context *context, const struct arrival *arrival)

@@ -1,8 +1,8 @@
 /* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
  *
- *     NEW -> TLS -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
- *      `-> PROXY -^   |  `------------> OPEN (echo:)
- *                     `-> ANSWER -> REQUEST (keep-alive) ...
+ *     NEW -> HELLO -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
+ *      `-> PROXY -^     |  `------------> OPEN (echo:)
+ *                       `-> ANSWER -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
  * end of the loop's turn. What a state does stands in a file of its own: see state.def. */
@@ -104,7 +104,7 @@ struct session {
 	const struct address *target; /* NULL until known */
 
 	uint64_t id;
-	struct peer peer;             /* who it is for; final from state TLS on */
+	struct peer peer;             /* who it is for; final from state HELLO on */
 	struct peer proxy;            /* who connected in its stead, when proxied */
 	enum session_state state;
 	enum reason reason;           /* REASON_NONE until session_end() */
@@ -145,7 +145,7 @@ struct arrival {
 void session_start(struct session_context *context, const struct arrival *arrival);
 
 /* The end of an arrival that there was no memory to make a session of; any thread. */
-void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *news);
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *reject_log);
 
 /* The only writer of state, by what state.def says of both; asserts that the step is allowed. The
  * next state may have gone on to others by then; a reason says that it is over already. */

@@ -363,7 +363,7 @@ static int lowest_descriptor(void)
 
 void world_run(const uint8_t *data, size_t size, bool tls)
 {
-	struct mail farewell = { .next = NULL };
+	struct mail exit_mail = { .next = NULL };
 	const struct place *place = place_get();
 	int lowest = lowest_descriptor();
 
@@ -374,7 +374,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 		.admission = place->admission,
 		.opener = &opener,
 		.backlogs = data[3] & 0x40 ? 100000 : 0,
-		.farewell = &farewell,
+		.exit_mail = &exit_mail,
 	};
 	world.worker = worker_new(&setup);
 	CHECK(world.worker != NULL);
