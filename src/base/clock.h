@@ -1,6 +1,5 @@
 /* The one clock of the program: monotonic milliseconds, which a step of the wall clock does not move. */
-#ifndef BASE_CLOCK_H
-#define BASE_CLOCK_H
+#pragma once
 
 #include <stdint.h>
 #include <sys/time.h>
@@ -18,5 +17,3 @@ static inline struct timeval clock_timeval(uint64_t ms)
 {
 	return (struct timeval){ .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 }
-
-#endif

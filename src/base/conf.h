@@ -1,7 +1,6 @@
 /* The option-table engine: structs described by tables, filled from text, each value with the place it came from. It
  * knows no option. How a file looks is told in base/conf_read.h, which reads it. */
-#ifndef BASE_CONF_H
-#define BASE_CONF_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/conf_types.h"
@@ -106,5 +105,3 @@ void conf_restart_differences(const struct conf *old, const struct conf *new,
                               void (*changed)(void *arg, const char *what), void *arg);
 
 void conf_free(struct conf *conf); /* and every section and value in it; NULL is allowed */
-
-#endif

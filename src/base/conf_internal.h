@@ -1,6 +1,5 @@
 /* What conf.c and conf_read.c know of each other's; nobody else includes it. */
-#ifndef BASE_CONF_INTERNAL_H
-#define BASE_CONF_INTERNAL_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/conf.h"
@@ -48,5 +47,3 @@ struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct spa
  * its default replaced. whole: the text is one item, even where a list would be split at commas. -1: complained. */
 must_check int conf_value_set(struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
                               struct err *err);
-
-#endif

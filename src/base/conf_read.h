@@ -13,8 +13,7 @@
  * option begins. inih names only the first line it can't read, tells nothing of a section without options, and Debian's
  * cuts section names at 49 characters and lines at 199 bytes in silence: so sections and the length of lines are looked
  * at before it sees them. */
-#ifndef BASE_CONF_READ_H
-#define BASE_CONF_READ_H
+#pragma once
 
 #include "base/conf.h"
 #include "base/err.h"
@@ -27,5 +26,3 @@
  * stands where the name of a file would. patient: as in file_open_to_read(). */
 int conf_read_file(struct conf *conf, const char *path, bool patient, struct err *err);
 int conf_read_text(struct conf *conf, const char *name, const char *text, struct err *err);
-
-#endif

@@ -4,8 +4,7 @@
  *     OPT(backlog, number, "1024", BETWEEN(1, 65535) RESTART, "maximum number of ...")
  *
  * Who builds a struct conf_option of a row puts them last. base/conf.h tells what each means. */
-#ifndef BASE_CONF_ROW_H
-#define BASE_CONF_ROW_H
+#pragma once
 
 #include "base/conf.h"
 
@@ -19,5 +18,3 @@
 /* A row, as a struct conf_option; owner is the struct that has the field. */
 #define CONF_ROW(owner, id, kind, text, words, ...)                                                                    \
 	{ .name = #id, .type = &conf_##kind, .offset = offsetof(struct owner, id), .def = text, .help = words, __VA_ARGS__ },
-
-#endif

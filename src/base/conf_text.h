@@ -1,6 +1,5 @@
 /* What the lines of a value say: quotes, comments, and how lines become one. Pure; base/conf_read.h tells the form. */
-#ifndef BASE_CONF_TEXT_H
-#define BASE_CONF_TEXT_H
+#pragma once
 
 #include "base/str.h"
 
@@ -14,5 +13,3 @@ const char *conf_text_plain(char *text);
 
 /* The same for a text that begins with a quote, up to the closing one; the opening one stays. */
 const char *conf_text_quoted(char *text);
-
-#endif

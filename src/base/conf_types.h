@@ -1,6 +1,5 @@
 /* The types of option values: what a type is, and those that every program needs. */
-#ifndef BASE_CONF_TYPES_H
-#define BASE_CONF_TYPES_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -35,5 +34,3 @@ extern const struct conf_type conf_text, conf_texts, conf_path, conf_paths, conf
 
 /* For types that choose a word: reads one of words into *(int *)field by its index, or complains with all of them. */
 must_check int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err);
-
-#endif

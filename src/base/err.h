@@ -3,8 +3,7 @@
  * A struct err gathers complaints, one a line and without a trailing newline, so that one pass over a configuration can
  * report all that is wrong with it. It is bounded: complaints that no longer fit are counted, not kept. Only code that
  * runs at start-up or at reload uses it; a live session ends with an enum reason instead. */
-#ifndef BASE_ERR_H
-#define BASE_ERR_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -22,5 +21,3 @@ void err_init(struct err *err);
 
 /* Appends a complaint. Always returns -1, so that a caller can write `return err_add(err, ...)`. */
 int err_add(struct err *err, const char *format, ...) printf_like(2, 3);
-
-#endif

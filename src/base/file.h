@@ -1,6 +1,5 @@
 /* Opens files that the configuration names, also those that are descriptors which the process was given. */
-#ifndef BASE_FILE_H
-#define BASE_FILE_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -23,5 +22,3 @@ bool file_is_special(const char *path);
 /* Opens it to be read. patient: a FIFO, a pipe or a terminal is waited for, and read to its end; else they are refused.
  * Returns -1 with the cause in words in *why. */
 must_check int file_open_to_read(const char *path, bool patient, const char **why);
-
-#endif

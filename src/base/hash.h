@@ -1,6 +1,5 @@
 /* A number for a run of bytes, to tell states apart that nobody makes on purpose (FNV-1a); no defence against an attacker. */
-#ifndef BASE_HASH_H
-#define BASE_HASH_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,5 +36,3 @@ static inline uint64_t hash_file(uint64_t hash, const struct stat *st)
 		hash = hash_number(hash, parts[i]);
 	return hash;
 }
-
-#endif

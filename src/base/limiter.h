@@ -1,7 +1,6 @@
 /* Rates: how much there may be a second, of what is counted, of what strangers get, and of bytes. Fixed memory, pure
  * arithmetic; time is clock_ms(). All zero: nothing was counted, given or taken yet. */
-#ifndef BASE_LIMITER_H
-#define BASE_LIMITER_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -44,5 +43,3 @@ uint64_t pace_take(struct pace *pace, uint64_t rate, size_t n, uint64_t now);
 
 /* For how many ms more. */
 uint64_t pace_left(const struct pace *pace, uint64_t now);
-
-#endif

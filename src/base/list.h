@@ -1,7 +1,6 @@
 /* An intrusive, circular, doubly linked list. A node lives inside the object it links and is in one list at most; the
  * list never owns its members. A zeroed node is in no list. */
-#ifndef BASE_LIST_H
-#define BASE_LIST_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,5 +67,3 @@ static inline struct list_node *list_take(struct list *list)
 #define list_each(list, node, after)                                                                                   \
 	for (struct list_node *node = (list)->head.next, *after = node->next; node != &(list)->head;                   \
 	     node = after, after = node->next)
-
-#endif

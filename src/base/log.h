@@ -4,8 +4,7 @@
  * fixed size. A thread of the log's own writes them out, and is the only one that ever waits for whoever reads the log.
  * A record that finds the queue full, or that can't be written because a disk is full, is dropped, and a line in the log
  * counts those. Logging never blocks a session and never ends one. */
-#ifndef BASE_LOG_H
-#define BASE_LOG_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -69,5 +68,3 @@ bool log_enabled(const struct log *log, enum log_level level);
 
 /* Records lost so far because the queue was full or the descriptor did not take them whole. */
 uint64_t log_dropped(const struct log *log);
-
-#endif

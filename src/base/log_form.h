@@ -1,6 +1,5 @@
 /* The form of a record: one line, whatever bytes a peer put into it. log.h says what it looks like. */
-#ifndef BASE_LOG_FORM_H
-#define BASE_LOG_FORM_H
+#pragma once
 
 #include "base/log.h"
 
@@ -22,5 +21,3 @@ void record_begin(struct record *r, enum log_level level, enum log_format format
 void record_event(struct record *r, const char *event);
 void record_field(struct record *r, const struct log_field *field);
 void record_end(struct record *r);
-
-#endif

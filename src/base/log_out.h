@@ -1,6 +1,5 @@
 /* Where records go: standard error, a file, or syslog. Used by one thread at a time, but for reopening. */
-#ifndef BASE_LOG_OUT_H
-#define BASE_LOG_OUT_H
+#pragma once
 
 #include "base/err.h"
 #include "base/log.h"
@@ -28,5 +27,3 @@ must_check int log_out_reopen(const struct log_out *out, struct err *err);
 
 /* Records, each with its newline, in one write(2); for syslog only one. Returns how many bytes of them were taken. */
 must_check size_t log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n);
-
-#endif

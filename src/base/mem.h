@@ -2,8 +2,7 @@
  * left to do, so these abort with a message; in a gateway that runs, where a generation is built for a reload, they wait until
  * there is some, because sessions go on meanwhile, on threads of their own, and an abort would end them all. Code on the path of a live session must not use them:
  * there, failing to allocate ends one session and nothing else. Everything is released with free(). */
-#ifndef BASE_MEM_H
-#define BASE_MEM_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -15,5 +14,3 @@ void *mem_resize(void *old, size_t count, size_t size); /* count * size bytes, c
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 char *mem_printf(const char *format, ...) printf_like(1, 2);
-
-#endif

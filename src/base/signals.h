@@ -1,7 +1,6 @@
 /* signals.h masks signals in a thread. SIGSYS stays open: it answers a system call that the thread itself makes in the
  * sandbox, and where it is blocked the kernel kills the process instead. */
-#ifndef BASE_SIGNALS_H
-#define BASE_SIGNALS_H
+#pragma once
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,5 +20,3 @@ static inline void signals_restore(const sigset_t *before)
 {
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
-
-#endif

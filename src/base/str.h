@@ -1,6 +1,5 @@
 /* Text: spans of somebody else's bytes, words read as values, lists of words, and untrusted bytes made printable. */
-#ifndef BASE_STR_H
-#define BASE_STR_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -49,5 +48,3 @@ void str_list_clear(struct str_list *list);
 /* Writes bytes as printable ASCII: control bytes, '"', '\\' and everything from 0x7f up become \xNN. Always terminates
  * out; stops before an escape that does not fit. Returns the length written. cap must be at least 1. */
 size_t str_escape(char *out, size_t cap, struct span bytes);
-
-#endif

@@ -1,8 +1,5 @@
 /* The command line of sallyport: run a configuration or the quick form, check it, or tell of the program. */
-#ifndef CLI_COMMAND_H
-#define CLI_COMMAND_H
+#pragma once
 
 /* Returns the exit status: 2 for a command line that is wrong. */
 int command_main(int argc, char **argv);
-
-#endif

@@ -1,6 +1,5 @@
 /* The quick form of the command line: one listener, one target, no file. */
-#ifndef CLI_QUICK_H
-#define CLI_QUICK_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -21,5 +20,3 @@ struct quick_form {
 /* The settings that it stands for: sections of the name quick, and a route web for --web. Complaints as settings_read() has them; NULL
  * on failure. */
 struct settings *quick_settings(const struct quick_form *form, struct err *err) must_check;
-
-#endif

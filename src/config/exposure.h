@@ -1,6 +1,5 @@
 /* What a web root would give away: the keys, token files, log and configuration of the gateway itself. */
-#ifndef CONFIG_EXPOSURE_H
-#define CONFIG_EXPOSURE_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -9,5 +8,3 @@
 /* Complains of each such file that lies below a route's root, by their real places. Returns -1 if there is one. Inside the
  * sandbox, which reads no link, a secret whose last name is a link counts as lying where the link does. */
 must_check int exposure_check(const struct settings *settings, struct err *err);
-
-#endif

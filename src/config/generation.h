@@ -1,7 +1,6 @@
 /* A generation: settings, routes and TLS contexts as one immutable whole. A reload builds a new one; sessions keep the one
  * they began with, and the last to leave frees it. Any thread may take and drop references. */
-#ifndef CONFIG_GENERATION_H
-#define CONFIG_GENERATION_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -29,5 +28,3 @@ struct generation *generation_build(struct settings *settings, const struct gene
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* NULL is allowed */
-
-#endif

@@ -1,6 +1,5 @@
 /* Which requests a route takes, as far as its settings alone can tell. */
-#ifndef CONFIG_REACH_H
-#define CONFIG_REACH_H
+#pragma once
 
 #include "config/settings.h"
 
@@ -14,5 +13,3 @@ enum host_scope reach_of_hosts(const struct str_list *hosts);
 
 /* Whether the route is for the listener of that name: it names it, or none. */
 bool reach_has_listener(const struct route_settings *route, const char *listen);
-
-#endif

@@ -2,8 +2,7 @@
  * machine's own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
  * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
  * without its slash, which handler/files turns into a redirection. Immutable; belongs to a generation. */
-#ifndef CONFIG_ROUTE_H
-#define CONFIG_ROUTE_H
+#pragma once
 
 #include "base/err.h"
 #include "base/str.h"
@@ -62,5 +61,3 @@ enum route_result routes_match(const struct routes *routes, bool upgrade, const 
  * that is meant, and not the one that was asked for. A plain request may have meant the path of an upgrade. */
 const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                 struct span path);
-
-#endif

@@ -1,7 +1,6 @@
 /* The settings: what the configuration file, or the command line's quick form, says, checked and typed. Immutable once
  * read. One option is one row of server.def, listen.def, tls.def or route.def, and stands nowhere else. */
-#ifndef CONFIG_SETTINGS_H
-#define CONFIG_SETTINGS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/conf.h"
@@ -98,5 +97,3 @@ struct settings *settings_of(struct conf *conf, const char *where, bool quick, u
 
 /* Every option with its default, in the form of a configuration file. */
 void settings_print_defaults(FILE *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* What no single option can tell: whether the settings make sense together. */
-#ifndef CONFIG_SETTINGS_CHECK_H
-#define CONFIG_SETTINGS_CHECK_H
+#pragma once
 
 #include "base/err.h"
 #include "config/settings.h"
@@ -13,5 +12,3 @@ void settings_check(const struct settings *settings, const char *where, bool who
 
 /* Adds what works, but an operator should know. */
 void settings_warn(const struct settings *settings, struct err *warnings);
-
-#endif

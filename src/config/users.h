@@ -1,6 +1,5 @@
 /* The users and groups that the configuration names. */
-#ifndef CONFIG_USERS_H
-#define CONFIG_USERS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -8,5 +7,3 @@
 
 /* Whether they exist, and `user` is not root. -1 and a complaint with its line for each that is wrong. */
 must_check int users_check(const struct settings *settings, struct err *err);
-
-#endif

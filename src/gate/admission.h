@@ -1,8 +1,7 @@
 /* Who may begin a session, as far as it depends on how many there are and on where a client comes from: the [server] options
  * max_sessions and source_*, of which it sees the plain terms. Which source has how many, and what it did, is in the table of gate/sources.h; how near the limit
  * of all sessions is, and whose share is used up, in a tally. One for all threads; any may call. */
-#ifndef GATE_ADMISSION_H
-#define GATE_ADMISSION_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/limiter.h"
@@ -61,5 +60,3 @@ must_check bool admission_refuses(struct admission *admission, const struct admi
 /* A session of the peer ended for this reason: an offence is held against its source. Returns for how many ms the source is refused
  * from now on, if it was not before; else 0. */
 uint64_t admission_note(struct admission *admission, const struct admission_terms *terms, const struct peer *peer, enum reason reason);
-
-#endif

@@ -1,8 +1,7 @@
 /* A gate judges who may pass to a route's target, and may name that target. The gates of a route are a chain, in the order of
  * gate.def; the first that refuses ends it. A gate is a file gate/NAME.c, which has a struct gate_ops gate_NAME, and its rows in
  * gate.def. Immutable but for what a gate guards itself: any thread may judge. */
-#ifndef GATE_GATE_H
-#define GATE_GATE_H
+#pragma once
 
 #include "base/conf_types.h"
 #include "base/err.h"
@@ -58,5 +57,3 @@ void gates_check(const struct gates *gates, const void *section, struct err *war
 
 /* The head's spans need to be valid for this call alone. */
 enum reason gates_judge(const struct gates *gates, struct request *request);
-
-#endif

@@ -1,7 +1,6 @@
 /* The same-origin gate (RFC 6455 section 10.2): a browser sends Origin, and a page of another site may not use the
  * gateway with the user's credentials or network position. */
-#ifndef GATE_ORIGIN_H
-#define GATE_ORIGIN_H
+#pragma once
 
 #include "base/str.h"
 
@@ -21,5 +20,3 @@ bool origin_allowed(struct span origin, struct span authority, bool tls, const s
 
 /* For configuration: is this a well-formed entry of the allow list? */
 bool origin_entry_valid(const char *entry);
-
-#endif

@@ -1,6 +1,5 @@
 /* Why a session ended. One row of reason.def is one reason; it gives the answer to the client, the log line and its level. */
-#ifndef GATE_REASON_H
-#define GATE_REASON_H
+#pragma once
 
 #include "base/log.h"
 #include "net/dial.h"
@@ -41,5 +40,3 @@ extern const struct reason_row reason_row[REASON_COUNT];
 enum reason reason_from_http(int status);
 enum reason reason_from_ws(uint16_t close_code);
 enum reason reason_from_dial(enum dial_result result);
-
-#endif

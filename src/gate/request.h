@@ -1,6 +1,5 @@
 /* What gates judge, and what they find: an upgrade that was asked for on one of a listener's connections. */
-#ifndef GATE_REQUEST_H
-#define GATE_REQUEST_H
+#pragma once
 
 #include "base/log.h"
 #include "net/addr.h"
@@ -22,5 +21,3 @@ struct request {
 	struct address target;  /* that a gate named, the receiver's to address_clear(); its text is NULL: the route's */
 	char *detail;           /* what is wrong underneath, for the log, the receiver's to free; or NULL */
 };
-
-#endif

@@ -8,8 +8,7 @@
  * What a claimant holds is read from two counters, which it shares with others by a secret hash; it is the smaller one, so it
  * may be taken for more than it is, hardly ever by much, and never for less. Fixed memory, the same work for each call. Any
  * thread may call, without locks: counts that are changed at the same time may let in one too many. */
-#ifndef GATE_SHARES_H
-#define GATE_SHARES_H
+#pragma once
 
 #include "base/attr.h"
 #include "net/addr.h"
@@ -38,5 +37,3 @@ must_check bool shares_allow(const struct shares *shares, const struct claimant 
 void shares_add(struct shares *shares, const struct claimant *claimant);
 void shares_take_back(struct shares *shares, const struct claimant *claimant);
 void shares_clear(struct shares *shares); /* nobody holds anything */
-
-#endif

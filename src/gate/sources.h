@@ -4,8 +4,7 @@
  * The table has a fixed number of places of 16 bytes each, so neither its memory nor the time of a call grows with the
  * number of sources. When it is full the source that matters least is forgotten; one with counted sessions never is.
  * All calls may come from any thread; time is clock_ms(). */
-#ifndef GATE_SOURCES_H
-#define GATE_SOURCES_H
+#pragma once
 
 #include "base/attr.h"
 #include "net/addr.h"
@@ -51,5 +50,3 @@ must_check bool sources_refuses(struct sources *sources, uint64_t key, const str
 
 /* Adds ms to the source's penalty. Returns for how long it is refused from now on, if it was not before; else 0. */
 uint64_t sources_punish(struct sources *sources, uint64_t key, uint64_t ms, const struct source_limits *limits, uint64_t now);
-
-#endif

@@ -1,8 +1,7 @@
 /* How many sessions there are, on a route or in all, and how many began this second; who comes near the limit is let in by
  * fair shares (gate/shares.h). A route keeps its tally over reloads, so sessions of an old generation count as well. Any
  * thread may call. */
-#ifndef GATE_TALLY_H
-#define GATE_TALLY_H
+#pragma once
 
 #include "base/attr.h"
 #include "gate/shares.h"
@@ -27,5 +26,3 @@ void tally_leave(struct tally *tally, const struct claimant *claimant);
 
 /* One that entered as nobody turns out to be of that claimant. false: it has no share, and has left. */
 must_check bool tally_name(struct tally *tally, const struct claimant *claimant, uint64_t sessions);
-
-#endif

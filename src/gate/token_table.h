@@ -6,8 +6,7 @@
  * zone), no host for this one. [V6]:PORT, unix:/path, unix:@name and empty lines are fine, too. A name ends at the first colon
  * that a blank follows. Of the lines with one name those of the first file count, and there the last; a faulty one counts when
  * there is no other. Running out of memory is an answer here: tables are made while sessions live. */
-#ifndef GATE_TOKEN_TABLE_H
-#define GATE_TOKEN_TABLE_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -54,5 +53,3 @@ const struct token_line *token_table_find(const struct token_table *table, struc
 /* Where the line leads (TCP or UNIX, never TLS), for the caller to address_clear(). False: it is faulty, and why says how. */
 #define TOKEN_WHY_MAX 160
 must_check bool token_line_target(const struct token_line *line, struct address *target, char why[static TOKEN_WHY_MAX]);
-
-#endif

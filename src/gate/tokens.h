@@ -6,8 +6,7 @@
  *
  * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
  * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
-#ifndef GATE_TOKENS_H
-#define GATE_TOKENS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -40,5 +39,3 @@ void tokens_check(struct tokens *tokens, struct err *report);
 
 /* The token is the first `token` parameter of the query, form-decoded. */
 enum token_result tokens_look_up(struct tokens *tokens, struct span query, struct token_answer *answer);
-
-#endif

@@ -1,7 +1,6 @@
 /* Which part of a file a request is to get: the validators, conditions and ranges of RFC 9110 (sections 8.8, 13, 14).
  * Pure: what it knows of the file is what stat told. */
-#ifndef HANDLER_CONDITIONAL_H
-#define HANDLER_CONDITIONAL_H
+#pragma once
 
 #include "proto/http.h"
 #include "proto/http_answer.h"
@@ -33,5 +32,3 @@ struct file_part {
  * before If-Unmodified-Since, and If-None-Match before If-Modified-Since. A range counts if it is a single one, of a
  * GET, and If-Range allows it. */
 int conditional_status(const struct http_head *request, const struct validators *file, struct file_part *part);
-
-#endif

@@ -1,6 +1,5 @@
 /* The handler of static files of a web root: which file a path names, and the head of the answer. */
-#ifndef HANDLER_FILES_H
-#define HANDLER_FILES_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -37,5 +36,3 @@ struct files_options {
  * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
 struct handler *files_open(const char *where, const char *path, const struct files_options *options,
                            struct err *err) must_check;
-
-#endif

@@ -1,7 +1,6 @@
 /* What answers the plain requests of a route, those that are no upgrade. A handler knows nothing of connections: it turns a request
  * into a status, a head and, perhaps, an open descriptor with a range of bytes to send. */
-#ifndef HANDLER_HANDLER_H
-#define HANDLER_HANDLER_H
+#pragma once
 
 #include "base/str.h"
 #include "proto/http.h"
@@ -37,5 +36,3 @@ struct handler_ops {
 	               const struct http_stamp *stamp, struct answer *answer);
 	void (*close)(struct handler *handler);
 };
-
-#endif

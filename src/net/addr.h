@@ -2,8 +2,7 @@
  *
  *     listen   [HOST:]PORT   *:PORT   [V6]:PORT   unix:/path   unix:@abstract   fd:NAME (inherited, LISTEN_FDNAMES)
  *     target   HOST:PORT   tcp:HOST:PORT   [V6]:PORT   unix:/path   unix:@abstract   tls:HOST:PORT   echo: */
-#ifndef NET_ADDR_H
-#define NET_ADDR_H
+#pragma once
 
 #include "base/err.h"
 #include "base/str.h"
@@ -59,5 +58,3 @@ void address_clear(struct address *address);
 
 /* For ADDRESS_UNIX: fills sa (a leading '@' becomes NUL) and returns its length. */
 socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_un *sa);
-
-#endif

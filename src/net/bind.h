@@ -1,6 +1,5 @@
 /* Makes the listening sockets of one address: bound, or inherited from the service manager. */
-#ifndef NET_BIND_H
-#define NET_BIND_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -59,5 +58,3 @@ void bind_let_beside(const struct bound *bound, bool let);
 
 /* Closes them, and removes the socket file unless another one has taken its place. */
 void bind_close(struct bound *bound);
-
-#endif

@@ -1,6 +1,5 @@
 /* Networks as an administrator writes them: 192.0.2.0/24, 2001:db8::/32, or one address alone. */
-#ifndef NET_CIDR_H
-#define NET_CIDR_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -31,5 +30,3 @@ must_check int cidr_parse(struct cidr *cidr, const char *text, struct err *err);
 bool cidr_list_has(const struct cidr_list *list, const struct peer *peer);
 
 void cidr_list_clear(struct cidr_list *list);
-
-#endif

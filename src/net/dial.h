@@ -1,7 +1,6 @@
 /* Connecting to a backend: resolve, try the addresses (RFC 8305: families interleaved, the next one started when the
  * one before failed or after 250 ms), one deadline over all of it, cancellable at any moment. */
-#ifndef NET_DIAL_H
-#define NET_DIAL_H
+#pragma once
 
 #include "base/attr.h"
 #include "net/addr.h"
@@ -50,5 +49,3 @@ struct dial *dial_start(const struct dial_env *env, const struct address *target
 /* Before cb ran: closes all that is under way; cb will not run. After that there is nothing to cancel: the dial is gone
  * when cb is called, and cb may free whatever is the caller's. */
 void dial_cancel(struct dial *dial);
-
-#endif

@@ -1,8 +1,7 @@
 /* A listening socket: bound or inherited, accepting at most 64 connections a wake-up, and pausing for a moment
  * instead of spinning when descriptors run out. It outlives configurations: a reload keeps the listeners whose
  * address stays. */
-#ifndef NET_LISTENER_H
-#define NET_LISTENER_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -48,5 +47,3 @@ const char *listener_text(const struct listener *listener); /* the address's can
 /* What it is really bound to ("127.0.0.1:43210" for port 0), the i-th socket, or the address's text when the kernel does not
  * tell; false when there is no i-th one. */
 bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEXT_MAX]);
-
-#endif

@@ -1,8 +1,7 @@
 /* A queue into a thread that sleeps in an event loop. Any thread may post; the owner's loop runs each mail once, in
  * order. Waking costs one eventfd write for a burst, not one a mail: only the post that finds the queue empty wakes
  * the owner. */
-#ifndef NET_MAILBOX_H
-#define NET_MAILBOX_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -23,5 +22,3 @@ void mailbox_post(struct mailbox *box, struct mail *mail); /* from any thread; c
 
 /* On the owner's thread, when no other thread can post any more: runs what is still queued, then frees the box. */
 void mailbox_free(struct mailbox *box);
-
-#endif

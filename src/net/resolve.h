@@ -7,8 +7,7 @@
  *
  * Names that were never found, or not within RESOLVE_PATIENCE_MS the last time, never take all threads, if there is more than
  * one: names that hang must not keep the others from being looked up. */
-#ifndef NET_RESOLVE_H
-#define NET_RESOLVE_H
+#pragma once
 
 #include "base/attr.h"
 #include "net/mailbox.h"
@@ -76,5 +75,3 @@ struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, co
 /* On box's thread, before cb ran. cb will not run, and box may be freed; the helper thread finishes on its own, and its
  * answer is kept for the next one who asks. */
 void resolve_cancel(struct resolve *resolve);
-
-#endif

@@ -7,8 +7,7 @@
  *
  * All calls are made on the thread of the event base. Calling back is the last thing the stream does with itself, so the
  * callback may do anything with it, close it too. */
-#ifndef NET_STREAM_H
-#define NET_STREAM_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -144,5 +143,3 @@ void stream_close(struct stream *stream, bool reset);
 
 /* What went wrong, in words, for the log; empty if nothing did. */
 void stream_error_text(const struct stream *stream, char *out, size_t cap);
-
-#endif

@@ -1,6 +1,5 @@
 /* What stream.c does for stream_write.c and stream_tls.c; not for others. */
-#ifndef NET_STREAM_INTERNAL_H
-#define NET_STREAM_INTERNAL_H
+#pragma once
 
 #include "net/stream.h"
 
@@ -20,5 +19,3 @@ void stream_count_in_ssl(struct stream *stream, size_t held);
 /* What the SSL wants to write has no room: once there is, reading, or the stream's end, is taken up again. -1: no memory
  * to wait with. */
 must_check int stream_wait_for_room(struct stream *stream);
-
-#endif

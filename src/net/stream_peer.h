@@ -1,6 +1,5 @@
 /* Whether the other end of a connection that lasts is still there: the kernel finds out, and where it would be wrong, we do. */
-#ifndef NET_STREAM_PEER_H
-#define NET_STREAM_PEER_H
+#pragma once
 
 #include "net/stream.h"
 
@@ -18,5 +17,3 @@ enum stream_peer {
  * so as long as it is, the kernel's limit is patience_ms (0: none); only this call sees then that such a peer died. It must
  * be made more often than every TCP_DEAD_MS. */
 enum stream_peer stream_look(struct stream *stream, uint64_t patience_ms);
-
-#endif

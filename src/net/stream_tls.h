@@ -1,6 +1,5 @@
 /* The half of a stream that goes by way of its SSL instead of the descriptor. For stream.c only. */
-#ifndef NET_STREAM_TLS_H
-#define NET_STREAM_TLS_H
+#pragma once
 
 #include "net/stream.h"
 
@@ -16,5 +15,3 @@ must_check ssize_t stream_tls_send(struct stream *stream, const uint8_t *data, s
 
 /* False: there is no room for it; stream_wait_for_room() was called. */
 must_check bool stream_tls_close_notify(struct stream *stream);
-
-#endif

@@ -1,6 +1,5 @@
 /* Writing to a stream: straight to its socket while nothing waits, else behind what does. */
-#ifndef NET_STREAM_WRITE_H
-#define NET_STREAM_WRITE_H
+#pragma once
 
 #include "net/stream.h"
 
@@ -32,5 +31,3 @@ void stream_set_low_water(struct stream *stream, size_t low);
 
 /* Takes no more while the kernel holds so many bytes that were not even sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
 void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);
-
-#endif

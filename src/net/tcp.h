@@ -1,7 +1,6 @@
 /* What connections have set: urgent data are part of the stream, no delay for small writes from the beginning, and probes
  * after 20 s of silence, 5 s apart, that find a dead peer after 35 s. The kernel's timers may be an eighth late. */
-#ifndef NET_TCP_H
-#define NET_TCP_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -71,5 +70,3 @@ static inline bool tcp_is_dead(const struct tcp_info *info)
 {
 	return info->tcpi_probes >= 2 && info->tcpi_last_ack_recv >= TCP_DEAD_MS;
 }
-
-#endif

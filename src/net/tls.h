@@ -3,8 +3,7 @@
  * Always: TLS 1.2 and 1.3, AEAD suites only, key exchange by elliptic curves only, no renegotiation, no compression, ALPN
  * http/1.1 or none, released buffers for idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never
  * SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
-#ifndef NET_TLS_H
-#define NET_TLS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -81,5 +80,3 @@ struct tls_client *tls_client_new(const struct tls_where *where, const char *ca,
                                   struct err *err) must_check;
 void tls_client_free(struct tls_client *client);
 SSL *tls_client_ssl(const struct tls_client *client) must_check; /* connect state set */
-
-#endif

@@ -1,7 +1,6 @@
 /* What the TLS contexts of both sides have in common: the policy that nobody can configure away, and files in PEM form
  * with complaints that name the section, the option, the file and the cause. */
-#ifndef NET_TLS_CONTEXT_H
-#define NET_TLS_CONTEXT_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -38,5 +37,3 @@ int tls_refuse_passphrase(char *buf, int size, int writing, void *asked);
 const char *tls_place(const struct tls_where *where, const char *option, char out[static TLS_PLACE_MAX]);
 
 int tls_complain(const struct tls_where *where, const char *option, const char *file, const char *cause, struct err *err); /* -1 */
-
-#endif

@@ -1,7 +1,6 @@
 /* An identity of the server when it is loaded: a context that carries its whole policy, and what it asks of clients. For
  * tls.c only. */
-#ifndef NET_TLS_IDENTITY_H
-#define NET_TLS_IDENTITY_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -40,5 +39,3 @@ char *identity_common_name(const struct identity *a, const struct identity *b);
 
 /* Whether who may pass here may pass there. */
 bool identity_asks_the_same(const struct identity *a, const struct identity *b);
-
-#endif

@@ -1,6 +1,5 @@
 /* A certificate and its key, as an identity of the server has one or several. For tls_identity.c only. */
-#ifndef NET_TLS_PAIR_H
-#define NET_TLS_PAIR_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -34,5 +33,3 @@ bool pair_is_for(const struct pair *pair, struct span name, unsigned flags);
 /* The first name of a's that b has as well, or that b is not for; the caller's, NULL: there is none. */
 char *pair_common_name(const struct pair *a, const struct pair *b);
 char *pair_lacking_name(const struct pair *a, const struct pair *b);
-
-#endif

@@ -1,6 +1,5 @@
 /* Why TLS failed, in a few words instead of OpenSSL's, and of which option. */
-#ifndef NET_TLS_REASON_H
-#define NET_TLS_REASON_H
+#pragma once
 
 #include <openssl/ssl.h>
 #include <stddef.h>
@@ -18,5 +17,3 @@ struct tls_where {
 /* The cause of a failed call, from this thread's error queue, which it empties; otherwise when that tells nothing. The
  * text is static, or good until the next call. */
 const char *tls_queued_cause(const char *otherwise);
-
-#endif

@@ -4,8 +4,7 @@
  * Everything that parsers are known to disagree about is an error: bare CR or LF, NUL, white space before a colon,
  * folded lines, names that are not tokens, none or several Host fields, a body. One empty line in front of the request
  * line is skipped (section 2.2), and a minor version above 1 is read as 1 (RFC 9110 section 2.5). */
-#ifndef PROTO_HTTP_H
-#define PROTO_HTTP_H
+#pragma once
 
 #include "base/str.h"
 
@@ -85,5 +84,3 @@ long http_percent_decode(char *out, struct span src, bool plus_is_space);
 
 /* The raw (still encoded) value of the first parameter of that name in a query; absent span when there is none. */
 struct span http_query_param(struct span query, struct span name);
-
-#endif

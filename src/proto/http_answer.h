@@ -1,7 +1,6 @@
 /* Every answer to an HTTP request: the one writer of heads, and of bodies that are words. It writes into the caller's
  * buffer. Pure: the caller says what time it is. */
-#ifndef PROTO_HTTP_ANSWER_H
-#define PROTO_HTTP_ANSWER_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/str.h"
@@ -44,5 +43,3 @@ void http_answer_end(struct http_answer *answer, bool keep_alive);
 /* All the rest of an answer that is words, without their line end: the fields that its status demands, those of a text that
  * nobody stores, the end, and the words. head_only leaves the words out. */
 void http_answer_words(struct http_answer *answer, struct span words, bool keep_alive, bool head_only);
-
-#endif

@@ -1,6 +1,5 @@
 /* The texts of IP addresses and ports. All else that is read from an address or a port asks here what a number is. */
-#ifndef PROTO_IP_H
-#define PROTO_IP_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/str.h"
@@ -20,5 +19,3 @@ must_check bool ip_is_number(struct span host);                       /* of eith
 /* 1 to 5 digits that come to 65535 at most. Plain: in the one form in which programs write a port, without leading zeros. */
 must_check bool ip_read_port(struct span digits, uint16_t *port);
 must_check bool ip_read_plain_port(struct span digits, uint16_t *port);
-
-#endif

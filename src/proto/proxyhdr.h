@@ -1,8 +1,7 @@
 /* The header that a proxy puts in front of a connection to say where it came from: the PROXY protocol, version 1 (a line of
  * text) and version 2 (binary), as HAProxy's doc/proxy-protocol.txt has it. A trusted peer must
  * always send one: were it optional, clients could send their own. */
-#ifndef PROTO_PROXYHDR_H
-#define PROTO_PROXYHDR_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,5 +39,3 @@ struct proxyhdr {
  * What follows UNKNOWN up to the CR, and the block of LOCAL and of an unspecified family, is passed over unread, as the
  * protocol demands. */
 int proxyhdr_parse(struct proxyhdr *header, const uint8_t *bytes, size_t len);
-
-#endif

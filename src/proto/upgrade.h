@@ -1,6 +1,5 @@
 /* The server's half of the opening handshake, RFC 6455 section 4.2. Pure but for SHA-1 and base64 from libcrypto. */
-#ifndef PROTO_UPGRADE_H
-#define PROTO_UPGRADE_H
+#pragma once
 
 #include "base/str.h"
 #include "proto/http.h"
@@ -40,5 +39,3 @@ must_check bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRA
 #define UPGRADE_SUBPROTOCOL_MAX 256
 size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol,
                         const struct http_stamp *stamp);
-
-#endif

@@ -1,6 +1,5 @@
 /* The parts of a URI as routes compare them. */
-#ifndef PROTO_URI_H
-#define PROTO_URI_H
+#pragma once
 
 #include "base/str.h"
 
@@ -14,5 +13,3 @@ bool uri_is_localhost(struct span host);
 
 /* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
 struct span uri_path_prefix(const char *path, bool *exact);
-
-#endif

@@ -1,7 +1,6 @@
 /* Streaming UTF-8 validation (RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF), for RFC 6455
  * section 8.1. Fails at the first byte that cannot be part of valid text, however the text is cut. */
-#ifndef PROTO_UTF8_H
-#define PROTO_UTF8_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,5 +28,3 @@ size_t utf8_valid_length(const uint8_t *bytes, size_t len);
 /* How many bytes at the end of the buffer belong to a character that is not complete yet (0 to 3): what a sender of
  * text keeps back for the next message. The bytes before them are valid UTF-8 if this buffer, continued, is. */
 size_t utf8_incomplete_tail(const uint8_t *bytes, size_t len);
-
-#endif

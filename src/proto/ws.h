@@ -15,8 +15,7 @@
  *     }
  *
  * Text messages are checked to be UTF-8 as they arrive (section 8.1). */
-#ifndef PROTO_WS_H
-#define PROTO_WS_H
+#pragma once
 
 #include "base/str.h"
 #include "proto/utf8.h"
@@ -104,5 +103,3 @@ size_t ws_close_frame(uint8_t *out, uint16_t code, struct span reason);
 
 /* Codes that may stand on the wire: 1000-1003, 1007-1014, 3000-4999 (section 7.4). */
 bool ws_close_code_valid(uint16_t code);
-
-#endif

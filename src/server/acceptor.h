@@ -3,8 +3,7 @@
  *
  * A refusal costs no session: a connection too many is told so and closed, at the least cost there is, while what lives goes
  * on undisturbed. What it is told has the same words and form as any refusal. Main thread only. */
-#ifndef SERVER_ACCEPTOR_H
-#define SERVER_ACCEPTOR_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/log.h"
@@ -29,5 +28,3 @@ void acceptor_add_worker(struct acceptor *acceptor, struct worker *worker);
 /* Takes fd over. set is the listener's, in the current generation. */
 void acceptor_take(struct acceptor *acceptor, struct generation *current, const struct listen_settings *set, int fd,
                    const struct peer *peer);
-
-#endif

@@ -1,6 +1,5 @@
 /* What the log says of the gateway as a whole: what starts, where its routes lead, and how much is left when it stops. */
-#ifndef SERVER_ANNOUNCE_H
-#define SERVER_ANNOUNCE_H
+#pragma once
 
 #include "base/log.h"
 #include "config/settings.h"
@@ -16,5 +15,3 @@ void announce_routes(struct log *log, const struct settings *settings);
 
 /* event: "stopping", or another that says how. sessions: those that are left. */
 void announce_stop(struct log *log, enum log_level level, const char *event, uint64_t sessions, uint64_t timeout_ms);
-
-#endif

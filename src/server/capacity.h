@@ -1,6 +1,5 @@
 /* How many sessions there may be, as far as descriptors allow. */
-#ifndef SERVER_CAPACITY_H
-#define SERVER_CAPACITY_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -18,5 +17,3 @@ struct capacity {
 
 /* Raises the limit of descriptors as far as it goes. -1: there are too few for max_sessions, or for any session at all. */
 must_check int capacity_find(struct capacity *capacity, const struct server_settings *set, size_t workers, struct err *err);
-
-#endif

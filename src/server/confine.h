@@ -1,7 +1,6 @@
 /* Confinement: from root, or whoever started it, to a user without rights in a sandbox of what the settings name. Entered
  * once, after all that needs rights is open; what a reload names anew must lie in what was named at the start. */
-#ifndef SERVER_CONFINE_H
-#define SERVER_CONFINE_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -49,5 +48,3 @@ must_check int confine_admits(const struct confine *confine, const struct settin
                               struct err *err, struct err *warnings);
 
 void confine_free(struct confine *confine); /* the process stays confined; NULL is allowed */
-
-#endif

@@ -1,6 +1,5 @@
 /* The part of confinement that is about the network: which TCP ports the settings name, and whether a reload keeps to them. */
-#ifndef SERVER_CONFINE_PORTS_H
-#define SERVER_CONFINE_PORTS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -18,5 +17,3 @@ void confine_ports_clear(struct confine_ports *ports);
 
 /* At a reload. -1: it names a port that was not named at the start, and err says which. */
 must_check int confine_ports_admit(const struct sandbox *sandbox, const struct settings *settings, struct err *err);
-
-#endif

@@ -1,7 +1,6 @@
 /* The set of listeners that a generation asks for. Changing it is a transaction: planning binds what is new and may fail,
  * committing swaps the sets and cannot. A listener whose address stays is kept, so no connection in its backlog is lost. */
-#ifndef SERVER_LISTENING_H
-#define SERVER_LISTENING_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -33,5 +32,3 @@ void listening_plan_drop(struct listening_plan *plan); /* instead of committing 
 void listening_announce(const struct listening *listening, char first[ADDR_TEXT_MAX]);
 
 void listening_free(struct listening *listening); /* closes them all; NULL is allowed */
-
-#endif

@@ -1,6 +1,5 @@
 /* The names that new listeners have, looked up before a reload binds them: on the resolver's threads, as a look-up may hang. */
-#ifndef SERVER_LOOKUPS_H
-#define SERVER_LOOKUPS_H
+#pragma once
 
 #include "base/attr.h"
 #include "config/generation.h"
@@ -24,5 +23,3 @@ bool lookups_are_done(const struct lookups *lookups);
 const struct resolved *lookups_find(const struct lookups *lookups, const struct address *address);
 
 void lookups_free(struct lookups *lookups); /* cancels what is not answered; NULL is allowed */
-
-#endif

@@ -1,6 +1,5 @@
 /* The process: its listeners, workers and signals, and the generation that new sessions get. */
-#ifndef SERVER_SERVER_H
-#define SERVER_SERVER_H
+#pragma once
 
 #include "config/generation.h"
 
@@ -12,5 +11,3 @@
  *     SIGTERM, SIGINT   drain: accept no more, end every session with REASON_DRAIN; a second one cuts what is left
  *     SIGUSR1           reopen the log file */
 int server_run(struct generation *first, const char *path);
-
-#endif

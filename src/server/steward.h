@@ -1,8 +1,7 @@
 /* The steward, as the gateway sees it: a second process of the same binary that keeps what the gateway gives up. It binds
  * addresses, looks names up and opens static files; it reads the configuration itself and does only what that names. It ends with the gateway. If
  * it ends before, the log says so and the gateway serves on with what it has. */
-#ifndef SERVER_STEWARD_H
-#define SERVER_STEWARD_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -35,5 +34,3 @@ void steward_serve_names(struct steward *steward, struct resolver_options *optio
 struct opener *steward_opener(struct steward *steward, size_t worker);
 
 void steward_free(struct steward *steward); /* NULL is allowed */
-
-#endif

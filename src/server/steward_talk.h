@@ -1,7 +1,6 @@
 /* What the gateway and its steward say to each other. Both are the same binary, so these are the structs themselves. What the
  * gateway says is a stranger's word to the steward: it may have been taken over. */
-#ifndef SERVER_STEWARD_TALK_H
-#define SERVER_STEWARD_TALK_H
+#pragma once
 
 #include "base/err.h"
 #include "net/resolve.h"
@@ -43,5 +42,3 @@ struct steward_file_answer {
 };
 
 _Static_assert(CHANNEL_FDS_MAX >= RESOLVE_MAX, "the sockets of a name fit in one report");
-
-#endif

@@ -1,6 +1,5 @@
 /* What the steward does for the gateway. The other end of each channel is a stranger: a gateway may have been taken over. */
-#ifndef SERVER_STEWARD_WORK_H
-#define SERVER_STEWARD_WORK_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -30,5 +29,3 @@ void steward_answer(int end);
 
 /* Sends a report. -1: nobody is there. */
 must_check int steward_report(const struct steward_work *work, int result, const struct err *err, const struct bound *bound);
-
-#endif

@@ -1,6 +1,5 @@
 /* A worker: a thread with an event loop, and the sessions that live on it. Other threads only post to it. */
-#ifndef SERVER_WORKER_H
-#define SERVER_WORKER_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/log.h"
@@ -48,5 +47,3 @@ void worker_stop(struct worker *worker);
 
 void worker_join(struct worker *worker); /* after its exit_mail, or when it was never started */
 void worker_free(struct worker *worker); /* after that; NULL is allowed */
-
-#endif

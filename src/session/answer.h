@@ -1,6 +1,5 @@
 /* What a handler answered, on its way to the client: state ANSWER, between two requests of one connection. */
-#ifndef SESSION_ANSWER_H
-#define SESSION_ANSWER_H
+#pragma once
 
 #include "session/session.h"
 
@@ -13,5 +12,3 @@ enum reason answer_enter(struct session *session);
 enum reason answer_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason answer_on_timer(struct session *session);
 enum reason answer_drain(struct session *session); /* it is the last one of its connection */
-
-#endif

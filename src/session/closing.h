@@ -5,8 +5,7 @@
  * and its own has come. What a peer still sends meanwhile is relayed (the client's, until its Close) or read and
  * discarded, because closing on unread bytes would make the kernel reset the connection and destroy what was delivered.
  * Time runs only while nothing moves: a slow peer that still takes its data is waited for. */
-#ifndef SESSION_CLOSING_H
-#define SESSION_CLOSING_H
+#pragma once
 
 #include "session/session.h"
 
@@ -21,5 +20,3 @@ void closing_send_close(struct session *session);
 enum reason closing_enter(struct session *session); /* by session_end() alone, with session->reason and tell set */
 enum reason closing_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason closing_on_timer(struct session *session);
-
-#endif

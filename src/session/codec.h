@@ -8,8 +8,7 @@
  * keeps what it needs for that and is called again without input (run NULL, len 0): at once, or when the side that it is for has
  * taken what waits, and before any other input comes. So a few bytes may become very many, and a peer that does not read still
  * costs a bounded backlog. It knows no stream and no session. */
-#ifndef SESSION_CODEC_H
-#define SESSION_CODEC_H
+#pragma once
 
 #include "proto/ws.h"
 #include "gate/reason.h"
@@ -45,5 +44,3 @@ struct codec_ops {
 extern const struct codec_ops codec_plain; /* bytes are bytes; down they are binary messages, one a read */
 extern const struct codec_ops codec_text;  /* down they are text messages: UTF-8, and no character is cut */
 extern const struct codec_ops codec_echo;  /* each run comes back as it was, type and borders too */
-
-#endif

@@ -1,6 +1,5 @@
 /* What a session needs of the worker it lives on, and all it knows of it. One for each worker, used by its thread alone. */
-#ifndef SESSION_CONTEXT_H
-#define SESSION_CONTEXT_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/list.h"
@@ -49,5 +48,3 @@ struct session_context {
 void context_reap_all(struct session_context *context);
 void context_drain_all(struct session_context *context);
 void context_cut_all(struct session_context *context);
-
-#endif

@@ -1,6 +1,5 @@
 /* The one deadline of a session that is not open yet: it runs from accept to the answer, whatever drips in. */
-#ifndef SESSION_DEADLINE_H
-#define SESSION_DEADLINE_H
+#pragma once
 
 #include "session/session.h"
 
@@ -15,5 +14,3 @@ void deadline_hurry(struct session *session);
 /* What ends a session that asks, or is about to, when its worker drains, if anything yet: who has only just connected is told
  * then that this is no time for it, if that is within linger_timeout. */
 enum reason deadline_drain(struct session *session);
-
-#endif

@@ -4,8 +4,7 @@
  * Credit: one side is read only while less than high_water waits for the other, and never more at once than fits into
  * FLOW_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends nothing by itself: what
  * the peer sent before it went may still be there to be read, and reading finds the end. */
-#ifndef SESSION_FLOW_H
-#define SESSION_FLOW_H
+#pragma once
 
 #include "session/session.h"
 
@@ -31,5 +30,3 @@ enum reason flow_feed(struct session *session, uint8_t *input, size_t len);
 /* A stream's backlog is low, or nothing can be sent to it any more: whoever waited for it goes on, a codec
  * that was stopped, too. Reasons are as of flow_up() and flow_down(). */
 enum reason flow_credit(struct session *session, const struct stream *stream);
-
-#endif

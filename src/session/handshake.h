@@ -1,8 +1,7 @@
 /* An upgrade, from its head to the 101: who may pass, state DIAL, the answer.
  *
  * The backend is dialled before the upgrade is answered, so that the answer can say whether it could be reached. */
-#ifndef SESSION_HANDSHAKE_H
-#define SESSION_HANDSHAKE_H
+#pragma once
 
 #include "session/session.h"
 
@@ -18,5 +17,3 @@ enum reason handshake_dial(struct session *session);
 void handshake_cancel(struct session *session); /* the dial */
 enum reason handshake_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason handshake_on_timer(struct session *session);
-
-#endif

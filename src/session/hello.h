@@ -1,6 +1,5 @@
 /* State HELLO of a session: the first byte, which decides whether TLS is spoken, and the handshake. The request is next. */
-#ifndef SESSION_HELLO_H
-#define SESSION_HELLO_H
+#pragma once
 
 #include "session/session.h"
 
@@ -9,5 +8,3 @@
 enum reason hello_enter(struct session *session);
 enum reason hello_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason hello_on_timer(struct session *session);
-
-#endif

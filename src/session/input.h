@@ -1,7 +1,6 @@
 /* What a client sends before it has a session: bytes that came and are not used yet (the beginning of a request head, or of a PROXY
  * header, or what followed one), and state REQUEST, in which they become a head and the head an upgrade or a plain request. */
-#ifndef SESSION_INPUT_H
-#define SESSION_INPUT_H
+#pragma once
 
 #include "session/session.h"
 
@@ -17,5 +16,3 @@ void input_drop(struct session *session);
 enum reason input_enter(struct session *session);
 enum reason input_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason input_on_timer(struct session *session);
-
-#endif

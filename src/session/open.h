@@ -1,6 +1,5 @@
 /* State OPEN: the session's traffic, its pace and its limits. */
-#ifndef SESSION_OPEN_H
-#define SESSION_OPEN_H
+#pragma once
 
 #include "session/session.h"
 
@@ -8,5 +7,3 @@
 enum reason open_enter(struct session *session);
 enum reason open_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason open_on_timer(struct session *session);
-
-#endif

@@ -1,7 +1,6 @@
 /* State PROXY: on a listener behind proxies a connection begins with a header that says where it comes from, before TLS and
  * before anything else is done for it (proxy_protocol = on). */
-#ifndef SESSION_PROXIED_H
-#define SESSION_PROXIED_H
+#pragma once
 
 #include "session/session.h"
 
@@ -10,5 +9,3 @@
 enum reason proxied_enter(struct session *session);
 enum reason proxied_on_stream(struct session *session, struct stream *stream, enum stream_event event);
 enum reason proxied_on_timer(struct session *session);
-
-#endif

@@ -3,8 +3,7 @@
  * Nobody fills the log by knocking. Each reason has one line at once, then one a second as long as there are more, which says
  * how many there were and who was the last. Some have a line of their own as well, a few a second and still fewer from
  * one source, so that no flood of one source's takes the lines of others. */
-#ifndef SESSION_REFUSAL_LOG_H
-#define SESSION_REFUSAL_LOG_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/log.h"
@@ -28,5 +27,3 @@ must_check bool refusal_log_spares_line(struct refusal_log *reject_log, const st
 
 /* The peer's source is refused for so many ms from now on: a line, if one is left, else only at debug. */
 void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a client that is refused before the 101 is told: the status and the words of its reason. */
-#ifndef SESSION_REFUSAL_TEXT_H
-#define SESSION_REFUSAL_TEXT_H
+#pragma once
 
 #include "proto/http_answer.h"
 #include "gate/reason.h"
@@ -13,5 +12,3 @@
 /* The response that tells a reason which has a status; meant: the path that was probably meant, or NULL. head_only: without its
  * body. Returns its length. */
 size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const char *meant, const struct http_stamp *stamp, bool head_only);
-
-#endif

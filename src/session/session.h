@@ -6,8 +6,7 @@
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
  * end of the loop's turn. What a state does stands in a file of its own: see state.def. */
-#ifndef SESSION_SESSION_H
-#define SESSION_SESSION_H
+#pragma once
 
 #include "base/limiter.h"
 #include "base/list.h"
@@ -177,5 +176,3 @@ enum reason session_admit(struct session *session);
 struct http_stamp session_stamp(const struct session *session);
 
 void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
-
-#endif

@@ -1,6 +1,5 @@
 /* The states of a session, a row of state.def each. */
-#ifndef SESSION_STATE_H
-#define SESSION_STATE_H
+#pragma once
 
 enum session_state {
 #define STATE(name, ...) STATE_##name,
@@ -8,5 +7,3 @@ enum session_state {
 #undef STATE
 	STATE_COUNT
 };
-
-#endif

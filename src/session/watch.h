@@ -1,6 +1,5 @@
 /* The limits of an OPEN session: lifetime, idleness, peers that take nothing, answer no ping or are gone. */
-#ifndef SESSION_WATCH_H
-#define SESSION_WATCH_H
+#pragma once
 
 #include "net/tcp.h"
 #include "session/session.h"
@@ -26,5 +25,3 @@ enum reason watch_look(struct session *session, uint64_t *next);
 
 /* Whether a stream has had something to deliver and made no progress for limit ms (0: never). */
 bool watch_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit);
-
-#endif

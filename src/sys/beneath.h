@@ -3,8 +3,7 @@
  * Links are followed as long as they stay below. The kernel refuses absolute ones there, so their texts are read here: one
  * that begins with a name of the directory leads on below it. What such a walk comes to is only ever opened by the kernel's
  * confined look-up again, so a race with who moves links finds another file below the directory, or none. */
-#ifndef SYS_BENEATH_H
-#define SYS_BENEATH_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -38,5 +37,3 @@ char *beneath_real_name(const char *path) must_check;
 /* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
 #define BENEATH_HOWS 2
 const struct open_how *beneath_hows(void);
-
-#endif

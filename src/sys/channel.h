@@ -1,7 +1,6 @@
 /* A pair of sockets between two processes of ours: each message arrives whole or not at all, and may bring descriptors. Each
  * end of a pair belongs to one thread at a time. What arrives is the other process's word, and is to be checked as such. */
-#ifndef SYS_CHANNEL_H
-#define SYS_CHANNEL_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -20,5 +19,3 @@ must_check int channel_receive(int end, void *message, size_t size);
 
 /* Likewise, with descriptors, close-on-exec and the caller's, of which *fds is the number: the room at first. */
 must_check int channel_receive_fds(int end, void *message, size_t size, int *fd, size_t *fds);
-
-#endif

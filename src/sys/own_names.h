@@ -1,6 +1,5 @@
 /* The names of this machine: what an address in a browser may say when it means us, and nobody else can hold. */
-#ifndef SYS_OWN_NAMES_H
-#define SYS_OWN_NAMES_H
+#pragma once
 
 #include "base/str.h"
 
@@ -13,5 +12,3 @@ void own_names_list(struct str_list *names);
 /* Is the host one of these names, an IP address, or localhost or a name below it (RFC 6761)? None of them can be made to
  * point here by a stranger. host has no port, no brackets and no final dot. */
 bool own_names_has(const struct str_list *names, struct span host);
-
-#endif

@@ -1,6 +1,5 @@
 /* Privileges: given up for good once everything that needs them (ports, keys, sockets) is open. */
-#ifndef SYS_PRIVS_H
-#define SYS_PRIVS_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -54,5 +53,3 @@ void privs_name(char out[PRIVS_NAME_MAX]);
 
 /* Whether privs_become() could become somebody else. */
 bool privs_are_roots(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a parent leaves to the process it starts, and what no parent can be trusted to have put in order. */
-#ifndef SYS_PROCESS_H
-#define SYS_PROCESS_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -16,5 +15,3 @@ void process_end_when_told(void);
 
 /* All signals are delivered from here on, those that waited first. */
 void process_hear_signals(void);
-
-#endif

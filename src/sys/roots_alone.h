@@ -1,6 +1,5 @@
 /* Whether a name can be trusted by root: who may change a directory on the way decides where the name leads. */
-#ifndef SYS_ROOTS_ALONE_H
-#define SYS_ROOTS_ALONE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -8,5 +7,3 @@
  * on the way leads to, belongs to root and can be written by nobody else, or is sticky and holds but the next directory. The file
  * itself may be missing. */
 bool roots_alone(const char *path);
-
-#endif

@@ -7,8 +7,7 @@
  * each such call once, as a library may have begun to make it. What only an attacker makes ends the process (SIGSYS): a
  * program or a process started, memory made executable, and such. A file outside of the paths is EACCES. Some
  * architectures hide arguments: see sandbox_calls.h. */
-#ifndef SYS_SANDBOX_H
-#define SYS_SANDBOX_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -95,5 +94,3 @@ bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t por
 unsigned sandbox_bounds(const struct sandbox *sandbox);
 
 void sandbox_free(struct sandbox *sandbox); /* what it confined stays so; NULL is allowed */
-
-#endif

@@ -3,8 +3,7 @@
  * What a call is given can be judged only where it stands in registers. Behind a pointer no filter can look, so these are
  * allowed whatever they are given: on i386, ppc64el and s390x the calls of sockets, which socketcall(2) carries there, and on
  * s390x mmap(2). */
-#ifndef SYS_SANDBOX_CALLS_H
-#define SYS_SANDBOX_CALLS_H
+#pragma once
 
 #include "base/attr.h"
 #include "sys/sandbox.h"
@@ -17,5 +16,3 @@
  * filter's default action is for all calls that the list does not name. The rest is as in struct sandbox_options. Returns how many calls are allowed, or a negative errno. */
 must_check int sandbox_list_calls(void *filter, uint32_t architecture, enum sandbox_role role, int write_flags,
                                   const struct open_how *how, size_t hows);
-
-#endif

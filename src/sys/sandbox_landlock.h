@@ -1,6 +1,5 @@
 /* The part of the sandbox that Landlock does; sandbox.c alone asks for it. */
-#ifndef SYS_SANDBOX_LANDLOCK_H
-#define SYS_SANDBOX_LANDLOCK_H
+#pragma once
 
 #include "sys/sandbox.h"
 
@@ -10,5 +9,3 @@ must_check int sandbox_landlock(const struct sandbox_options *options, struct er
 
 /* What of enum sandbox_network this kernel can bound, without what is left unbounded. */
 unsigned sandbox_network_bounds(unsigned unbounded);
-
-#endif

@@ -1,7 +1,6 @@
 /* The system calls that the filter refuses. Each fails with EPERM in the thread that made it, and the process is told which
  * it was. The handler of SIGSYS that does so belongs to the process, and stays as long as the filter does. */
-#ifndef SYS_SANDBOX_REFUSED_H
-#define SYS_SANDBOX_REFUSED_H
+#pragma once
 
 #include "base/attr.h"
 
@@ -17,5 +16,3 @@ must_check int sandbox_catch_refused(void);
 
 /* The number of a system call that was refused for the first time; -1: none. */
 int sandbox_next_refused(int fd);
-
-#endif

@@ -1,6 +1,5 @@
 /* The part of the sandbox that seccomp does; sandbox.c alone asks for it. */
-#ifndef SYS_SANDBOX_SECCOMP_H
-#define SYS_SANDBOX_SECCOMP_H
+#pragma once
 
 #include "sys/sandbox.h"
 
@@ -10,5 +9,3 @@ must_check int sandbox_restrict_calls(enum sandbox_role role, int write_flags, c
 
 /* The call as a person knows it, such as "getsid (124)". */
 void sandbox_name_call(int number, char name[static SANDBOX_CALL_MAX]);
-
-#endif

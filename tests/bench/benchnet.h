@@ -1,6 +1,5 @@
 /* What the load generator and the test backend share: addresses, sockets, the clock and giving up. */
-#ifndef BENCHNET_H
-#define BENCHNET_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -24,5 +23,3 @@ int endpoint_listen(const struct endpoint *endpoint);       /* non-blocking */
 /* Non-blocking. source > 0: from 127.0.0.0 + source. */
 int endpoint_connect(const struct endpoint *endpoint, uint32_t source);
 void raise_descriptor_limit(void);
-
-#endif

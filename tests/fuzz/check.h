@@ -1,6 +1,5 @@
 /* What every fuzz target needs: an entry point, a check that ends the process, and input whose borders are guarded. */
-#ifndef TESTS_FUZZ_CHECK_H
-#define TESTS_FUZZ_CHECK_H
+#pragma once
 
 #include "base/str.h"
 
@@ -64,5 +63,3 @@ static inline struct span take_input_line(struct span *rest)
 	*rest = span_skip(*rest, line.n + (end != NULL));
 	return line;
 }
-
-#endif

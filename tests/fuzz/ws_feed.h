@@ -1,6 +1,5 @@
 /* Feeds `in` to a decoder in pieces and writes what comes out to `got`, in the words of tests/unit/ws_stream.h. */
-#ifndef TESTS_FUZZ_WS_FEED_H
-#define TESTS_FUZZ_WS_FEED_H
+#pragma once
 
 #include "check.h"
 #include "proto/ws.h"
@@ -57,5 +56,3 @@ static inline bool feed_in_steps(struct ws_rx *rx, size_t step)
 		fine = feed(rx, in.at + at, in.len - at < step ? in.len - at : step);
 	return fine;
 }
-
-#endif

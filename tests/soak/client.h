@@ -1,6 +1,5 @@
 /* A client session: it connects, does step for step what its kind says, and reports how that ended. */
-#ifndef CLIENT_H
-#define CLIENT_H
+#pragma once
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -65,5 +64,3 @@ struct client {
 void client_begin(struct client *client, const struct kind *kind, const struct endpoint *gateway, uint32_t source);
 void client_go_on(struct client *client); /* past its step `hold`, to the ones before it again */
 void client_end(struct client *client, enum outcome outcome, const char *what);
-
-#endif

@@ -1,6 +1,5 @@
 /* The kinds of session: what the client does, and what the gateway's log must call the end. */
-#ifndef KINDS_H
-#define KINDS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,5 +29,3 @@ struct kind {
 
 /* All kinds, their scripts understood. *count: how many. */
 struct kind *kinds_read(size_t *count);
-
-#endif

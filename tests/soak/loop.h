@@ -1,6 +1,5 @@
 /* One loop for both ends of the churn: what epoll watches, and bytes that everybody may send. */
-#ifndef LOOP_H
-#define LOOP_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,5 +25,3 @@ struct loop *loop_new(void);
 void loop_watch(const struct loop *loop, struct item *item, uint32_t events);
 void loop_turn(const struct loop *loop, int timeout_ms);
 void reset_on_close(int fd);
-
-#endif

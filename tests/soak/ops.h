@@ -1,6 +1,5 @@
 /* The words of a script, each with a number: what is sent, and what is awaited. */
-#ifndef OPS_H
-#define OPS_H
+#pragma once
 
 #include "client.h"
 
@@ -15,5 +14,3 @@ struct op {
 
 const struct op *op_find(const char *name);
 void op_pong(struct client *client); /* puts the answer to the last ping into client->out */
-
-#endif

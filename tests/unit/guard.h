@@ -1,6 +1,5 @@
 /* Test input flush against an unmapped page: a read of one byte too many dies here and now. */
-#ifndef TESTS_UNIT_GUARD_H
-#define TESTS_UNIT_GUARD_H
+#pragma once
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -38,5 +37,3 @@ static inline void *guard_copy(const void *bytes, size_t len)
 		memcpy(at, bytes, len);
 	return at;
 }
-
-#endif

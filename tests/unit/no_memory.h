@@ -1,7 +1,6 @@
 /* no_memory.h stands in front of libevent's event_add(), and has it fail when a test wants that.
  * It must never change what a test did not ask for. */
-#ifndef TESTS_UNIT_NO_MEMORY_H
-#define TESTS_UNIT_NO_MEMORY_H
+#pragma once
 
 #include <dlfcn.h>
 #include <event2/event.h>
@@ -20,5 +19,3 @@ int event_add(struct event *event, const struct timeval *after)
 		*(void **)&libevent = dlsym(RTLD_NEXT, "event_add");
 	return libevent(event, after);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* An opener that opens by itself, where there is no steward. */
-#ifndef UNIT_OPENER_H
-#define UNIT_OPENER_H
+#pragma once
 
 #include "sys/beneath.h"
 
@@ -11,5 +10,3 @@ static int open_here(struct opener *opener, const struct beneath *beneath, const
 }
 
 static struct opener opener = { open_here };
-
-#endif

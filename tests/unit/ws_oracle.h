@@ -1,7 +1,6 @@
 /* Random streams of frames, most of them valid, and an oracle that decodes a complete stream one byte at a time by the
  * plainest means. It shares nothing with the codec, so that it can't share a mistake. */
-#ifndef TESTS_UNIT_WS_ORACLE_H
-#define TESTS_UNIT_WS_ORACLE_H
+#pragma once
 
 #include "proto/ws.h"
 #include "ws_stream.h"
@@ -248,5 +247,3 @@ static inline bool oracle_decode(bool borders, uint64_t max)
 			return false;
 	}
 }
-
-#endif

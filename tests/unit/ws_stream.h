@@ -1,7 +1,6 @@
 /* Streams of frames as test_ws.c writes them, and what a decoder makes of them as text that can be compared. The
  * streams are too large for the stack, so there is one of each; a test begins with reset(). */
-#ifndef TESTS_UNIT_WS_STREAM_H
-#define TESTS_UNIT_WS_STREAM_H
+#pragma once
 
 #include "proto/ws.h"
 
@@ -111,5 +110,3 @@ static inline void log_control(struct bytes *b, unsigned opcode, const uint8_t *
 	put(b, payload, len);
 	put_text(b, "]");
 }
-
-#endif

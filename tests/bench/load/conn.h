@@ -1,7 +1,6 @@
 /* One connection of a run: connecting, TLS, the upgrade, sending without blocking, and the end. What it does once it is
  * open is its mode's business. */
-#ifndef CONN_H
-#define CONN_H
+#pragma once
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -71,5 +70,3 @@ void conn_watch(struct load *load, struct conn *conn, uint32_t events);
 uint32_t conn_reading(const struct load *load, const struct conn *conn);
 /* epoll reported these. */
 void conn_ready(struct load *load, struct conn *conn, uint32_t events);
-
-#endif

@@ -1,6 +1,5 @@
 /* WebSocket frames as bytes: writing a client's, and finding the payload in a server's. */
-#ifndef FRAMES_H
-#define FRAMES_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,5 +19,3 @@ struct frame_reader {
 
 /* How many bytes of payload are among these bytes, which follow those of the last call. */
 size_t frame_reader_payload(struct frame_reader *reader, const uint8_t *data, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* Counts of latencies in steps of 3 %, and the percentiles they give. A zeroed struct is empty. */
-#ifndef HISTOGRAM_H
-#define HISTOGRAM_H
+#pragma once
 
 #include <stdint.h>
 
@@ -15,5 +14,3 @@ struct histogram {
 void histogram_add(struct histogram *histogram, uint64_t value);
 /* The value that this share (0 to 1) of all are not above, to within a step; 0 of an empty one. */
 uint64_t histogram_share(const struct histogram *histogram, double share);
-
-#endif

@@ -1,6 +1,5 @@
 /* The command line of the load generator. */
-#ifndef OPTIONS_H
-#define OPTIONS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,5 +24,3 @@ struct options {
 
 /* Fills in *set, or says what is wrong on stderr and ends the program. */
 void options_parse(struct options *set, int argc, char **argv);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a run counted between the opening of its last session and the end of its time, and the line that says so. */
-#ifndef TALLY_H
-#define TALLY_H
+#pragma once
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,5 +26,3 @@ struct outcome {
 };
 
 void tally_print(const struct tally *tally, const struct outcome *outcome);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a session sends, made once for all: the upgrade request, the stream of frames, the Close. */
-#ifndef TRAFFIC_H
-#define TRAFFIC_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,5 +21,3 @@ void traffic_make(struct traffic *traffic, const struct options *set);
 const uint8_t *traffic_at(const struct traffic *traffic, uint64_t sent, size_t *len);
 /* The first border of a frame at or after that place in the stream. */
 uint64_t traffic_frame_end(const struct traffic *traffic, uint64_t sent);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a session's bytes mean, by the plainest means, and what must hold for them whatever happened on the way. */
-#ifndef TESTS_FUZZ_SESSION_JUDGE_H
-#define TESTS_FUZZ_SESSION_JUDGE_H
+#pragma once
 
 #include "kernel.h"
 
@@ -51,5 +50,3 @@ void judge_answers(struct answers *answers, const struct bytes *sent, const stru
                    const struct bytes *file);
 
 bool bytes_begin_with(const struct bytes *whole, const uint8_t *at, size_t len);
-
-#endif

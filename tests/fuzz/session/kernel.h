@@ -5,8 +5,7 @@
  * Descriptors from KERNEL_FD_FIRST on are played; all others are the real kernel's. What is played for a TCP connection
  * is what Linux does: bytes that came before a reset can still be read, then the reset is told once, then there is only
  * an end. */
-#ifndef TESTS_FUZZ_SESSION_KERNEL_H
-#define TESTS_FUZZ_SESSION_KERNEL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,5 +80,3 @@ bool kernel_anything_ready(void);
 void kernel_take(struct sock *sock, size_t n);                     /* the other side acknowledges so much */
 void kernel_use_allocator(void);                                   /* once, before libevent is used */
 void bytes_add(struct bytes *bytes, const void *data, size_t len); /* what does not fit is lost */
-
-#endif

@@ -1,6 +1,5 @@
 /* The other side of a socket: a client or a target, plain or TLS. */
-#ifndef TESTS_FUZZ_SESSION_PARTY_H
-#define TESTS_FUZZ_SESSION_PARTY_H
+#pragma once
 
 #include "kernel.h"
 
@@ -29,5 +28,3 @@ void party_abort(struct party *party);
 void party_take(struct party *party, size_t n);
 void party_take_all(struct party *party); /* from now on */
 void party_pump(struct party *party);     /* TLS: moves what can be moved */
-
-#endif

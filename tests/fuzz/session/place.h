@@ -1,7 +1,6 @@
 /* What all runs of a fuzzed session have in common: a directory with a web root, tokens and a certificate, and the
  * generation that was built from a configuration of all kinds of routes. */
-#ifndef TESTS_FUZZ_SESSION_PLACE_H
-#define TESTS_FUZZ_SESSION_PLACE_H
+#pragma once
 
 #include "kernel.h"
 
@@ -24,5 +23,3 @@ const struct place *place_get(void);
 
 /* OpenSSL's random bytes begin anew, and are the same in each run. */
 void place_reset_chance(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* One run of a fuzzed session: a worker, a client, a target, and what happens to them. */
-#ifndef TESTS_FUZZ_SESSION_WORLD_H
-#define TESTS_FUZZ_SESSION_WORLD_H
+#pragma once
 
 #include "kernel.h"
 #include "party.h"
@@ -64,5 +63,3 @@ void verdict_end(void);  /* the session is gone */
 
 /* Everything, from the first byte of the input to the last check. */
 void world_run(const uint8_t *data, size_t size, bool tls);
-
-#endif
