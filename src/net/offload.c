@@ -1,0 +1,194 @@
+/* offload.c owns the helper threads and the jobs that wait for one.
+ * It must never call anything of a job's with its lock held, nor touch a job that has no owner once it runs. */
+#include "net/offload.h"
+
+#include "base/signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Shared by the helper threads and the owner; the last of them frees it. */
+struct offload {
+	struct offload_options options;
+	pthread_mutex_t lock;    /* guards what follows, and what the offload has in each job */
+	pthread_cond_t wake;     /* there is a job, or nothing to do any more */
+	unsigned refs, numbered; /* threads, and the owner until offload_free; those threads that have their number */
+	unsigned hanging;        /* jobs that run and may hang */
+	bool closing;
+	struct list queue;
+};
+
+static void offload_unref(struct offload *offload)
+{
+	pthread_mutex_lock(&offload->lock);
+	unsigned left = --offload->refs;
+	pthread_mutex_unlock(&offload->lock);
+	if (left > 0)
+		return;
+	if (offload->options.ended != NULL)
+		offload->options.ended(offload->options.arg);
+	pthread_cond_destroy(&offload->wake);
+	pthread_mutex_destroy(&offload->lock);
+	free(offload);
+}
+
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
+
+static void job_arrived(struct mail *mail, void *owner)
+{
+	struct offload_job *job = (struct offload_job *)mail;
+
+	(void)owner;
+	if (job->cancelled)
+		job->drop(job);
+	else
+		job->done(job);
+}
+
+/* With the lock held, as all from here to the threads. Posted under it, so that offload_cancel() finds a job either not
+ * yet posted, and prevents it, or wholly posted, and the mailbox may go. */
+static void job_return(struct offload *offload, struct offload_job *job)
+{
+	if (!job->cancelled) {
+		mailbox_post(job->owner, &job->mail);
+		return;
+	}
+	pthread_mutex_unlock(&offload->lock);
+	job->drop(job);
+	pthread_mutex_lock(&offload->lock);
+}
+
+static struct offload_job *job_next(struct offload *offload)
+{
+	bool full = offload->hanging >= offload->options.threads - offload->options.reserved;
+
+	list_each(&offload->queue, node, after) {
+		struct offload_job *job = list_entry(node, struct offload_job, in_queue);
+		if (job->may_hang && full)
+			continue;
+		list_remove(&offload->queue, node);
+		return job;
+	}
+	return NULL;
+}
+
+static void job_work(struct offload *offload, struct offload_job *job, unsigned thread)
+{
+	bool may_hang = job->may_hang, owned = job->owner != NULL;
+
+	offload->hanging += may_hang;
+	pthread_mutex_unlock(&offload->lock);
+	job->work(job, thread);
+	pthread_mutex_lock(&offload->lock);
+	offload->hanging -= may_hang;
+	if (owned)
+		job_return(offload, job);
+}
+
+/* --- threads ------------------------------------------------------------------------------------------------------ */
+
+static void *thread_main(void *arg)
+{
+	struct offload *offload = arg;
+
+	pthread_mutex_lock(&offload->lock);
+	unsigned number = offload->numbered++;
+	while (!offload->closing) {
+		struct offload_job *job = job_next(offload);
+		if (job != NULL)
+			job_work(offload, job, number);
+		else
+			pthread_cond_wait(&offload->wake, &offload->lock);
+	}
+	pthread_mutex_unlock(&offload->lock);
+	offload_unref(offload);
+	return NULL;
+}
+
+/* Returns 0 or an errno. With the lock held, so that no thread counts before it is counted. */
+static int threads_start(struct offload *offload)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+	sigset_t before;
+	int error = 0;
+
+	signals_block(&before); /* signals belong to the main thread */
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	for (unsigned i = 0; i < offload->options.threads && error == 0; i++) {
+		error = pthread_create(&thread, &detached, thread_main, offload);
+		offload->refs += error == 0;
+	}
+	pthread_attr_destroy(&detached);
+	signals_restore(&before);
+	return error;
+}
+
+struct offload *offload_new(const struct offload_options *options)
+{
+	struct offload *offload = calloc(1, sizeof(*offload));
+
+	if (offload == NULL) {
+		if (options->ended != NULL)
+			options->ended(options->arg);
+		return NULL;
+	}
+	offload->options = *options;
+	offload->refs = 1;
+	pthread_mutex_init(&offload->lock, NULL);
+	pthread_cond_init(&offload->wake, NULL);
+	list_init(&offload->queue);
+	pthread_mutex_lock(&offload->lock);
+	int error = threads_start(offload);
+	pthread_mutex_unlock(&offload->lock);
+	if (error == 0)
+		return offload;
+	offload_free(offload);
+	errno = error;
+	return NULL;
+}
+
+void offload_free(struct offload *offload)
+{
+	if (offload == NULL)
+		return;
+	pthread_mutex_lock(&offload->lock);
+	offload->closing = true;
+	pthread_cond_broadcast(&offload->wake);
+	pthread_mutex_unlock(&offload->lock);
+	offload_unref(offload);
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------- */
+
+int offload_start(struct offload *offload, struct offload_job *job, struct mailbox *owner)
+{
+	pthread_mutex_lock(&offload->lock);
+	bool room = offload->queue.count < offload->options.queue_max;
+	if (room) {
+		job->mail.run = job_arrived;
+		job->offload = offload;
+		job->owner = owner;
+		job->cancelled = false;
+		list_append(&offload->queue, &job->in_queue);
+		pthread_cond_signal(&offload->wake);
+	}
+	pthread_mutex_unlock(&offload->lock);
+	return room ? 0 : -1;
+}
+
+void offload_cancel(struct offload_job *job)
+{
+	struct offload *offload = job->offload;
+
+	pthread_mutex_lock(&offload->lock);
+	bool waits = job->in_queue.next != NULL;
+	if (waits)
+		list_remove(&offload->queue, &job->in_queue);
+	job->cancelled = true;
+	pthread_mutex_unlock(&offload->lock);
+	if (waits)
+		job->drop(job);
+}

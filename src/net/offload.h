@@ -1,0 +1,61 @@
+/* Helper threads for what blocks: password hashes, files on a slow disk, look-ups. A job's work() runs on one of them,
+ * and its done() back on the thread that started it.
+ *
+ * Whose a job is: from offload_start() on it is the offload's, and nobody else may change or free it; with done() or
+ * drop(), of which exactly one is called, it is its starter's again. What work() needs it owns, or keeps by a
+ * reference: whoever started it may be gone by the time it runs. */
+#ifndef NET_OFFLOAD_H
+#define NET_OFFLOAD_H
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "net/mailbox.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct offload;
+
+/* Embedded in what it works on. */
+struct offload_job {
+	struct mail mail; /* the offload's, as are those at the end */
+	/* On a helper thread, of which thread is the number, from 0: for what each of them has for itself. */
+	void (*work)(struct offload_job *job, unsigned thread);
+	void (*done)(struct offload_job *job); /* on owner's thread, never from within offload_start() */
+	/* Instead of done() after offload_cancel(): disposes of the job and what work() made. On any thread, also from
+	 * within the cancel. */
+	void (*drop)(struct offload_job *job);
+	bool may_hang; /* it leaves threads free for those that can't */
+
+	struct list_node in_queue; /* while it waits for a thread */
+	struct offload *offload;
+	struct mailbox *owner;
+	bool cancelled;
+};
+
+struct offload_options {
+	unsigned threads;         /* jobs at a time; all are started at once, with all signals blocked */
+	unsigned reserved;        /* less than threads: so many never run a job that may hang */
+	size_t queue_max;         /* jobs that wait for a thread; at least 1 */
+	void (*ended)(void *arg); /* once no job runs any more, and none will; on any thread; NULL: nothing to do */
+	void *arg;
+};
+
+/* Threads have the rights of the one that calls, so after they were given up. NULL on failure, with errno; ended is
+ * called then, too. */
+struct offload *offload_new(const struct offload_options *options) must_check;
+
+/* Its owner's thread calls, for a job with work, done, drop and may_hang set. NULL as owner: nobody is told, and it is
+ * work() that disposes of the job, or starts it anew; there is no done, drop or cancel. -1: too many wait, and the job
+ * is the caller's. */
+must_check int offload_start(struct offload *offload, struct offload_job *job, struct mailbox *owner);
+
+/* On the owner's thread, before done() ran: it will not. One that waits is dropped at once, one that runs as soon as it
+ * returns. The mailbox may be freed then. */
+void offload_cancel(struct offload_job *job);
+
+/* Every job with an owner must be done or cancelled; others that still wait are forgotten. Waits for nothing: what
+ * hangs must not delay the exit, so its thread goes when it returns, and the last one calls ended. NULL is allowed. */
+void offload_free(struct offload *offload);
+
+#endif
