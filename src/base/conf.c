@@ -18,11 +18,6 @@ const char *conf_keep_name(struct conf *conf, const char *name)
 	return conf->files.item[conf->files.count - 1];
 }
 
-const struct str_list *conf_files(const struct conf *conf)
-{
-	return &conf->files;
-}
-
 size_t conf_option_index(const struct conf_kind *kind, const char *name)
 {
 	size_t i = 0;
@@ -323,7 +318,7 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 {
 	size_t k = conf_kind_index(conf, span_of(kind));
 	assert(k < conf->kinds_count);
-	struct place at = { conf_keep_name(conf, "command line"), 0 };
+	struct place at = { "command line", 0 };
 	struct conf_section *section = conf_section_find(&conf->sections[k], span_of(name));
 
 	if (section == NULL)
@@ -347,6 +342,45 @@ void conf_set_default(void *section, const void *field, const char *text)
 	int bad = value_parse(s, i, text, false, &err);
 	assert(!bad);
 	(void)bad;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------ */
+
+struct file_list {
+	struct conf_file *item;
+	size_t count;
+};
+
+static void add_file(struct file_list *files, struct conf_file file)
+{
+	if (file.path[0] == '\0')
+		return;
+	files->item = mem_resize(files->item, files->count + 1, sizeof(*files->item));
+	files->item[files->count++] = file;
+}
+
+static void add_section_files(struct file_list *files, const struct conf_section *section)
+{
+	for (size_t i = 0; i < section->kind->options_count; i++) {
+		const struct conf_option *option = &section->kind->options[i];
+		const void *field = (const char *)section + option->offset;
+		const char *path;
+		for (size_t k = 0; option->file != 0 && (path = option->type->file(field, k)) != NULL; k++)
+			add_file(files, (struct conf_file){ option->file, section, field, option->name, path });
+	}
+}
+
+size_t conf_list_files(const struct conf *conf, struct conf_file **out)
+{
+	struct file_list files = { NULL, 0 };
+
+	for (size_t i = 0; i < conf->files.count; i++)
+		add_file(&files, (struct conf_file){ .path = conf->files.item[i] });
+	for (size_t i = 0; i < conf->kinds_count; i++)
+		for (size_t k = 0; k < conf->sections[i].count; k++)
+			add_section_files(&files, conf->sections[i].item[k]);
+	*out = files.item;
+	return files.count;
 }
 
 /* --- what has no effect, defaults and reloads --------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct conf_option {
 	bool restart;         /* a reload can't change it: a new value is reported, and counts from the next start */
 	uint64_t least, most; /* bounds of a number, size or duration; most 0: none */
 	conf_needs *needs;
+	int file; /* what the files are that it names, by an enum of the table's owner; 0: it names none */
 };
 
 struct conf_kind {
@@ -67,8 +68,17 @@ int conf_set(struct conf *conf, const char *kind, const char *name, const char *
 /* Gives an option that was not written another default; text is one that its type takes. */
 void conf_set_default(void *section, const void *field, const char *text);
 
-/* The files it was read from; owned by the conf. */
-const struct str_list *conf_files(const struct conf *conf);
+/* A file, directory or socket that the configuration names. */
+struct conf_file {
+	int kind;            /* as its row says; 0: it was read from this one, and no option names it */
+	const void *section; /* NULL: none, as for field and option */
+	const void *field;
+	const char *option; /* its name */
+	const char *path;   /* as it is written, never empty; the conf's */
+};
+
+/* Lists those it was read from, and then those of all options, section by section. Returns how many; *files is the caller's to free. */
+size_t conf_list_files(const struct conf *conf, struct conf_file **files);
 
 /* The sections of one kind; owned by the conf. */
 const struct conf_sections *conf_sections(const struct conf *conf, const char *kind);

@@ -23,6 +23,19 @@ static void text_clear(void *field)
 	*(char **)field = NULL;
 }
 
+/* Where a text may be a word or a file, the file is file:/PATH. */
+static const char *text_file(const void *field, size_t i)
+{
+	const char *text = *(const char *const *)field;
+
+	return i > 0 ? NULL : strncmp(text, "file:/", 6) == 0 ? text + 5 : "";
+}
+
+static const char *path_file(const void *field, size_t i)
+{
+	return i > 0 ? NULL : *(const char *const *)field;
+}
+
 static int texts_parse(const char *text, void *field, struct err *err)
 {
 	(void)err;
@@ -33,6 +46,13 @@ static int texts_parse(const char *text, void *field, struct err *err)
 static void texts_clear(void *field)
 {
 	str_list_clear(field);
+}
+
+static const char *paths_file(const void *field, size_t i)
+{
+	const struct str_list *list = field;
+
+	return i < list->count ? list->item[i] : NULL;
 }
 
 static int flag_parse(const char *text, void *field, struct err *err)
@@ -82,14 +102,14 @@ static int duration_parse(const char *text, void *field, struct err *err)
 	return 0;
 }
 
-const struct conf_type conf_text = { "text", false, text_parse, text_clear, NULL };
-const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear, NULL };
-const struct conf_type conf_path = { "path", false, text_parse, text_clear, NULL };
-const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear, NULL };
-const struct conf_type conf_flag = { "flag", false, flag_parse, NULL, NULL };
-const struct conf_type conf_number = { "number", false, number_parse, NULL, number_print };
-const struct conf_type conf_size = { "size", false, size_parse, NULL, str_from_size };
-const struct conf_type conf_duration = { "duration", false, duration_parse, NULL, str_from_duration };
+const struct conf_type conf_text = { "text", false, text_parse, text_clear, NULL, text_file };
+const struct conf_type conf_texts = { "list", true, texts_parse, texts_clear, NULL, NULL };
+const struct conf_type conf_path = { "path", false, text_parse, text_clear, NULL, path_file };
+const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear, NULL, paths_file };
+const struct conf_type conf_flag = { "flag", false, flag_parse, NULL, NULL, NULL };
+const struct conf_type conf_number = { "number", false, number_parse, NULL, number_print, NULL };
+const struct conf_type conf_size = { "size", false, size_parse, NULL, str_from_size, NULL };
+const struct conf_type conf_duration = { "duration", false, duration_parse, NULL, str_from_duration, NULL };
 
 int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err)
 {

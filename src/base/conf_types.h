@@ -19,6 +19,7 @@ struct conf_type {
 	int (*parse)(const char *text, void *field, struct err *err);
 	void (*clear)(void *field); /* NULL when there is nothing to free */
 	void (*print)(uint64_t value, char *out, size_t cap); /* as one would write it; NULL: it has no bounds */
+	const char *(*file)(const void *field, size_t i); /* the path of item i, "" if that is none, NULL behind the last one; NULL: it names no files */
 };
 
 /* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */

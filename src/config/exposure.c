@@ -54,43 +54,40 @@ static bool lies_below(const char *path, const struct stat *root)
 	return below;
 }
 
-/* section NULL: a file of the configuration. */
-static void check(const struct root *root, const void *section, const char *option, const char *path)
+/* A certificate without a key beside it has the key in its file. */
+static bool is_secret(const struct conf_file *file)
 {
-	const struct conf_section *of = section;
-
-	if (path[0] == '\0' || !lies_below(path, &root->at))
-		return;
-	if (of == NULL)
-		conf_complain_option(root->route, &root->route->root, root->err,
-		                     "this root would publish the configuration (%s); move it, or name another root", path);
-	else
-		conf_complain_option(root->route, &root->route->root, root->err,
-		                     "this root would publish the %s of [%s%s%s] (%s); move it, or name another root", option,
-		                     of->kind->name, of->name[0] != '\0' ? " " : "", of->name, path);
+	switch ((enum file_kind)file->kind) {
+	case FILE_CONFIGURATION:
+	case FILE_LOG:
+	case FILE_KEY:
+	case FILE_TOKENS:
+		return true;
+	case FILE_CERTIFICATE:
+		return ((const struct tls_settings *)file->section)->key.count == 0;
+	default:
+		return false;
+	}
 }
 
-/* A certificate without a key beside it has the key in its file. */
-static void check_keys(const struct root *root, const struct tls_settings *set)
+static void complain(const struct root *root, const struct conf_file *file)
 {
-	const struct str_list *files = set->key.count > 0 ? &set->key : &set->certificate;
+	const struct conf_section *of = file->section;
 
-	for (size_t i = 0; i < files->count; i++)
-		check(root, set, set->key.count > 0 ? "key" : "certificate", files->item[i]);
+	if (of == NULL)
+		conf_complain_option(root->route, &root->route->root, root->err,
+		                     "this root would publish the configuration (%s); move it, or name another root", file->path);
+	else
+		conf_complain_option(root->route, &root->route->root, root->err,
+		                     "this root would publish the %s of [%s%s%s] (%s); move it, or name another root", file->option,
+		                     of->kind->name, of->name[0] != '\0' ? " " : "", of->name, file->path);
 }
 
 static void check_all(const struct settings *s, const struct root *root)
 {
-	const struct str_list *files = conf_files(s->conf);
-
-	for (size_t i = 0; i < files->count && !s->quick; i++)
-		check(root, NULL, NULL, files->item[i]);
-	if (strncmp(s->server->log, "file:/", 6) == 0)
-		check(root, s->server, "log", s->server->log + 5);
-	for (size_t i = 0; i < s->tls_count; i++)
-		check_keys(root, s->tls[i]);
-	for (size_t i = 0; i < s->routes_count; i++)
-		check(root, s->routes[i], "token_file", s->routes[i]->token_file);
+	for (size_t i = 0; i < s->files_count; i++)
+		if (is_secret(&s->files[i]) && lies_below(s->files[i].path, &root->at))
+			complain(root, &s->files[i]);
 }
 
 int exposure_check(const struct settings *settings, struct err *err)

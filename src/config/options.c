@@ -20,7 +20,7 @@
 		static const char *const words[] = { __VA_ARGS__ };                                                    \
 		return conf_choose(text, words, ARRAY_LEN(words), field, err);                                         \
 	}                                                                                                              \
-	static const struct conf_type conf_##id = { "choice", false, id##_parse, NULL, NULL };
+	static const struct conf_type conf_##id = { "choice", false, id##_parse, NULL, NULL, NULL };
 
 CHOICE(log_level, "error", "warn", "info", "debug")
 CHOICE(log_format, "text", "json")
@@ -63,6 +63,17 @@ static void target_clear(void *field)
 	address_clear(field);
 }
 
+/* "" for what has no file. */
+static const char *socket_file(const struct address *address)
+{
+	return address->text != NULL && address->kind == ADDRESS_UNIX && address->name[0] == '/' ? address->name : "";
+}
+
+static const char *target_file(const void *field, size_t i)
+{
+	return i > 0 ? NULL : socket_file(field);
+}
+
 static int listen_addresses_parse(const char *text, void *field, struct err *err)
 {
 	struct address_list *list = field;
@@ -83,6 +94,13 @@ static void listen_addresses_clear(void *field)
 		address_clear(&list->item[i]);
 	free(list->item);
 	*list = (struct address_list){ NULL, 0 };
+}
+
+static const char *listen_addresses_file(const void *field, size_t i)
+{
+	const struct address_list *list = field;
+
+	return i < list->count ? socket_file(&list->item[i]) : NULL;
 }
 
 static int cidrs_parse(const char *text, void *field, struct err *err)
@@ -144,12 +162,12 @@ static void ports_clear(void *field)
 }
 
 static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
-	                                                listen_addresses_clear, NULL };
-static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear, NULL };
-static const struct conf_type conf_ports = { "ports", true, ports_parse, ports_clear, NULL };
-static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NULL };
-static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL };
-static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL };
+	                                                listen_addresses_clear, NULL, listen_addresses_file };
+static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear, NULL, NULL };
+static const struct conf_type conf_ports = { "ports", true, ports_parse, ports_clear, NULL, NULL };
+static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NULL, NULL };
+static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL, target_file };
+static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL, NULL };
 
 /* --- what a row NEEDS --------------------------------------------------------------------------------------------- */
 
@@ -164,7 +182,7 @@ static const struct conf_type conf_message_kind = { "choice", false, message_kin
 static bool has_unix_path(const struct listen_settings *s)
 {
 	for (size_t i = 0; i < s->address.count; i++)
-		if (s->address.item[i].kind == ADDRESS_UNIX && s->address.item[i].name[0] == '/')
+		if (socket_file(&s->address.item[i])[0] != '\0')
 			return true;
 	return false;
 }

@@ -57,6 +57,7 @@ struct settings *settings_of(struct conf *conf, const char *where, bool quick, u
 	s->routes = sections_of(conf, "route", &s->routes_count);
 	for (size_t i = 0; i < s->routes_count; i++)
 		profile_apply(conf_sections(conf, "route")->item[i]);
+	s->files_count = conf_list_files(conf, &s->files);
 	settings_check(s, where, err->count == errors, err);
 	if (err->count == errors)
 		return s;
@@ -69,7 +70,17 @@ void settings_free(struct settings *settings)
 	if (settings == NULL)
 		return;
 	conf_free(settings->conf);
+	free(settings->files);
 	free(settings);
+}
+
+bool settings_name_file(const struct settings *settings, enum file_kind kind, const char *path)
+{
+	size_t i = 0;
+
+	while (i < settings->files_count && ((enum file_kind)settings->files[i].kind != kind || strcmp(settings->files[i].path, path) != 0))
+		i++;
+	return i < settings->files_count;
 }
 
 static int is_conf_name(const struct dirent *entry)

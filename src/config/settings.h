@@ -67,8 +67,24 @@ struct route_settings {
 };
 #undef OPT
 
+/* What the files are that a configuration names; a row says it by NAMES(...). */
+enum file_kind {
+	FILE_CONFIGURATION, /* read already, conf.d, too */
+	FILE_LOG,
+	FILE_SOCKET, /* a listener's */
+	FILE_CERTIFICATE,
+	FILE_KEY,
+	FILE_AUTHORITIES,
+	FILE_TARGET, /* a socket that a route leads to */
+	FILE_TOKENS, /* or a directory of them */
+	FILE_ROOT,   /* a directory of static files */
+	FILE_KINDS,
+};
+
 struct settings {
 	struct conf *conf; /* owns everything below */
+	struct conf_file *files; /* all that it names, by enum file_kind */
+	size_t files_count;
 	const struct server_settings *server;
 	const struct listen_settings *const *listens;
 	size_t listens_count;
@@ -88,6 +104,9 @@ struct settings {
  * kind of request in common); options that have no effect where they stand. patient: as in file_open_to_read(). */
 struct settings *settings_read(const char *path, bool patient, struct err *err) must_check;
 void settings_free(struct settings *settings);
+
+/* Whether a file of that kind is named by exactly this path. */
+bool settings_name_file(const struct settings *settings, enum file_kind kind, const char *path);
 
 /* What settings_read() does, in two steps, for what is no file: a configuration that says nothing yet, and the settings of it, checked.
  * Takes conf over. where: what complaints about a section that is nowhere begin with. errors: how many complaints there were before

@@ -24,7 +24,8 @@ struct confine {
 
 /* --- what is needed ------------------------------------------------------------------------------------------------- */
 
-enum kind { WEB_ROOT, TOKENS, AUTHORITIES, IDENTITY, CONFIGURATION, SYSTEM_FILE, LOG_FILE, SOCKETS, TARGET_SOCKET };
+/* A kind of file: those of enum file_kind, and what the system brings. */
+#define SYSTEM_FILE FILE_KINDS
 
 /* siblings: it may be replaced by a file of the same name, which is another file to the kernel, so that the directory is
  * what has to be covered. vital: no session could do without. */
@@ -35,25 +36,26 @@ static const struct kind_row {
 	const char *act, *effect; /* in words: what the user may not do, and what follows from that */
 } kinds[] = {
 #define GIVE    "give it the permission, or name another [server] user"
+#define RENEW   "a reload cannot load a new one: give it the permission, or restart after each renewal"
 #define RESTART "reloads will be refused: give it the permission, or restart after each change"
-	[WEB_ROOT] = { 0, X_OK, false, true, "enter", GIVE },
-	[TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
-	[AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
-	[IDENTITY] = { SANDBOX_READ, R_OK, true, false, "read",
-	               "a reload cannot load a new one: give it the permission, or restart after each renewal" },
-	[CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
+	[FILE_ROOT] = { 0, X_OK, false, true, "enter", GIVE },
+	[FILE_TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
+	[FILE_AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
+	[FILE_CERTIFICATE] = { SANDBOX_READ, R_OK, true, false, "read", RENEW },
+	[FILE_KEY] = { SANDBOX_READ, R_OK, true, false, "read", RENEW },
+	[FILE_CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[SYSTEM_FILE] = { SANDBOX_READ, 0, true, false, NULL, NULL },
-	[LOG_FILE] = { SANDBOX_WRITE, W_OK, true, false, "write",
+	[FILE_LOG] = { SANDBOX_WRITE, W_OK, true, false, "write",
 	               "SIGUSR1 cannot reopen it unless the new file and its directory permit it" },
-	[SOCKETS] = { SANDBOX_SOCKETS, 0, false, false, NULL, NULL },
-	[TARGET_SOCKET] = { 0, W_OK, false, false, "connect to", "give it the permission" },
+	[FILE_SOCKET] = { SANDBOX_SOCKETS, 0, false, false, NULL, NULL },
+	[FILE_TARGET] = { 0, W_OK, false, false, "connect to", "give it the permission" },
 };
 
 struct need {
 	const void *section; /* NULL: none asked for it */
 	const void *field;
 	char *path;
-	enum kind kind;
+	int kind;
 };
 
 struct needs {
@@ -61,7 +63,7 @@ struct needs {
 	size_t count;
 };
 
-static void need(struct needs *needs, enum kind kind, const void *section, const void *field, const char *path)
+static void need(struct needs *needs, int kind, const void *section, const void *field, const char *path)
 {
 	if (path == NULL || path[0] == '\0')
 		return;
@@ -87,27 +89,6 @@ static char *parent_of(const char *path)
 	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
 }
 
-static void need_listener(struct needs *needs, const struct listen_settings *set)
-{
-	for (size_t i = 0; i < set->address.count; i++) {
-		const struct address *address = &set->address.item[i];
-		if (address->kind != ADDRESS_UNIX || address->name[0] != '/')
-			continue;
-		char *directory = parent_of(address->name);
-		need(needs, SOCKETS, set, &set->address, directory);
-		free(directory);
-	}
-}
-
-static void need_identity(struct needs *needs, const struct tls_settings *set)
-{
-	for (size_t i = 0; i < set->certificate.count; i++)
-		need(needs, IDENTITY, set, &set->certificate, set->certificate.item[i]);
-	for (size_t i = 0; i < set->key.count; i++)
-		need(needs, IDENTITY, set, &set->key, set->key.item[i]);
-	need(needs, AUTHORITIES, set, &set->client_ca, set->client_ca);
-}
-
 /* The system's authorities are read as they are met, and are links into the directories that follow. */
 static void need_authorities(struct needs *needs, const struct route_settings *set)
 {
@@ -122,14 +103,17 @@ static void need_authorities(struct needs *needs, const struct route_settings *s
 	need(needs, SYSTEM_FILE, set, &set->target, "/etc/pki/ca-trust/extracted");
 }
 
-static void need_route(struct needs *needs, const struct route_settings *set)
+static bool is_identity(const struct conf_file *file)
 {
-	need(needs, WEB_ROOT, set, &set->root, set->root);
-	need(needs, TOKENS, set, &set->token_file, set->token_file);
-	need(needs, AUTHORITIES, set, &set->target_ca, set->target_ca);
-	need_authorities(needs, set);
-	if (set->target.text != NULL && set->target.kind == ADDRESS_UNIX && set->target.name[0] == '/')
-		need(needs, TARGET_SOCKET, set, &set->target, set->target.name);
+	return file->kind == FILE_CERTIFICATE || file->kind == FILE_KEY;
+}
+
+static void need_file(struct needs *needs, const struct conf_file *file)
+{
+	char *directory = file->kind == FILE_SOCKET ? parent_of(file->path) : NULL;
+
+	need(needs, file->kind, file->section, file->field, directory != NULL ? directory : file->path);
+	free(directory);
 }
 
 static void need_configuration(struct needs *needs, const char *file)
@@ -137,8 +121,8 @@ static void need_configuration(struct needs *needs, const char *file)
 	if (file == NULL)
 		return;
 	char *directory = parent_of(file), *more = mem_printf("%s/conf.d", directory);
-	need(needs, CONFIGURATION, NULL, NULL, file);
-	need(needs, CONFIGURATION, NULL, NULL, more);
+	need(needs, FILE_CONFIGURATION, NULL, NULL, file);
+	need(needs, FILE_CONFIGURATION, NULL, NULL, more);
 	free(more);
 	free(directory);
 }
@@ -154,14 +138,12 @@ static struct needs needs_of(const struct settings *s, const char *file)
 	struct needs needs = { NULL, 0 };
 
 	need_configuration(&needs, file);
-	need(&needs, LOG_FILE, s->server, &s->server->log, log_file(s));
 	need(&needs, SYSTEM_FILE, NULL, NULL, "/etc/hosts"); /* for sys/own_names.h */
-	for (size_t i = 0; i < s->listens_count; i++)
-		need_listener(&needs, s->listens[i]);
-	for (size_t i = 0; i < s->tls_count && file != NULL; i++) /* else there is no reload to read them again */
-		need_identity(&needs, s->tls[i]);
+	for (size_t i = 0; i < s->files_count; i++)
+		if (s->files[i].section != NULL && (file != NULL || !is_identity(&s->files[i]))) /* else there is no reload to read them again */
+			need_file(&needs, &s->files[i]);
 	for (size_t i = 0; i < s->routes_count; i++)
-		need_route(&needs, s->routes[i]);
+		need_authorities(&needs, s->routes[i]);
 	return needs;
 }
 
@@ -193,7 +175,7 @@ static void warn_of_place(const struct need *need, struct err *warnings)
 {
 	char *parent = parent_of(need->path);
 
-	if (need->kind == TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
+	if (need->kind == FILE_TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
 		conf_complain_option(need->section, need->field, warnings,
 		                     "%s lies in a directory that the sandbox does not cover: if the file is replaced, as "
 		                     "editors do, restart; or move it to a directory of its own", need->path);
@@ -428,7 +410,7 @@ int confine_admits_file(const struct confine *confine, const char *file, struct 
 
 static bool is_outside(const struct sandbox *sandbox, const struct need *need)
 {
-	if (need->kind == SOCKETS)
+	if (need->kind == FILE_SOCKET)
 		return !sandbox_takes_sockets(sandbox, need->path);
 	return (kinds[need->kind].access & SANDBOX_READ) != 0 && sandbox_hides(sandbox, need->path);
 }
@@ -444,7 +426,7 @@ static void admit(const struct confine *confine, const struct need *need, struct
 			conf_complain_option(need->section, need->field, err, "%s %s", need->path, outside);
 		else /* one of the system's, and nobody asked for it now */
 			err_add(warnings, "%s was replaced and %s", need->path, outside);
-	} else if ((need->kind == TOKENS || need->kind == AUTHORITIES) && is_denied(need->path)) {
+	} else if ((need->kind == FILE_TOKENS || need->kind == FILE_AUTHORITIES) && is_denied(need->path)) {
 		complain(need, confine->user, "read", instead, err);
 	}
 }

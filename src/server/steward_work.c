@@ -121,13 +121,10 @@ void steward_obey(struct steward_work *work)
 
 static bool is_root(struct steward_work *work, const char *path)
 {
-	bool found = false;
-
 	pthread_mutex_lock(&work->lock);
-	for (size_t i = 0; i < work->settings->routes_count; i++)
-		found = found || strcmp(work->settings->routes[i]->root, path) == 0;
+	bool found = settings_name_file(work->settings, FILE_ROOT, path);
 	pthread_mutex_unlock(&work->lock);
-	return found && path[0] != '\0';
+	return found;
 }
 
 /* Absolute links below may name the directory as it is without links, too, which takes long to find out. */

@@ -599,6 +599,45 @@ static void quick_form_has_the_same_complaints(void **state)
 	assert_string_equal(p->err.text, "command line: [tls quick] has no certificate; write certificate = FILE");
 }
 
+/* --- files ------------------------------------------------------------------------------------------------------ */
+
+static void every_file_that_is_named(void **state)
+{
+	struct place *p = *state;
+	static const struct { int kind; const char *option, *path; } want[] = {
+		{ FILE_LOG, "log", "/l/sallyport" },
+		{ FILE_SOCKET, "address", "/s/one" },
+		{ FILE_CERTIFICATE, "certificate", "/c/rsa" },
+		{ FILE_CERTIFICATE, "certificate", "c/ecdsa" },
+		{ FILE_KEY, "key", "/k/rsa" },
+		{ FILE_KEY, "key", "k/ecdsa" },
+		{ FILE_AUTHORITIES, "client_ca", "/a/clients" },
+		{ FILE_TARGET, "target", "/t/socket" },
+		{ FILE_TOKENS, "token_file", "/tokens" },
+		{ FILE_ROOT, "root", "/www" },
+		{ FILE_AUTHORITIES, "target_ca", "/a/target" },
+	};
+	struct settings *s = read_fine(p, "[server]\nlog = file:/l/sallyport\n[listen l]\ntls = on\naddress = 6080, unix:/s/one, unix:@two\n"
+	                                  "[tls t]\ncertificate = /c/rsa, c/ecdsa\nkey = /k/rsa, k/ecdsa\n"
+	                                  "client_certificate = optional\nclient_ca = /a/clients\n"
+	                                  "[route a]\npath = /a\ntarget = unix:/t/socket\n[route b]\npath = /b\ntarget = unix:@name\n"
+	                                  "[route c]\npath = /c\ntoken_file = /tokens\n[route d]\nroot = /www\n"
+	                                  "[route e]\npath = /e\ntarget = tls:t:1\ntarget_ca = /a/target\n");
+
+	assert_int_equal(s->files_count, ARRAY_LEN(want) + 1);
+	assert_int_equal(s->files[0].kind, FILE_CONFIGURATION);
+	assert_string_equal(s->files[0].path, p->path);
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		assert_int_equal(s->files[i + 1].kind, want[i].kind);
+		assert_string_equal(s->files[i + 1].option, want[i].option);
+		assert_string_equal(s->files[i + 1].path, want[i].path);
+	}
+	assert_true(settings_name_file(s, FILE_ROOT, "/www"));
+	assert_false(settings_name_file(s, FILE_ROOT, "/www/"));
+	assert_false(settings_name_file(s, FILE_KEY, "/www"));
+	settings_free(s);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -622,6 +661,7 @@ int main(void)
 		TEST(a_missing_file_is_named_alone),
 		TEST(quick_form_makes_sections),
 		TEST(quick_form_has_the_same_complaints),
+		TEST(every_file_that_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
