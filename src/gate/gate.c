@@ -35,10 +35,26 @@ void gates_check(const struct gates *gates, const void *section, struct err *war
 			gates->item[i].ops->check(&gates->item[i], section, warnings);
 }
 
-enum reason gates_judge(const struct gates *gates, struct request *request)
+enum verdict gates_go_on(const struct gates *gates, struct request *request, enum verdict verdict)
 {
-	enum reason reason = REASON_NONE;
-	for (size_t i = 0; i < gates->count && reason == REASON_NONE; i++)
-		reason = gates->item[i].ops->judge(&gates->item[i], request);
-	return reason;
+	while (verdict == VERDICT_PASS && request->gate < gates->count) {
+		const struct gate *gate = &gates->item[request->gate++];
+		verdict = gate->ops->start(gate, request);
+	}
+	request->waits = verdict == VERDICT_WAIT;
+	return verdict;
+}
+
+enum verdict gates_start(const struct gates *gates, struct request *request)
+{
+	request->gate = 0;
+	return gates_go_on(gates, request, VERDICT_PASS);
+}
+
+void gates_cancel(const struct gates *gates, struct request *request)
+{
+	const struct gate *gate = &gates->item[request->gate - request->waits];
+	if (request->waits)
+		gate->ops->cancel(gate, request);
+	request->waits = false;
 }

@@ -1,6 +1,6 @@
 /* A gate judges who may pass to a route's target, and may name that target. The gates of a route are a chain, in the order of
- * gate.def; the first that refuses ends it. A gate is a file gate/NAME.c, which has a struct gate_ops gate_NAME, and its rows in
- * gate.def. Immutable but for what a gate guards itself: any thread may judge. */
+ * gate.def; the first that refuses ends it, and one that has to wait holds it up. A gate is a file gate/NAME.c, which has a struct
+ * gate_ops gate_NAME, and its rows in gate.def. Immutable but for what a gate guards itself: any thread may judge. */
 #pragma once
 
 #include "base/conf_types.h"
@@ -26,8 +26,10 @@ struct gate {
 struct gate_ops {
 	/* Whether by its options the route has this gate. Opens nothing. NULL: every route has it, and there is nothing to make. */
 	bool (*build)(struct gate *gate);
-	/* REASON_NONE: it may pass. Notes in the request what it found. */
-	enum reason (*judge)(const struct gate *gate, struct request *request);
+	/* Judges, and notes in the request what it found. VERDICT_WAIT: it will call request->decided() later, once, from the event loop of
+	 * this thread; until then the head is the request's own. */
+	enum verdict (*start)(const struct gate *gate, struct request *request);
+	void (*cancel)(const struct gate *gate, struct request *request); /* of one that waits: it decides nothing. NULL: it never waits */
 	/* Reads the files it will need, as whoever will serve, and complains of what is wrong with them at the section's option. NULL: it
 	 * has none. */
 	void (*check)(const struct gate *gate, const void *section, struct err *warnings);
@@ -55,5 +57,10 @@ void gates_build(struct gates *gates, const struct gate_options *options);
 void gates_clear(struct gates *gates);
 void gates_check(const struct gates *gates, const void *section, struct err *warnings);
 
-/* The head's spans need to be valid for this call alone. */
-enum reason gates_judge(const struct gates *gates, struct request *request);
+/* Asks the gates, from the first. The head's spans need to be valid for this call alone, unless it returns VERDICT_WAIT. */
+enum verdict gates_start(const struct gates *gates, struct request *request);
+
+/* The gate that was waited for has decided: the others are asked if it lets pass. */
+enum verdict gates_go_on(const struct gates *gates, struct request *request, enum verdict verdict);
+
+void gates_cancel(const struct gates *gates, struct request *request); /* whether one waits or not */

@@ -179,15 +179,16 @@ bool origin_entry_valid(const char *entry)
 	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || entry_parse(span_of(entry), &parsed, &reach);
 }
 
-static enum reason origin_judge(const struct gate *gate, struct request *request)
+static enum verdict origin_start(const struct gate *gate, struct request *request)
 {
 	size_t count = http_field_count(request->head, "Origin");
 	struct span origin = { NULL, 0 };
 	if (count > 0)
 		origin = count == 1 ? http_field(request->head, "Origin")->value : SPAN("");
 	request->browser = count > 0;
-	return origin_allowed(origin, request->head->authority, request->tls, gate->options.origin) ? REASON_NONE
-	                                                                                            : REASON_FORBIDDEN_ORIGIN;
+	return origin_allowed(origin, request->head->authority, request->tls, gate->options.origin)
+	               ? VERDICT_PASS
+	               : request_refuse(request, REASON_FORBIDDEN_ORIGIN);
 }
 
-const struct gate_ops gate_origin = { .judge = origin_judge };
+const struct gate_ops gate_origin = { .start = origin_start };

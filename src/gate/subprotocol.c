@@ -2,10 +2,12 @@
  * It must never agree to what was not offered. */
 #include "gate/gate.h"
 
-static enum reason subprotocol_judge(const struct gate *gate, struct request *request)
+static enum verdict subprotocol_start(const struct gate *gate, struct request *request)
 {
 	request->subprotocol = upgrade_subprotocol(request->head, gate->options.subprotocol);
-	return request->subprotocol.p == NULL && *gate->options.require_subprotocol ? REASON_SUBPROTOCOL_REQUIRED : REASON_NONE;
+	if (request->subprotocol.p == NULL && *gate->options.require_subprotocol)
+		return request_refuse(request, REASON_SUBPROTOCOL_REQUIRED);
+	return VERDICT_PASS;
 }
 
-const struct gate_ops gate_subprotocol = { .judge = subprotocol_judge };
+const struct gate_ops gate_subprotocol = { .start = subprotocol_start };

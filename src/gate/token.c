@@ -14,24 +14,24 @@ static bool token_build(struct gate *gate)
 	return gate->own != NULL;
 }
 
-static enum reason token_judge(const struct gate *gate, struct request *request)
+static enum verdict token_start(const struct gate *gate, struct request *request)
 {
 	if (request->penalised)
-		return REASON_SOURCE_PENALTY;
+		return request_refuse(request, REASON_SOURCE_PENALTY);
 	struct token_answer answer;
 	enum token_result result = tokens_look_up(gate->own, request->head->query, &answer);
 	log_lines(request->log, LEVEL_WARN, &answer.report);
 	switch (result) {
 	case TOKEN_FOUND:
 		request->target = answer.target;
-		return REASON_NONE;
+		return VERDICT_PASS;
 	case TOKEN_UNREADABLE:
 		request->detail = strdup(answer.detail);
-		return REASON_TOKENS_UNREADABLE;
+		return request_refuse(request, REASON_TOKENS_UNREADABLE);
 	case TOKEN_MISSING:
-		return REASON_TOKEN_MISSING;
+		return request_refuse(request, REASON_TOKEN_MISSING);
 	default:
-		return REASON_UNKNOWN_TOKEN;
+		return request_refuse(request, REASON_UNKNOWN_TOKEN);
 	}
 }
 
@@ -52,4 +52,4 @@ static void token_free(struct gate *gate)
 	tokens_free(gate->own);
 }
 
-const struct gate_ops gate_token = { token_build, token_judge, token_check, token_free };
+const struct gate_ops gate_token = { .build = token_build, .start = token_start, .check = token_check, .free = token_free };

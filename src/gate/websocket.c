@@ -4,18 +4,18 @@
 
 #include <string.h>
 
-static enum reason websocket_judge(const struct gate *gate, struct request *request)
+static enum verdict websocket_start(const struct gate *gate, struct request *request)
 {
 	struct span key;
 	int status = upgrade_check(request->head, &key);
 	(void)gate;
 	if (status == 400 && !http_list_has(request->head, "Connection", SPAN("Upgrade")))
-		return REASON_CONNECTION_DROPPED;
+		return request_refuse(request, REASON_CONNECTION_DROPPED);
 	if (status != 0)
-		return reason_from_http(status);
+		return request_refuse(request, reason_from_http(status));
 	memcpy(request->key_text, key.p, sizeof(request->key_text));
 	request->key = (struct span){ request->key_text, sizeof(request->key_text) };
-	return REASON_NONE;
+	return VERDICT_PASS;
 }
 
-const struct gate_ops gate_websocket = { .judge = websocket_judge };
+const struct gate_ops gate_websocket = { .start = websocket_start };

@@ -308,6 +308,7 @@ int http_parse_head(struct http_head *head, const char *buf, size_t len)
 {
 	struct span text = { buf, len };
 	memset(head, 0, offsetof(struct http_head, fields));
+	head->text = text;
 
 	int status = parse_lines(head, span_skip(text, http_empty_line(text)));
 	if (status == 0)
@@ -317,6 +318,27 @@ int http_parse_head(struct http_head *head, const char *buf, size_t len)
 	if (status == 0)
 		head->keep_alive = wants_keep_alive(head);
 	return status;
+}
+
+/* What lies elsewhere is absent, or a constant. */
+static void move_span(struct span *span, struct span text, const char *to)
+{
+	uintptr_t at = (uintptr_t)span->p - (uintptr_t)text.p;
+
+	if (at < text.n)
+		span->p = to + at;
+}
+
+void http_head_move(struct http_head *head, const char *to)
+{
+	struct span text = head->text, *parts[] = { &head->method, &head->target, &head->authority, &head->path, &head->query, &head->text };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		move_span(parts[i], text, to);
+	for (size_t i = 0; i < head->fields_count; i++) {
+		move_span(&head->fields[i].name, text, to);
+		move_span(&head->fields[i].value, text, to);
+	}
 }
 
 static size_t next_field(const struct http_head *head, struct span name, size_t from)

@@ -31,6 +31,7 @@ struct http_field {
 };
 
 struct http_head {
+	struct span text;      /* all of it, as it was parsed */
 	struct span method;
 	struct span target;    /* as it came */
 	int minor;             /* HTTP/1.minor: 0 or 1 */
@@ -52,6 +53,9 @@ struct http_head {
  *   414 target longer than HTTP_TARGET_MAX      431 too many fields      505 major version other than 1
  * The method is not judged here beyond being a token. For HTTP/1.0 a missing Host is allowed: authority is absent. */
 int http_parse_head(struct http_head *head, const char *buf, size_t len);
+
+/* The same head, whose text stands at `to` now. */
+void http_head_move(struct http_head *head, const char *to);
 
 /* The first field of that name (any case), NULL when there is none; and how many there are. */
 const struct http_field *http_field(const struct http_head *head, const char *name);

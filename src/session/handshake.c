@@ -8,6 +8,7 @@
 #include "proto/upgrade.h"
 #include "session/context.h"
 #include "session/deadline.h"
+#include "session/explain.h"
 #include "session/flow.h"
 
 #include <errno.h>
@@ -133,22 +134,79 @@ static enum reason handshake_tally(struct session *s)
 	}
 }
 
+static enum reason handshake_admitted(struct session *s)
+{
+	struct request *request = &s->opening.request;
+	s->target = request->target.text != NULL ? &request->target : &s->route->set->target;
+	enum reason reason = handshake_tally(s);
+	if (reason != REASON_NONE)
+		return reason;
+	s->echo = s->target->kind == ADDRESS_ECHO;
+	return s->echo ? handshake_established(s) : session_enter(s, STATE_DIAL);
+}
+
+static enum reason handshake_judged(struct session *s, enum verdict verdict)
+{
+	struct request *request = &s->opening.request;
+	if (verdict == VERDICT_WAIT)
+		return s->state == STATE_GATE ? REASON_NONE : session_enter(s, STATE_GATE);
+	s->detail = request->detail; /* which is the session's from here on */
+	return verdict == VERDICT_PASS ? handshake_admitted(s) : request->reason;
+}
+
+static bool handshake_is_penalised(const struct session *s)
+{
+	return s->route->set->target.text == NULL && admission_refuses(s->context->admission, &s->generation->terms, &s->peer);
+}
+
+/* The others that guessed while it waited may have cost its source the right to know. */
+static void handshake_decided(struct request *request, enum verdict verdict)
+{
+	struct session *s = list_entry(request, struct session, opening.request);
+	if (handshake_is_penalised(s))
+		verdict = request_refuse(request, REASON_SOURCE_PENALTY);
+	enum reason reason = handshake_judged(s, gates_go_on(&s->route->gates, request, verdict));
+	if (reason == REASON_NONE)
+		return;
+	if (s->detail == NULL && request->head != NULL)
+		s->detail = explain_refusal(s, reason, request->head);
+	session_end(s, reason);
+}
+
 enum reason handshake_start(struct session *s, struct http_head *head)
 {
 	struct request *request = &s->opening.request;
 	request->head = head;
 	request->tls = s->client.ssl != NULL;
-	request->penalised = s->route->set->target.text == NULL &&
-	                     admission_refuses(s->context->admission, &s->generation->terms, &s->peer);
+	request->penalised = handshake_is_penalised(s);
 	request->log = s->context->log;
-	enum reason reason = gates_judge(&s->route->gates, request);
-	request->head = NULL;
-	s->detail = request->detail; /* which is the session's from here on */
-	if (reason != REASON_NONE)
-		return reason;
-	s->target = request->target.text != NULL ? &request->target : &s->route->set->target;
-	if ((reason = handshake_tally(s)) != REASON_NONE)
-		return reason;
-	s->echo = s->target->kind == ADDRESS_ECHO;
-	return s->echo ? handshake_established(s) : session_enter(s, STATE_DIAL);
+	request->decided = handshake_decided;
+	enum reason reason = handshake_judged(s, gates_start(&s->route->gates, request));
+	if (request->own == NULL)
+		request->head = NULL;
+	return reason;
+}
+
+/* --- the state GATE ------------------------------------------------------------------------------------------------- */
+
+/* What the others send meanwhile comes to where the head stands. */
+enum reason handshake_gate_enter(struct session *s)
+{
+	struct stream_pool *pool = &s->context->backlogs;
+	if (stream_pool_is_full(pool))
+		return REASON_BACKLOG_FULL;
+	size_t size = request_own(&s->opening.request);
+	pool->held += size;
+	return size > 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
+}
+
+void handshake_gate_leave(struct session *s)
+{
+	gates_cancel(&s->route->gates, &s->opening.request);
+	s->context->backlogs.held -= request_disown(&s->opening.request);
+}
+
+enum reason handshake_gate_on_timer(struct session *s)
+{
+	return s->opening.request.reason;
 }

@@ -1,4 +1,4 @@
-/* An upgrade, from its head to the 101: who may pass, state DIAL, the answer.
+/* An upgrade, from its head to the 101: who may pass, state GATE for as long as that is not known, state DIAL, the answer.
  *
  * The backend is dialled before the upgrade is answered, so that the answer can say whether it could be reached. */
 #pragma once
@@ -13,6 +13,9 @@ enum reason handshake_start(struct session *session, struct http_head *head);
 enum reason handshake_answer(struct session *session);
 
 /* For state.def. */
+enum reason handshake_gate_enter(struct session *session);
+void handshake_gate_leave(struct session *session);
+enum reason handshake_gate_on_timer(struct session *session);
 enum reason handshake_dial(struct session *session);
 void handshake_cancel(struct session *session); /* the dial */
 enum reason handshake_on_stream(struct session *session, struct stream *stream, enum stream_event event);

@@ -1,7 +1,7 @@
 /* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
  *
  *     NEW -> HELLO -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
- *      `-> PROXY -^     |  `------------> OPEN (echo:)
+ *      `-> PROXY -^     |  `-> GATE -^  `> OPEN (echo:)
  *                       `-> ANSWER -> REQUEST (keep-alive) ...
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
