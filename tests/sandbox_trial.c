@@ -417,7 +417,7 @@ static struct generation *load(const char *file)
 
 	err_init(&err);
 	err_init(&warnings);
-	struct settings *settings = file != NULL ? settings_read(file, true, &err) : quick_settings(&form, &err);
+	struct settings *settings = file != NULL ? settings_read(file, NULL, &err) : quick_settings(&form, &err);
 	if (settings != NULL)
 		generation = generation_build(settings, NULL, &err, &warnings);
 	if (generation == NULL)

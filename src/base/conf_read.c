@@ -390,10 +390,10 @@ static int file_load(int fd, char *out, size_t *len)
 	return -1;
 }
 
-int conf_read_file(struct conf *conf, const char *path, bool patient, struct err *err)
+int conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err)
 {
 	const char *why;
-	int fd = file_open_to_read(path, patient, &why);
+	int fd = file_open_to_read(path, opener, &why);
 	if (fd < 0)
 		return err_add(err, "%s: cannot be read: %s", path, why);
 

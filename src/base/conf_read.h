@@ -18,11 +18,13 @@
 #include "base/conf.h"
 #include "base/err.h"
 
+struct opener;
+
 #define CONF_LINE_MAX 198
 #define CONF_NAME_MAX 40 /* of a section */
 #define CONF_FILE_MAX (1 << 20)
 
 /* Each returns -1 when it complained; reading goes on all the same, so that one pass tells everything. For text, name
- * stands where the name of a file would. patient: as in file_open_to_read(). */
-int conf_read_file(struct conf *conf, const char *path, bool patient, struct err *err);
+ * stands where the name of a file would. opener: as in file_open_to_read(). */
+int conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err);
 int conf_read_text(struct conf *conf, const char *name, const char *text, struct err *err);

@@ -2,11 +2,11 @@
  * It must never wait for anybody unless it was told that it may. */
 #include "base/file.h"
 
-#include "base/str.h"
-
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,17 +55,57 @@ bool file_is_special(const char *path)
 	return stat(path, &st) == 0 && is_special(&st);
 }
 
-int file_open_to_read(const char *path, bool patient, const char **why)
+/* What is special is not even opened: that would let go who waits at the other end. */
+static int open_at_once(struct opener *opener, const char *path)
 {
-	int fd = file_open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC | (patient ? 0 : O_NONBLOCK), 0);
 	struct stat st;
+	(void)opener;
 
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		*why = strerror(errno);
-	} else if (!patient && is_special(&st)) {
-		*why = FILE_SPECIAL;
+	if (file_is_descriptor(path) || file_is_special(path)) {
+		errno = ENXIO;
+		return -1;
+	}
+	int fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, &st) != 0 || is_special(&st))) {
 		close(fd);
 		fd = -1;
+		errno = ENXIO;
 	}
 	return fd;
+}
+
+struct opener file_opener = { .open = open_at_once };
+
+int file_open_to_read(const char *path, struct opener *opener, const char **why)
+{
+	int fd = opener != NULL ? opener->open(opener, path) : file_open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		*why = opener != NULL && errno == ENXIO ? FILE_SPECIAL : strerror(errno);
+	return fd;
+}
+
+static int by_name(const void *left, const void *right)
+{
+	return strcmp(*(char *const *)left, *(char *const *)right); /* no locale is asked */
+}
+
+int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names)
+{
+	DIR *directory = fdopendir(fd);
+	const struct dirent *entry;
+
+	if (directory == NULL) {
+		int error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	while ((entry = readdir(directory)) != NULL)
+		if (wanted(entry->d_name))
+			str_list_add(names, span_of(entry->d_name));
+	closedir(directory);
+	if (names->count > 0)
+		qsort(names->item, names->count, sizeof(names->item[0]), by_name);
+	return 0;
 }

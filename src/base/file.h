@@ -1,10 +1,23 @@
-/* Opens files that the configuration names, also those that are descriptors which the process was given. */
+/* Opens files that the configuration names, also those that are descriptors which the process was given, and files that
+ * another process opens for this one. */
 #pragma once
 
 #include "base/attr.h"
+#include "base/str.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
+
+struct beneath;
+
+/* Who opens files for the thread it belongs to. */
+struct opener {
+	/* A file or directory that the configuration names, to be read; nobody is waited for. The descriptor, or -1 and errno. */
+	int (*open)(struct opener *opener, const char *path);
+
+	/* A file below a directory, as beneath_open() does (sys/beneath.h); of directories it may tell no more than EISDIR. */
+	int (*open_below)(struct opener *opener, const struct beneath *beneath, const char *path);
+};
 
 /* As open(2). Where the path is one of a descriptor (/dev/stdin, /dev/fd/3 and others of the kind) that can't be opened anew,
  * such as a socket or a pipe of somebody else's, it is that descriptor once more: flags and mode are then its own. */
@@ -19,6 +32,12 @@ bool file_is_descriptor(const char *path);
 /* Whether reading the file could wait for somebody: it is there, and neither a regular file nor a directory. */
 bool file_is_special(const char *path);
 
-/* Opens it to be read. patient: a FIFO, a pipe or a terminal is waited for, and read to its end; else they are refused.
- * Returns -1 with the cause in words in *why. */
-must_check int file_open_to_read(const char *path, bool patient, const char **why);
+/* Opens it to be read, or asks the opener to. NULL: a FIFO, a pipe or a terminal is waited for, and read to its end; else they
+ * are refused. Returns -1 with the cause in words in *why. */
+must_check int file_open_to_read(const char *path, struct opener *opener, const char **why);
+
+/* The wanted names in a directory, in their order. Takes fd over. -1 and errno on failure. */
+must_check int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names);
+
+/* For who waits for nobody, and needs nobody else: refuses what file_is_special() says is. */
+extern struct opener file_opener;

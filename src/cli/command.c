@@ -203,7 +203,7 @@ static int run(const struct invocation *r)
 
 	err_init(&err);
 	err_init(&warnings);
-	struct settings *settings = r->file != NULL ? settings_read(r->file, true, &err) : quick_settings(&r->form, &err);
+	struct settings *settings = r->file != NULL ? settings_read(r->file, NULL, &err) : quick_settings(&r->form, &err);
 	if (settings != NULL)
 		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {

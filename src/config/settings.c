@@ -3,11 +3,11 @@
 #include "config/settings.h"
 
 #include "base/conf_read.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/options.h"
 #include "config/settings_check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,46 +83,47 @@ bool settings_name_file(const struct settings *settings, enum file_kind kind, co
 	return i < settings->files_count;
 }
 
-static int is_conf_name(const struct dirent *entry)
+bool settings_is_file_name(const char *name)
 {
-	size_t n = strlen(entry->d_name);
+	size_t n = strlen(name);
 
-	return entry->d_name[0] != '.' && n > 5 && strcmp(entry->d_name + n - 5, ".conf") == 0;
+	return name[0] != '.' && strchr(name, '/') == NULL && n > 5 && strcmp(name + n - 5, ".conf") == 0;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
+static void read_directory(struct conf *conf, const char *directory, struct opener *opener, struct err *err)
 {
-	return strcmp((*a)->d_name, (*b)->d_name); /* alphasort would ask the locale */
-}
+	struct opener *at_once = opener != NULL ? opener : &file_opener;
+	struct str_list names = { NULL, 0 };
+	int fd = at_once->open(at_once, directory);
 
-static void read_directory(struct conf *conf, const char *directory, bool patient, struct err *err)
-{
-	struct dirent **entries;
-	int count = scandir(directory, &entries, is_conf_name, by_name);
-
-	if (count < 0) {
+	if (fd < 0 || file_list(fd, settings_is_file_name, &names) != 0) {
 		if (errno != ENOENT)
 			err_add(err, "%s: cannot be read: %s", directory, strerror(errno));
 		return;
 	}
-	for (int i = 0; i < count; i++) {
-		char *path = mem_printf("%s/%s", directory, entries[i]->d_name);
-		conf_read_file(conf, path, patient, err);
+	for (size_t i = 0; i < names.count; i++) {
+		char *path = mem_printf("%s/%s", directory, names.item[i]);
+		conf_read_file(conf, path, opener, err);
 		free(path);
-		free(entries[i]);
 	}
-	free(entries);
+	str_list_clear(&names);
 }
 
-struct settings *settings_read(const char *path, bool patient, struct err *err)
+char *settings_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return mem_printf("%.*sconf.d", slash != NULL ? (int)(slash - path) + 1 : 0, path);
+}
+
+struct settings *settings_read(const char *path, struct opener *opener, struct err *err)
 {
 	struct conf *conf = settings_blank();
 	unsigned errors = err->count;
-	const char *slash = strrchr(path, '/');
-	char *directory = mem_printf("%.*sconf.d", slash != NULL ? (int)(slash - path) + 1 : 0, path);
+	char *directory = settings_directory(path);
 
-	conf_read_file(conf, path, patient, err);
-	read_directory(conf, directory, patient, err);
+	conf_read_file(conf, path, opener, err);
+	read_directory(conf, directory, opener, err);
 	free(directory);
 	return settings_of(conf, path, false, errors, err);
 }

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct opener;
+
 enum tls_mode { TLS_MODE_OFF, TLS_MODE_ON, TLS_MODE_AUTO };
 enum message_kinds { MESSAGES_BOTH, MESSAGES_BINARY, MESSAGES_TEXT };
 enum profile { PROFILE_BULK, PROFILE_INTERACTIVE };
@@ -101,8 +103,13 @@ struct settings {
  * where client certificates are asked for; exactly one of target, token_file and root in a route (the quick form's
  * --web makes a route of its own); names of listeners that exist; the form of paths, hosts, origins and subprotocols;
  * low_water < high_water <= 192k; other sizes with bounds; durations that may not be 0; routes that tie (a listener, a host, the path and the
- * kind of request in common); options that have no effect where they stand. patient: as in file_open_to_read(). */
-struct settings *settings_read(const char *path, bool patient, struct err *err) must_check;
+ * kind of request in common); options that have no effect where they stand. opener: as in file_open_to_read(). */
+struct settings *settings_read(const char *path, struct opener *opener, struct err *err) must_check;
+
+/* Where further files lie, for free(); and whether one there is read, by its name in the directory. */
+char *settings_directory(const char *path) must_check;
+bool settings_is_file_name(const char *name);
+
 void settings_free(struct settings *settings);
 
 /* Whether a file of that kind is named by exactly this path. */

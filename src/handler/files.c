@@ -2,6 +2,7 @@
  * It must never reach outside the tree it was opened on, never list a directory, and never read a file's bytes. */
 #include "handler/files.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "handler/conditional.h"
 #include "handler/mime.h"
@@ -74,7 +75,7 @@ static int status_of_errno(int error)
 static int look_up(const struct files *files, struct opener *opener, const char *path, struct found *found)
 {
 	found->gzip = false;
-	found->fd = opener->open(opener, &files->root, path);
+	found->fd = opener->open_below(opener, &files->root, path);
 	if (found->fd < 0 && errno == EISDIR)
 		return 301;
 	if (found->fd < 0) {

@@ -26,7 +26,7 @@ struct handler {
 	const struct handler_ops *ops;
 };
 
-struct opener; /* sys/beneath.h: opens files for the calling thread */
+struct opener; /* base/file.h: opens files for the calling thread */
 
 struct handler_ops {
 	/* prefix is what the route's path has in front of what the handler serves: for `/vnc/<anything>` it is "/vnc", for exact

@@ -89,6 +89,7 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 	routes_inherit(&next->routes, &old->routes);
 	conf_restart_differences(old->settings->conf, next->settings->conf, server_tell_restart, srv);
 	listening_commit(srv->listening, plan);
+	steward_take(srv->steward);
 	srv->current = next;
 	generation_unref(old);
 	server_configure_log(srv);
@@ -98,7 +99,7 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 
 static struct settings *server_read(struct server *srv, struct err *err, struct err *warnings)
 {
-	struct settings *settings = confine_admits_file(srv->confine, srv->path, err) == 0 ? settings_read(srv->path, false, err) : NULL;
+	struct settings *settings = steward_read(srv->steward, err) == 0 ? settings_read(srv->path, steward_reader(srv->steward), err) : NULL;
 	if (settings == NULL || confine_admits(srv->confine, settings, srv->path, err, warnings) == 0)
 		return settings;
 	settings_free(settings);
@@ -111,10 +112,6 @@ static struct generation *server_build(struct server *srv, struct err *err)
 	err_init(&warnings);
 	struct settings *settings = server_read(srv, err, &warnings);
 	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
-	if (next != NULL && steward_read(srv->steward, err) != 0) {
-		generation_unref(next);
-		next = NULL;
-	}
 	if (next != NULL)
 		routes_check_gates(&next->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);

@@ -2,6 +2,7 @@
  * It must never start a second one: who was able to end the first could do so again. */
 #include "server/steward.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "server/steward_process.h"
 #include "server/steward_talk.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -25,15 +27,17 @@ struct names {
 	} channel[];
 };
 
-struct worker_opener {
+struct file_channel {
 	struct opener opener; /* first */
 	int end;
 };
 
 struct steward {
 	pid_t pid;
+	int life; /* nothing is said there: it ends with the steward */
 	int control;
-	struct worker_opener *files;
+	pthread_mutex_t lock; /* an order and its report belong together */
+	struct file_channel *files;
 	size_t files_count;
 	struct names *names; /* NULL: the resolver has them */
 	struct event *event;
@@ -110,11 +114,11 @@ static int files_ask(int end, const char *root, const char *path, int *fd, size_
 	return answer.error == 0 && *fds != 1 ? EMFILE : answer.error; /* no room for it here */
 }
 
-static int files_open_below(struct opener *opener, const struct beneath *beneath, const char *path)
+static int files_open(struct opener *opener, const char *root, const char *path)
 {
 	int fd = -1;
 	size_t fds = 1;
-	int error = files_ask(((struct worker_opener *)opener)->end, beneath->name[0], path, &fd, &fds);
+	int error = files_ask(((struct file_channel *)opener)->end, root, path, &fd, &fds);
 
 	if (error == 0)
 		return fd;
@@ -122,9 +126,24 @@ static int files_open_below(struct opener *opener, const struct beneath *beneath
 	return -1;
 }
 
+static int files_open_below(struct opener *opener, const struct beneath *beneath, const char *path)
+{
+	return files_open(opener, beneath->name[0], path);
+}
+
+static int files_open_named(struct opener *opener, const char *path)
+{
+	return files_open(opener, "", path);
+}
+
 struct opener *steward_opener(struct steward *steward, size_t worker)
 {
 	return &steward->files[worker].opener;
+}
+
+struct opener *steward_reader(struct steward *steward)
+{
+	return &steward->files[steward->files_count - 1].opener;
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------------- */
@@ -147,7 +166,7 @@ static int make_channels(struct steward *steward, struct steward_work *work, siz
 	steward->files = mem_zalloc(files * sizeof(*steward->files));
 	work->names = mem_zalloc(names * sizeof(int));
 	work->files = mem_zalloc(files * sizeof(int));
-	if (make_channel(&steward->control, &work->control) != 0)
+	if (make_channel(&steward->control, &work->control) != 0 || make_channel(&steward->life, &work->life) != 0)
 		return -1;
 	for (size_t *i = &steward->names->count; *i < names; work->names_count = ++*i) {
 		if (make_channel(&steward->names->channel[*i].end, &work->names[*i]) != 0)
@@ -157,7 +176,7 @@ static int make_channels(struct steward *steward, struct steward_work *work, siz
 	for (size_t *i = &steward->files_count; *i < files; work->files_count = ++*i) {
 		if (make_channel(&steward->files[*i].end, &work->files[*i]) != 0)
 			return -1;
-		steward->files[*i].opener.open = files_open_below;
+		steward->files[*i].opener = (struct opener){ files_open_named, files_open_below };
 	}
 	return 0;
 }
@@ -166,6 +185,8 @@ static void work_clear(struct steward_work *work)
 {
 	if (work->control >= 0)
 		close(work->control);
+	if (work->life >= 0)
+		close(work->life);
 	for (size_t i = 0; i < work->names_count; i++)
 		close(work->names[i]);
 	for (size_t i = 0; i < work->files_count; i++)
@@ -191,7 +212,7 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 
 static int start(struct steward *steward, struct steward_work *work, size_t workers, struct err *err)
 {
-	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, workers) != 0)
+	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, workers + 1) != 0)
 		return err_add(err, "cannot make channels to the steward: %s", strerror(errno));
 	(void)signal(SIGCHLD, SIG_IGN); /* the kernel takes the body away: the channel tells us */
 	steward->pid = fork();
@@ -200,12 +221,14 @@ static int start(struct steward *steward, struct steward_work *work, size_t work
 	return steward->pid > 0 ? 0 : err_add(err, "cannot start the steward: %s", strerror(errno));
 }
 
-struct steward *steward_start(const struct settings *settings, const char *file, size_t workers, struct err *err)
+struct steward *steward_start(struct settings *settings, const char *file, size_t workers, struct err *err)
 {
 	struct steward *steward = mem_zalloc(sizeof(*steward));
-	struct steward_work work = { .settings = settings, .file = file, .control = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct steward_work work = { .settings = settings, .file = file, .control = -1, .life = -1,
+		                     .lock = PTHREAD_MUTEX_INITIALIZER };
 
-	steward->control = -1;
+	steward->control = steward->life = -1;
+	pthread_mutex_init(&steward->lock, NULL);
 	int result = start(steward, &work, workers, err);
 	work_clear(&work);
 	if (result == 0 && hear(steward, NULL, NULL, err) == 0)
@@ -216,7 +239,6 @@ struct steward *steward_start(const struct settings *settings, const char *file,
 
 /* --- its end -------------------------------------------------------------------------------------------------------- */
 
-/* It never says anything unasked, so this is the end of the channel. */
 static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 {
 	struct steward *steward = arg;
@@ -227,14 +249,12 @@ static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file opened and no "
 	         "other address can be listened on: restart soon", (long)steward->pid);
 	event_del(steward->event);
-	close(steward->control);
-	steward->control = -1;
 }
 
 int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err)
 {
 	steward->log = log;
-	steward->event = event_new(base, steward->control, EV_READ | EV_PERSIST, steward_on_gone, steward);
+	steward->event = event_new(base, steward->life, EV_READ | EV_PERSIST, steward_on_gone, steward);
 	if (steward->event != NULL && event_add(steward->event, NULL) == 0)
 		return 0;
 	return err_add(err, "cannot watch the steward: %s", strerror(errno));
@@ -248,6 +268,8 @@ void steward_free(struct steward *steward)
 		event_free(steward->event);
 	if (steward->control >= 0)
 		close(steward->control);
+	if (steward->life >= 0)
+		close(steward->life);
 	names_free(steward->names);
 	for (size_t i = 0; i < steward->files_count; i++)
 		close(steward->files[i].end);
@@ -257,10 +279,13 @@ void steward_free(struct steward *steward)
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
 
-static int give_order(const struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
+static int give_order(struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
 {
+	pthread_mutex_lock(&steward->lock);
 	(void)!channel_send(steward->control, order, sizeof(*order), NULL, 0); /* who is gone does not report, either */
-	return hear(steward, fd, fds, err);
+	int result = hear(steward, fd, fds, err);
+	pthread_mutex_unlock(&steward->lock);
+	return result;
 }
 
 int steward_bind(struct steward *steward, const struct address *address, const struct bind_options *options,
@@ -286,5 +311,14 @@ int steward_read(struct steward *steward, struct err *err)
 {
 	const struct steward_order order = { .act = STEWARD_READ };
 
-	return steward->control < 0 ? 0 : give_order(steward, &order, NULL, NULL, err);
+	return give_order(steward, &order, NULL, NULL, err);
+}
+
+void steward_take(struct steward *steward)
+{
+	const struct steward_order order = { .act = STEWARD_TAKE };
+	struct err err;
+
+	err_init(&err);
+	(void)!give_order(steward, &order, NULL, NULL, &err); /* its death is in the log, and then nothing is in force there */
 }

@@ -16,21 +16,23 @@ struct steward;
 
 /* Starts it, and waits until it is at work. The process must have no other thread yet, and all rights that the settings need.
  * file: the configuration, NULL for the quick form; workers: how many will open files. NULL on failure, with a complaint. */
-struct steward *steward_start(const struct settings *settings, const char *file, size_t workers, struct err *err) must_check;
+struct steward *steward_start(struct settings *settings, const char *file, size_t workers, struct err *err) must_check;
 
 /* From now on its death is told to the log. */
 must_check int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err);
 
-/* On the main thread, and they wait for the steward. BIND: as bind_open(), for a TCP address that the configuration it read last
- * names. READ: it reads the configuration again; one that is gone reads nothing, which is no failure. */
+/* Any thread, and they wait for the steward. BIND: as bind_open(), for a TCP address that the configuration names. READ: it reads the
+ * configuration again, and opens and binds what that names beside what the one in force does. TAKE: what it read is in force. */
 must_check int steward_bind(struct steward *steward, const struct address *address, const struct bind_options *options,
                             struct bound *bound, struct err *err);
 must_check int steward_read(struct steward *steward, struct err *err);
+void steward_take(struct steward *steward);
 
 /* Makes a resolver look names up by the steward. Once. */
 void steward_serve_names(struct steward *steward, struct resolver_options *options);
 
-/* For the thread of that worker alone: opens what lies below web roots. The steward's, and gone with it. */
+/* For the thread of that worker alone, and for the one thread that reads a configuration. The steward's, and gone with it. */
 struct opener *steward_opener(struct steward *steward, size_t worker);
+struct opener *steward_reader(struct steward *steward);
 
 void steward_free(struct steward *steward); /* NULL is allowed */

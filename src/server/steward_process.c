@@ -54,6 +54,7 @@ static void close_others(const struct steward_work *work)
 	int next = STDERR_FILENO + 1;
 
 	close_around(&next, &work->control, 1);
+	close_around(&next, &work->life, 1);
 	close_around(&next, work->names, work->names_count);
 	close_around(&next, work->files, work->files_count);
 	close_all_between(next, INT32_MAX);

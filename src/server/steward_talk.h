@@ -11,8 +11,9 @@
 
 #define STEWARD_TEXT_MAX 512
 
-/* On the one channel of the main thread. BIND: the TCP address of that text; READ: the configuration once more. */
-enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2 };
+/* On the one channel for orders. BIND: the TCP address of that text; READ: the configuration once more, what it names counts beside
+ * what is in force; TAKE: what was read last is in force. */
+enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2, STEWARD_TAKE = 3 };
 struct steward_order {
 	uint32_t act;    /* of enum steward_act */
 	uint32_t beside; /* BIND: as in struct bind_options */
@@ -32,8 +33,9 @@ struct steward_question {
 	char host[STEWARD_TEXT_MAX];
 };
 
-/* On a channel of a worker: the file at that path below a web root that the configuration names. The answer brings the descriptor, if
- * it is a regular file, or the error: EISDIR: a directory. */
+/* On a channel for files: the regular file at that path below a web root that the configuration names. With an empty root: the file
+ * or directory of that name, which is the configuration's own or named by it. The answer brings the descriptor, or the error: EISDIR:
+ * a directory below a web root; ENXIO: what is there is special (base/file.h). */
 struct steward_file {
 	char root[PATH_MAX], path[PATH_MAX];
 };

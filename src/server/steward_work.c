@@ -2,6 +2,7 @@
  * It must never believe what it is told: it binds what its own reading of the configuration names, and nothing else. */
 #include "server/steward_work.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "net/bind.h"
 #include "server/steward_talk.h"
@@ -21,7 +22,7 @@
 
 static const struct listen_settings *find_address(const struct settings *settings, const char *text, const struct address **address)
 {
-	for (size_t i = 0; i < settings->listens_count; i++) {
+	for (size_t i = 0; settings != NULL && i < settings->listens_count; i++) {
 		const struct address_list *list = &settings->listens[i]->address;
 		for (size_t k = 0; k < list->count; k++) {
 			*address = &list->item[k];
@@ -55,8 +56,10 @@ static bool is_plausible(const struct resolved *found, const struct address *add
 static int bind_for(const struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
 {
 	const struct address *address;
-	const struct listen_settings *set = find_address(work->settings, order->text, &address);
+	const struct listen_settings *set = find_address(work->next, order->text, &address);
 
+	if (set == NULL)
+		set = find_address(work->settings, order->text, &address);
 	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
 		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
 	const struct bind_options options = { .backlog = (int)set->backlog, .beside = order->beside != 0,
@@ -66,15 +69,26 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 
 static int read_again(struct steward_work *work, struct err *err)
 {
-	struct settings *next = work->file != NULL ? settings_read(work->file, false, err) : NULL;
+	struct settings *next = work->file != NULL ? settings_read(work->file, &file_opener, err) : NULL;
 
 	if (next == NULL)
 		return -1;
 	pthread_mutex_lock(&work->lock);
-	settings_free(work->read);
-	work->settings = work->read = next;
+	settings_free(work->next);
+	work->next = next;
 	pthread_mutex_unlock(&work->lock);
 	return 0;
+}
+
+static void take(struct steward_work *work)
+{
+	pthread_mutex_lock(&work->lock);
+	if (work->next != NULL) {
+		settings_free(work->settings);
+		work->settings = work->next;
+		work->next = NULL;
+	}
+	pthread_mutex_unlock(&work->lock);
 }
 
 static int obey(struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
@@ -85,6 +99,10 @@ static int obey(struct steward_work *work, const struct steward_order *order, st
 		return bind_for(work, order, bound, err);
 	if (whole && order->act == STEWARD_READ)
 		return read_again(work, err);
+	if (whole && order->act == STEWARD_TAKE) {
+		take(work);
+		return 0;
+	}
 	return err_add(err, "the steward does not do that");
 }
 
@@ -119,11 +137,30 @@ void steward_obey(struct steward_work *work)
 
 /* --- files ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_root(struct steward_work *work, const char *path)
+/* What is in force names it, or what may be soon. */
+static bool is_named(struct steward_work *work, unsigned kinds, const char *path)
 {
+	bool found = false;
+
 	pthread_mutex_lock(&work->lock);
-	bool found = settings_name_file(work->settings, FILE_ROOT, path);
+	for (int kind = 0; kind < FILE_KINDS && !found; kind++)
+		found = (kinds & 1u << kind) != 0 && (settings_name_file(work->settings, kind, path) ||
+		                                      (work->next != NULL && settings_name_file(work->next, kind, path)));
 	pthread_mutex_unlock(&work->lock);
+	return found;
+}
+
+/* The configuration's own: whatever is there by now. */
+static bool is_configuration(const struct steward_work *work, const char *path)
+{
+	if (work->file == NULL)
+		return false;
+	char *directory = settings_directory(work->file);
+	size_t n = strlen(directory);
+	bool found = strcmp(path, work->file) == 0 || strcmp(path, directory) == 0 ||
+	             (strncmp(path, directory, n) == 0 && path[n] == '/' && settings_is_file_name(path + n + 1));
+
+	free(directory);
 	return found;
 }
 
@@ -150,16 +187,33 @@ static int open_below(const char *root, const char *path)
 }
 
 /* Returns 0 or the errno. A directory is nobody's: more could be opened from there. */
-static int open_file(struct steward_work *work, const struct steward_file *order, int *fd)
+static int open_of_root(struct steward_work *work, const struct steward_file *order, int *fd)
 {
 	struct stat st;
 
-	if (memchr(order->root, '\0', PATH_MAX) == NULL || memchr(order->path, '\0', PATH_MAX) == NULL || !is_root(work, order->root))
+	if (!is_named(work, 1u << FILE_ROOT | 1u << FILE_TOKENS, order->root))
 		return EACCES;
 	*fd = open_below(order->root, order->path);
 	if (*fd < 0 || fstat(*fd, &st) != 0)
 		return errno;
 	return S_ISREG(st.st_mode) ? 0 : S_ISDIR(st.st_mode) ? EISDIR : EACCES;
+}
+
+static int open_named(struct steward_work *work, const char *path, int *fd)
+{
+	static const unsigned kinds = 1u << FILE_CERTIFICATE | 1u << FILE_KEY | 1u << FILE_AUTHORITIES | 1u << FILE_TOKENS;
+
+	if (!is_configuration(work, path) && !is_named(work, kinds, path))
+		return EACCES;
+	*fd = file_opener.open(&file_opener, path);
+	return *fd < 0 ? errno : 0;
+}
+
+static int open_file(struct steward_work *work, const struct steward_file *order, int *fd)
+{
+	if (memchr(order->root, '\0', PATH_MAX) == NULL || memchr(order->path, '\0', PATH_MAX) == NULL)
+		return EACCES;
+	return order->root[0] == '\0' ? open_named(work, order->path, fd) : open_of_root(work, order, fd);
 }
 
 void steward_open(struct steward_work *work, int end)

@@ -9,10 +9,10 @@
 #include <pthread.h>
 
 struct steward_work {
-	const struct settings *settings; /* in force here */
-	struct settings *read;           /* the same, NULL as long as it is what the gateway began with */
 	const char *file;                /* of the configuration; NULL: none to read again */
-	int control;                     /* its ends of the channels, open and ascending */
+	struct settings *settings;       /* in force */
+	struct settings *next;           /* read last, and may be in force soon; NULL: none */
+	int control, life;               /* its ends of the channels, open and ascending */
 	int *names, *files;
 	size_t names_count, files_count;
 	pthread_mutex_t lock; /* guards settings while they change */

@@ -21,12 +21,6 @@ struct beneath {
  * leads out. */
 must_check int beneath_open(const struct beneath *beneath, const char *path);
 
-/* Who opens files below a directory for others, as beneath_open() does; of directories it may tell no more than EISDIR. Each has a
- * thread that uses it. */
-struct opener {
-	int (*open)(struct opener *opener, const struct beneath *beneath, const char *path);
-};
-
 /* Whether the kernel can do it: 0, or -1 with errno. */
 must_check int beneath_probe(int fd);
 

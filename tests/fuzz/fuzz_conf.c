@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memory_file(&fd, path, sizeof(path), data, size);
 	err_init(&first);
 	err_init(&second);
-	struct settings *settings = settings_read(path, true, &first), *again = settings_read(path, true, &second);
+	struct settings *settings = settings_read(path, NULL, &first), *again = settings_read(path, NULL, &second);
 	CHECK((settings == NULL) == (again == NULL) && first.count == second.count);
 	CHECK(strcmp(first.text, second.text) == 0);
 	CHECK((settings == NULL) == (first.count > 0));

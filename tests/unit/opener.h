@@ -1,6 +1,7 @@
 /* An opener that opens by itself, where there is no steward. */
 #pragma once
 
+#include "base/file.h"
 #include "sys/beneath.h"
 
 static int open_here(struct opener *opener, const struct beneath *beneath, const char *path)
@@ -9,4 +10,4 @@ static int open_here(struct opener *opener, const struct beneath *beneath, const
 	return beneath_open(beneath, path);
 }
 
-static struct opener opener = { open_here };
+static struct opener opener = { .open_below = open_here };

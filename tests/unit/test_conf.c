@@ -432,13 +432,13 @@ static void files_are_read_or_named(void **state)
 	(void)state;
 	err_init(&err);
 	assert_non_null(mkdtemp(directory));
-	assert_int_equal(conf_read_file(conf, directory, true, &err), -1);
+	assert_int_equal(conf_read_file(conf, directory, NULL, &err), -1);
 	snprintf(want, sizeof(want), "%s: cannot be read: Is a directory", directory);
 	assert_string_equal(err.text, want);
 
 	snprintf(path, sizeof(path), "%s/a.conf", directory);
 	err_init(&err);
-	assert_int_equal(conf_read_file(conf, path, true, &err), -1);
+	assert_int_equal(conf_read_file(conf, path, NULL, &err), -1);
 	snprintf(want, sizeof(want), "%s: cannot be read: No such file or directory", path);
 	assert_string_equal(err.text, want);
 
@@ -446,7 +446,7 @@ static void files_are_read_or_named(void **state)
 	fwrite("[house]\ndoors = 5\nowner = a\0b", 1, 29, file); /* a NUL byte, and no newline at the end */
 	fclose(file);
 	err_init(&err);
-	assert_int_equal(conf_read_file(conf, path, true, &err), -1);
+	assert_int_equal(conf_read_file(conf, path, NULL, &err), -1);
 	snprintf(want, sizeof(want), "%s:3: there is a control byte (0x00) in the line", path);
 	assert_string_equal(err.text, want);
 	const struct house *h = conf_sections(conf, "house")->item[0];
@@ -457,10 +457,10 @@ static void files_are_read_or_named(void **state)
 		fputc('\n', file);
 	fclose(file);
 	err_init(&err);
-	assert_int_equal(conf_read_file(conf, path, true, &err), 0);
+	assert_int_equal(conf_read_file(conf, path, NULL, &err), 0);
 	assert_int_equal(truncate(path, CONF_FILE_MAX + 1), 0);
 	err_init(&err);
-	assert_int_equal(conf_read_file(conf, path, true, &err), -1);
+	assert_int_equal(conf_read_file(conf, path, NULL, &err), -1);
 	snprintf(want, sizeof(want), "%s: cannot be read: File too large", path);
 	assert_string_equal(err.text, want);
 	conf_free(conf);

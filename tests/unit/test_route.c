@@ -59,7 +59,7 @@ static int build(struct table *t, const char *text)
 			fputc(*text, file);
 	}
 	fclose(file);
-	t->settings = settings_read(t->path, true, &t->err);
+	t->settings = settings_read(t->path, NULL, &t->err);
 	assert_string_equal(t->err.text, "");
 	return routes_build(&t->routes, t->settings, &t->err);
 }

@@ -60,7 +60,7 @@ static struct settings *read_text(struct place *p, const char *text)
 {
 	write_file(p, "s.conf", text);
 	err_init(&p->err);
-	return settings_read(p->path, true, &p->err);
+	return settings_read(p->path, NULL, &p->err);
 }
 
 static struct settings *read_fine(struct place *p, const char *text)
@@ -530,7 +530,7 @@ static void a_missing_file_is_named_alone(void **state)
 	struct place *p = *state;
 
 	err_init(&p->err);
-	assert_null(settings_read(p->path, true, &p->err));
+	assert_null(settings_read(p->path, NULL, &p->err));
 	char *want = mem_printf("%s: cannot be read: No such file or directory", p->path);
 	assert_string_equal(p->err.text, want);
 	free(want);

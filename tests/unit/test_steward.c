@@ -23,7 +23,6 @@ struct world {
 	char file[64];
 	int control, names, files; /* our ends */
 	struct steward_work work;
-	struct settings *settings;
 	pthread_t obeying, answering, opening;
 	int its_names, its_files;
 	char root[64];
@@ -56,7 +55,8 @@ static void write_configuration(const struct world *world, const char *addresses
 	FILE *file = fopen(world->file, "w");
 
 	assert_non_null(file);
-	fprintf(file, "[listen a]\naddress = %s\n[route r]\nhost = *\ntarget = echo:\n[route w]\nroot = %s\n", addresses, world->root);
+	fprintf(file, "[listen a]\naddress = %s\ntls = on\n[tls t]\ncertificate = %s.pem\n[route r]\nhost = *\ntarget = echo:\n[route w]\nroot = %s\n",
+	        addresses, world->root, world->root);
 	assert_int_equal(fclose(file), 0);
 }
 
@@ -71,8 +71,8 @@ static int set_up(void **state)
 	snprintf(world->root, sizeof(world->root), "/tmp/sallyport-steward.%d", getpid());
 	assert_int_equal(mkdir(world->root, 0700), 0);
 	write_configuration(world, "127.0.0.1:0, localhost:0, desk.test:0, unix:/tmp/sallyport-steward.sock");
-	world->settings = settings_read(world->file, true, &err);
-	assert_non_null(world->settings);
+	struct settings *settings = settings_read(world->file, NULL, &err);
+	assert_non_null(settings);
 	assert_int_equal(channel_pair(control), 0);
 	assert_int_equal(channel_pair(names), 0);
 	assert_int_equal(channel_pair(files), 0);
@@ -81,7 +81,7 @@ static int set_up(void **state)
 	world->files = files[0];
 	world->its_names = names[1];
 	world->its_files = files[1];
-	world->work = (struct steward_work){ .settings = world->settings, .file = world->file, .control = control[1],
+	world->work = (struct steward_work){ .settings = settings, .file = world->file, .control = control[1],
 		                           .lock = PTHREAD_MUTEX_INITIALIZER };
 	pthread_create(&world->obeying, NULL, obey, &world->work);
 	pthread_create(&world->answering, NULL, answer, (void *)(intptr_t)names[1]);
@@ -103,8 +103,8 @@ static int tear_down(void **state)
 	close(world->work.control);
 	close(world->its_names);
 	close(world->its_files);
-	settings_free(world->work.read);
-	settings_free(world->settings);
+	settings_free(world->work.next);
+	settings_free(world->work.settings);
 	unlink(world->file);
 	assert_int_equal(rmdir(world->root), 0);
 	free(world);
@@ -291,8 +291,39 @@ static void opens_files_below_web_roots_alone(void **state)
 	assert_int_equal(open_at(world, world->root, "/etc/passwd"), ENOENT); /* below it, that is */
 	assert_int_equal(open_at(world, "/etc", "passwd"), EACCES);
 	assert_int_equal(open_at(world, "/tmp", "a.txt"), EACCES);
-	assert_int_equal(open_at(world, "", world->file), EACCES);
 	unlink(path);
+}
+
+/* What is read may be opened before it is in force, and what was in force until something else is. */
+static void opens_what_the_configuration_names(void **state)
+{
+	struct world *world = *state;
+	const struct steward_order read = order_for(STEWARD_READ, ""), take = order_for(STEWARD_TAKE, "");
+	char before[96], path[96];
+
+	snprintf(before, sizeof(before), "%s.pem", world->root);
+	snprintf(path, sizeof(path), "%s.d.pem", world->root);
+	assert_int_equal(mkfifo(before, 0600), 0);
+	assert_int_equal(open_at(world, "", world->file), 0);
+	assert_int_equal(open_at(world, "", "/tmp/conf.d"), access("/tmp/conf.d", F_OK) == 0 ? 0 : ENOENT);
+	assert_int_equal(open_at(world, "", "/tmp/conf.d/none.conf"), ENOENT);
+	assert_int_equal(open_at(world, "", before), ENXIO); /* who would write to it would not wait */
+	static const char *const others[] = { "", "/etc/passwd", "/tmp/conf.d/.conf", "/tmp/conf.d/../a.conf", "/tmp/conf.d/a.pem", "/tmp/conf.d/" };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(open_at(world, "", others[i]), EACCES);
+	assert_int_equal(open_at(world, "", world->root), EACCES);
+	assert_int_equal(open_at(world, "", path), EACCES);
+	snprintf(world->root + strlen(world->root), 3, ".d");
+	write_configuration(world, "127.0.0.3:0");
+	give(world, &read);
+	assert_int_equal(open_at(world, "", path), ENOENT);
+	assert_int_equal(open_at(world, "", before), ENXIO);
+	give(world, &take);
+	give(world, &take); /* once more is nothing more */
+	assert_int_equal(open_at(world, "", path), ENOENT);
+	assert_int_equal(open_at(world, "", before), EACCES);
+	world->root[strlen(world->root) - 2] = '\0';
+	unlink(before);
 }
 
 static void malformed_orders_open_nothing(void **state)
@@ -319,6 +350,7 @@ int main(void)
 		TEST(reads_the_configuration_itself),
 		TEST(malformed_orders_are_refused),
 		TEST(opens_files_below_web_roots_alone),
+		TEST(opens_what_the_configuration_names),
 		TEST(malformed_orders_open_nothing),
 		TEST(answers_questions_and_survives_others),
 	};
