@@ -156,7 +156,7 @@ static int complain_name(const struct build *b, int failure)
 static int open_found(const struct build *b)
 {
 	const struct resolved *found = b->options->found;
-	struct addrinfo all[RESOLVE_MAX];
+	struct addrinfo all[RESOLVED_MAX];
 
 	for (size_t i = 0; i < found->count; i++)
 		all[i] = (struct addrinfo){ .ai_family = found->addr[i].sa.ss_family,

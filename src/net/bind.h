@@ -4,7 +4,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "net/addr.h"
-#include "net/resolve.h"
+#include "net/resolved.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -452,7 +452,7 @@ static int dial_begin_tcp(struct dial *dial, struct mailbox *mailbox)
 	const struct address *target = dial->target;
 	struct resolved answer;
 
-	if (resolve_at_once(target->host, target->port, &answer)) {
+	if (resolved_at_once(target->host, target->port, &answer)) {
 		dial_use(dial, &answer);
 		return 0;
 	}

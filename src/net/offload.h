@@ -4,8 +4,7 @@
  * Whose a job is: from offload_start() on it is the offload's, and nobody else may change or free it; with done() or
  * drop(), of which exactly one is called, it is its starter's again. What work() needs it owns, or keeps by a
  * reference: whoever started it may be gone by the time it runs. */
-#ifndef NET_OFFLOAD_H
-#define NET_OFFLOAD_H
+#pragma once
 
 #include "base/attr.h"
 #include "base/list.h"
@@ -57,5 +56,3 @@ void offload_cancel(struct offload_job *job);
 /* Every job with an owner must be done or cancelled; others that still wait are forgotten. Waits for nothing: what
  * hangs must not delay the exit, so its thread goes when it returns, and the last one calls ended. NULL is allowed. */
 void offload_free(struct offload *offload);
-
-#endif

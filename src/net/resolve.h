@@ -2,48 +2,36 @@
  *
  * An answer is used for RESOLVE_FRESH_MS without asking again, and a look-up of a name that is already being looked up
  * shares that one's answer. The last good answer is kept longer, for at most RESOLVE_KEEP_MS: it is the answer when a
- * later look-up fails for want of a name server (a plain "no such name" is believed), and whoever has waited for a look-up
- * for RESOLVE_PATIENCE_MS can take it by resolve_last_good(). The look-up is made all the same.
+ * later look-up fails for want of a name server (a plain "no such name" is believed), and whoever has waited for a
+ * look-up for RESOLVE_PATIENCE_MS can take it by resolve_last_good(). The look-up is made all the same.
  *
- * Names that were never found, or not within RESOLVE_PATIENCE_MS the last time, never take all threads, if there is more than
- * one: names that hang must not keep the others from being looked up. */
+ * Names that were never found, or not within RESOLVE_PATIENCE_MS the last time, never take all threads, if there is
+ * more than one: names that hang must not keep the others from being looked up. */
 #pragma once
 
 #include "base/attr.h"
 #include "net/mailbox.h"
+#include "net/resolved.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 struct resolver;
 struct resolve; /* one look-up under way */
 
-#define RESOLVE_MAX 16 /* addresses of one answer that are kept, in getaddrinfo's order (RFC 6724) */
-#define RESOLVE_NAMES_MAX 64 /* names whose answers are kept; those being looked up come on top */
-#define RESOLVE_FRESH_MS 5000
+#define RESOLVE_NAMES_MAX   64 /* names whose answers are kept; those being looked up come on top */
+#define RESOLVE_FRESH_MS    5000
 #define RESOLVE_PATIENCE_MS 1000
-#define RESOLVE_KEEP_MS 3600000
+#define RESOLVE_KEEP_MS     3600000
 
-struct resolved {
-	size_t count;             /* 0: the name was not found, or the look-up failed */
-	int error;                /* EAI_*: the look-up failed, and the addresses, if any, are those of an earlier one */
-	struct {
-		struct sockaddr_storage sa;
-		socklen_t len;
-	} addr[RESOLVE_MAX];
-};
-
-/* Fills *answer with stream addresses of host (port 0), or sets count 0 and an EAI_* error. May block. Called on helper
- * threads, several at a time. */
-typedef void resolve_lookup(void *arg, const char *host, struct resolved *answer);
+/* Fills *answer, as resolved_by_system() does. May block. Called on helper threads, several at a time; thread is the
+ * number of this one, from 0. */
+typedef void resolve_lookup(void *arg, unsigned thread, const char *host, struct resolved *answer);
 
 struct resolver_options {
-	unsigned threads;         /* look-ups at a time; all are started at once, with all signals blocked */
-	uint64_t fresh_ms;        /* 0: RESOLVE_FRESH_MS */
-	resolve_lookup *lookup;   /* NULL: resolve_here() */
+	unsigned threads;  /* look-ups at a time; all are started at once, with all signals blocked */
+	uint64_t fresh_ms; /* 0: RESOLVE_FRESH_MS */
+	resolve_lookup *lookup;
 	void *lookup_arg;
 	void (*release)(void *arg); /* of lookup_arg, once no look-up runs any more; NULL: nothing to do */
 };
@@ -51,18 +39,13 @@ struct resolver_options {
 /* lookup_arg is the resolver's from now on, if it has a release. NULL on failure, with errno. */
 struct resolver *resolver_new(const struct resolver_options *options) must_check;
 
-/* As a resolve_lookup does: getaddrinfo with AI_ADDRCONFIG. */
-void resolve_here(const char *host, struct resolved *answer);
-
 /* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its
  * thread, and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun
  * any more. */
 void resolver_free(struct resolver *resolver);
 
-/* A number, or localhost, fills *answer and returns true without any look-up. */
-bool resolve_at_once(const char *host, uint16_t port, struct resolved *answer);
-
-/* The last good answer for host, if one is kept. From any thread, while a look-up that was started for host is under way. */
+/* The last good answer for host, if one is kept. From any thread, while a look-up that was started for host is under
+ * way. */
 bool resolve_last_good(struct resolver *resolver, const char *host, uint16_t port, struct resolved *answer);
 
 typedef void resolve_cb(void *arg, const struct resolved *answer);

@@ -61,7 +61,7 @@ static bool needs_lookup(const struct address *address)
 {
 	struct resolved at_once;
 
-	return address->kind == ADDRESS_TCP && address->host != NULL && !resolve_at_once(address->host, 0, &at_once);
+	return address->kind == ADDRESS_TCP && address->host != NULL && !resolved_at_once(address->host, 0, &at_once);
 }
 
 struct lookups *lookups_new(struct resolver *resolver, struct mailbox *box, const struct generation *next,

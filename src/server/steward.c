@@ -13,18 +13,14 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* As many as threads that ask, so one is always free. Belongs to the resolver once it has them. */
+/* One for each thread of the resolver, whose they are once it has them. */
 struct names {
 	size_t count;
-	struct {
-		int end;
-		atomic_flag busy;
-	} channel[];
+	int end[];
 };
 
 struct file_channel {
@@ -51,16 +47,8 @@ static void names_free(void *arg)
 	struct names *names = arg;
 
 	for (size_t i = 0; names != NULL && i < names->count; i++)
-		if (names->channel[i].end >= 0)
-			close(names->channel[i].end);
+		close(names->end[i]);
 	free(names);
-}
-
-static size_t names_take_channel(struct names *names)
-{
-	for (size_t i = 0;; i = (i + 1) % names->count)
-		if (!atomic_flag_test_and_set(&names->channel[i].busy))
-			return i;
 }
 
 /* -1: the steward is gone, or has never heard of what is right. */
@@ -73,19 +61,15 @@ static int names_ask(int end, const char *host, struct resolved *answer)
 	memcpy(question.host, host, strlen(host));
 	if (channel_send(end, &question, sizeof(question), NULL, 0) != 0)
 		return -1;
-	return channel_receive(end, answer, sizeof(*answer)) != 0 || answer->count > RESOLVE_MAX ? -1 : 0;
+	return channel_receive(end, answer, sizeof(*answer)) != 0 || answer->count > RESOLVED_MAX ? -1 : 0;
 }
 
-static void names_look_up(void *arg, const char *host, struct resolved *answer)
+static void names_look_up(void *arg, unsigned thread, const char *host, struct resolved *answer)
 {
-	struct names *names = arg;
-	size_t i = names_take_channel(names);
+	const struct names *names = arg;
 
-	if (names_ask(names->channel[i].end, host, answer) != 0) {
-		answer->count = 0;
-		answer->error = EAI_AGAIN;
-	}
-	atomic_flag_clear(&names->channel[i].busy);
+	if (names_ask(names->end[thread], host, answer) != 0)
+		*answer = (struct resolved){ .error = EAI_AGAIN };
 }
 
 void steward_serve_names(struct steward *steward, struct resolver_options *options)
@@ -162,17 +146,15 @@ static int make_channel(int *ours, int *its)
 /* Ours in the steward, its own in work. */
 static int make_channels(struct steward *steward, struct steward_work *work, size_t names, size_t files)
 {
-	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(steward->names->channel[0]));
+	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(int));
 	steward->files = mem_zalloc(files * sizeof(*steward->files));
 	work->names = mem_zalloc(names * sizeof(int));
 	work->files = mem_zalloc(files * sizeof(int));
 	if (make_channel(&steward->control, &work->control) != 0 || make_channel(&steward->life, &work->life) != 0)
 		return -1;
-	for (size_t *i = &steward->names->count; *i < names; work->names_count = ++*i) {
-		if (make_channel(&steward->names->channel[*i].end, &work->names[*i]) != 0)
+	for (size_t *i = &steward->names->count; *i < names; work->names_count = ++*i)
+		if (make_channel(&steward->names->end[*i], &work->names[*i]) != 0)
 			return -1;
-		atomic_flag_clear(&steward->names->channel[*i].busy);
-	}
 	for (size_t *i = &steward->files_count; *i < files; work->files_count = ++*i) {
 		if (make_channel(&steward->files[*i].end, &work->files[*i]) != 0)
 			return -1;

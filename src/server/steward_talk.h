@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/err.h"
-#include "net/resolve.h"
+#include "net/resolved.h"
 #include "sys/channel.h"
 
 #include <limits.h>
@@ -43,4 +43,4 @@ struct steward_file_answer {
 	int32_t error;
 };
 
-_Static_assert(CHANNEL_FDS_MAX >= RESOLVE_MAX, "the sockets of a name fit in one report");
+_Static_assert(CHANNEL_FDS_MAX >= RESOLVED_MAX, "the sockets of a name fit in one report");

@@ -45,7 +45,7 @@ static bool is_plausible(const struct resolved *found, const struct address *add
 {
 	struct resolved number;
 
-	if (address->host == NULL || resolve_at_once(address->host, 0, &number) || found->count > RESOLVE_MAX)
+	if (address->host == NULL || resolved_at_once(address->host, 0, &number) || found->count > RESOLVED_MAX)
 		return false;
 	for (size_t i = 0; i < found->count; i++)
 		if (!is_of_port(&found->addr[i].sa, found->addr[i].len, address->port))
@@ -244,7 +244,7 @@ void steward_answer(int end)
 		memset(&answer, 0, sizeof(answer)); /* what is left over must not tell anything */
 		answer.error = EAI_FAIL;
 		if (result == 0 && memchr(question.host, '\0', sizeof(question.host)) != NULL)
-			resolve_here(question.host, &answer);
+			resolved_by_system(question.host, &answer);
 		if (channel_send(end, &answer, sizeof(answer), NULL, 0) != 0)
 			return;
 	}

@@ -61,11 +61,12 @@ static void wait_for(sem_t *sem)
 		;
 }
 
-static void look_up(void *arg, const char *host, struct resolved *answer)
+static void look_up(void *arg, unsigned thread, const char *host, struct resolved *answer)
 {
 	struct world *world = arg;
 
 	(void)host;
+	(void)thread;
 	if (world->hang) {
 		sem_post(&world->entered);
 		wait_for(&world->release);
@@ -136,7 +137,7 @@ static uint16_t bind_to(struct world *world, const char *ip, uint16_t port, int 
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
-	assert_true(resolve_at_once(ip, port, &at));
+	assert_true(resolved_at_once(ip, port, &at));
 	int fd = hold(world, socket(at.addr[0].sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (bind(fd, (struct sockaddr *)&at.addr[0].sa, at.addr[0].len) != 0)
 		return 0;
@@ -161,7 +162,7 @@ static void make_black_hole(struct world *world, const char *ip, uint16_t port)
 	struct resolved at;
 
 	assert_int_equal(bind_to(world, ip, port, 0), port);
-	assert_true(resolve_at_once(ip, port, &at));
+	assert_true(resolved_at_once(ip, port, &at));
 	for (int i = 0; i < 3; i++)
 		connect_to(world, (struct sockaddr *)&at.addr[0].sa, at.addr[0].len);
 }
@@ -170,7 +171,7 @@ static void add_answer(struct world *world, const char *ip)
 {
 	struct resolved at;
 
-	assert_true(resolve_at_once(ip, 0, &at));
+	assert_true(resolved_at_once(ip, 0, &at));
 	world->answer.addr[world->answer.count++] = at.addr[0];
 }
 
@@ -485,7 +486,7 @@ static void all_addresses_refuse(void **state)
 	struct world *world = *state;
 	uint16_t port = bind_to(world, "127.0.0.2", 0, -1);
 
-	for (int i = 0; i < RESOLVE_MAX; i++)
+	for (int i = 0; i < RESOLVED_MAX; i++)
 		add_answer(world, "127.0.0.2");
 	dial_text(world, "many.test", port, LONG_MS);
 	check_outcome(world, DIAL_REFUSED, ECONNREFUSED);

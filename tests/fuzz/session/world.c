@@ -63,7 +63,7 @@ static void fill_answer(struct resolved *answer, unsigned kind)
 
 	*answer = (struct resolved){ .error = kind % 8 == 6 ? EAI_MEMORY : EAI_NONAME };
 	for (size_t i = 0; i < ARRAY_LEN(hosts) && kind % 8 < 6 && i <= kind % 8; i++) {
-		CHECK(resolve_at_once(hosts[(i + kind / 8) % 4], 7000, &one));
+		CHECK(resolved_at_once(hosts[(i + kind / 8) % 4], 7000, &one));
 		answer->addr[answer->count++] = one.addr[0];
 	}
 }

@@ -1,0 +1,96 @@
+/* resolved.c owns how addresses are put into an answer.
+ * It must never keep one: that is the resolver's. */
+#include "net/resolved.h"
+
+#include "proto/ip.h"
+#include "proto/uri.h"
+
+#include <net/if.h>
+#include <netdb.h>
+#include <string.h>
+
+static void add_address(struct resolved *answer, const void *sa, size_t len)
+{
+	if (answer->count == RESOLVED_MAX)
+		return;
+	memcpy(&answer->addr[answer->count].sa, sa, len);
+	answer->addr[answer->count].len = (socklen_t)len;
+	answer->count++;
+}
+
+static bool read_in6(const char *host, struct sockaddr_in6 *in6)
+{
+	struct span zone;
+
+	*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
+	if (!ip_read_zoned(span_of(host), in6->sin6_addr.s6_addr, &zone))
+		return false;
+	if (zone.p != NULL)
+		in6->sin6_scope_id = if_nametoindex(zone.p);
+	return zone.p == NULL || in6->sin6_scope_id != 0;
+}
+
+static void add_in(struct resolved *answer, struct in_addr number, uint16_t port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = number };
+
+	add_address(answer, &in, sizeof(in));
+}
+
+static void add_in6(struct resolved *answer, struct sockaddr_in6 in6, uint16_t port)
+{
+	in6.sin6_port = htons(port);
+	add_address(answer, &in6, sizeof(in6));
+}
+
+bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer)
+{
+	struct in_addr in;
+	struct sockaddr_in6 in6;
+
+	answer->count = 0;
+	answer->error = 0;
+	if (ip_read(AF_INET, span_of(host), &in)) {
+		add_in(answer, in, port);
+	} else if (read_in6(host, &in6)) {
+		add_in6(answer, in6, port);
+	} else if (uri_is_localhost(span_of(host))) { /* more servers there are on the first alone than on the second */
+		add_in(answer, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
+		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT },
+		        port);
+	}
+	return answer->count > 0;
+}
+
+void resolved_by_system(const char *host, struct resolved *answer)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	struct addrinfo *all;
+
+	answer->count = 0;
+	answer->error = getaddrinfo(host, NULL, &hints, &all);
+	if (answer->error != 0)
+		return;
+	for (const struct addrinfo *at = all; at != NULL; at = at->ai_next)
+		if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
+			add_address(answer, at->ai_addr, at->ai_addrlen);
+	freeaddrinfo(all);
+}
+
+static void set_port(struct sockaddr_storage *sa, uint16_t port)
+{
+	if (sa->ss_family == AF_INET)
+		((struct sockaddr_in *)sa)->sin_port = htons(port);
+	else
+		((struct sockaddr_in6 *)sa)->sin6_port = htons(port);
+}
+
+void resolved_copy(struct resolved *to, const struct resolved *answer, uint16_t port)
+{
+	to->count = answer->count;
+	to->error = answer->error;
+	for (size_t i = 0; i < answer->count; i++) {
+		to->addr[i] = answer->addr[i];
+		set_port(&to->addr[i].sa, port);
+	}
+}
