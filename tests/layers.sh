@@ -150,9 +150,6 @@ config/settings config/options config/settings_check: parts of reading settings,
 net/stream net/stream_internal net/stream_tls net/stream_write: parts of the stream, which take its type
 net/tls net/tls_identity: a part of a server, which takes the types of its settings
 net/tls_pair net/tls_identity: a certificate that may no longer be read is looked for in the identities from before
-session/context session/closing session/session: does to all sessions what these do to one
-session/flow session/input: what a codec cannot take yet is kept where early input is
-session/session session/answer session/closing session/deadline session/handshake session/hello session/input session/open session/proxied: runs the rows of state.def, and a state is a file of its own
 sys/sandbox sys/sandbox_landlock sys/sandbox_seccomp: parts of the sandbox, which take its types
 '
 # shellcheck disable=SC2086

@@ -48,7 +48,7 @@ static void worker_on_arrival(struct mail *mail, void *owner)
 {
 	struct arrival_mail *letter = (struct arrival_mail *)mail;
 	struct worker *w = owner;
-	session_start(&w->context, &letter->arrival);
+	arrival_start(&w->context, &letter->arrival);
 	free(letter);
 }
 
@@ -110,7 +110,7 @@ static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
-	context_reap_all(&w->context);
+	session_reap_all(&w->context);
 }
 
 static void worker_gone(struct session_context *context, bool was_refusal)
@@ -130,7 +130,7 @@ static void worker_on_drain_over(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
-	context_cut_all(&w->context);
+	session_cut_all(&w->context);
 }
 
 static void worker_end_if_empty(struct worker *w)
@@ -144,9 +144,9 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	struct worker *w = owner;
 	struct timeval limit = clock_timeval(w->drain_timeout);
 	(void)mail;
-	context_drain_all(&w->context);
+	session_drain_all(&w->context);
 	if (event_add(w->drain_over, &limit) != 0)
-		context_cut_all(&w->context); /* without a timer nothing would end the wait */
+		session_cut_all(&w->context); /* without a timer nothing would end the wait */
 	worker_end_if_empty(w);
 }
 
@@ -154,7 +154,7 @@ static void worker_on_stop(struct mail *mail, void *owner)
 {
 	struct worker *w = owner;
 	(void)mail;
-	context_cut_all(&w->context);
+	session_cut_all(&w->context);
 	worker_end_if_empty(w);
 }
 

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/context.h"
 #include "session/flow.h"
 #include "session/watch.h"
 
@@ -39,19 +38,14 @@ static void answer_warn(const struct session *s, const struct http_head *head, c
 	log_record(s->context->log, LEVEL_WARN, warning, fields, ARRAY_LEN(fields));
 }
 
-void answer_close(struct session *s)
-{
-	if (s->sending.fd >= 0)
-		close(s->sending.fd);
-	s->sending.fd = -1;
-}
-
 static enum reason answer_finished(struct session *s)
 {
 	if (!s->sending.keep_alive)
 		return REASON_HTTP_DONE;
-	answer_close(s);
-	return session_enter(s, STATE_REQUEST);
+	if (s->sending.fd >= 0)
+		close(s->sending.fd);
+	s->sending.fd = -1;
+	return session_next(s, STATE_REQUEST);
 }
 
 static enum reason answer_broken(const struct session *s)
@@ -95,13 +89,6 @@ static enum reason answer_pump(struct session *s)
 	return REASON_NONE;
 }
 
-enum reason answer_enter(struct session *s)
-{
-	stream_hold(&s->client, HOLD_STATE);
-	s->sending.stall.since = 0;
-	return REASON_NONE;
-}
-
 enum reason answer_start(struct session *s, const struct http_head *head)
 {
 	struct handler *handler = s->route->handler;
@@ -115,7 +102,6 @@ enum reason answer_start(struct session *s, const struct http_head *head)
 		return REASON_NO_ROUTE;
 	}
 
-	session_enter(s, STATE_ANSWER);
 	s->sending.fd = answer.fd;
 	s->sending.offset = answer.offset;
 	s->sending.left = answer.fd >= 0 ? answer.length : 0;
@@ -125,10 +111,17 @@ enum reason answer_start(struct session *s, const struct http_head *head)
 
 	if (stream_write(&s->client, answer.head, answer.head_len) == STREAM_FAILED)
 		return REASON_CLIENT_RESET;
+	return session_next(s, STATE_ANSWER);
+}
+
+static enum reason answer_enter(struct session *s)
+{
+	stream_hold(&s->client, HOLD_STATE);
+	s->sending.stall.since = 0;
 	return answer_pump(s);
 }
 
-enum reason answer_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+static enum reason answer_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	(void)stream;
 	switch (event) {
@@ -141,7 +134,7 @@ enum reason answer_on_stream(struct session *s, struct stream *stream, enum stre
 	}
 }
 
-enum reason answer_on_timer(struct session *s)
+static enum reason answer_on_timer(struct session *s)
 {
 	uint64_t limit = s->route->set->stall_timeout;
 	if (stream_backlog(&s->client) == 0)
@@ -151,8 +144,16 @@ enum reason answer_on_timer(struct session *s)
 	return answer_wait(s);
 }
 
-enum reason answer_drain(struct session *s)
+static enum reason answer_drain(struct session *s)
 {
 	s->sending.keep_alive = false;
 	return REASON_NONE;
 }
+
+const struct state_ops answer_state = {
+	.enter = answer_enter,
+	.on_stream = answer_on_stream,
+	.on_timer = answer_on_timer,
+	.on_drain = answer_drain,
+	.tell = TELL_NOTHING,
+};

@@ -1,13 +1,16 @@
-/* closing.c owns the order in which a session's two connections come to their end.
- * It must never end one while bytes that were promised to the other side are still under way and moving. */
-#include "session/closing.h"
-
+/* closing.c owns state CLOSING, from the reason until both connections are done.
+ *
+ * The client is told why: by an HTTP status before the 101, by a Close after it. Then each direction ends on its own:
+ * the backend gets a FIN when the client has said its last and all of it was delivered; the client gets one when our Close is out
+ * and its own has come. What a peer still sends meanwhile is relayed (the client's, until its Close) or read and
+ * discarded, because closing on unread bytes would make the kernel reset the connection and destroy what was delivered.
+ * Time runs only while nothing moves: a slow peer that still takes its data is waited for.
+ * It must never end one connection while bytes that were promised to the other side are still under way and moving. */
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/context.h"
 #include "session/flow.h"
 #include "session/handshake.h"
-#include "session/input.h"
+#include "session/kept.h"
 #include "session/refusal_text.h"
 #include "session/watch.h"
 
@@ -19,7 +22,7 @@
 
 /* --- telling the client --------------------------------------------------------------------------------------------- */
 
-void closing_send_close(struct session *s)
+static void closing_send_close(struct session *s)
 {
 	const struct reason_row *row = &reason_row[s->reason];
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
@@ -81,14 +84,14 @@ static void closing_refuse_by_close(struct session *s)
 	}
 	closing_send_close(s);
 	s->traffic.close_sent = true; /* a ping that came early gets no pong behind the Close */
-	size_t early = input_take(s);
+	size_t early = kept_take(s);
 	uint16_t code = s->code;
 	if (early > 0)
 		closing_relay(s, flow_feed(s, s->context->scratch, early), code);
 }
 
 /* Before the 101. A connection on which nothing was asked gets no answer. */
-void closing_refuse(struct session *s)
+static void closing_refuse(struct session *s)
 {
 	int status = reason_row[s->reason].http;
 	if (closing_prefers_close(s)) {
@@ -100,9 +103,21 @@ void closing_refuse(struct session *s)
 		closing_send_status(s, status);
 }
 
-void closing_tell_nothing(struct session *s)
+static void closing_tell(struct session *s)
 {
-	s->ending.client_done = true;
+	switch (s->ending.tell) {
+	case TELL_CLOSE:
+		closing_send_close(s);
+		break;
+	case TELL_STATUS:
+		closing_refuse(s);
+		break;
+	case TELL_NOTHING:
+		s->ending.client_done = true;
+		break;
+	case TELL_CUT:
+		break;
+	}
 }
 
 /* --- each direction's end ------------------------------------------------------------------------------------------- */
@@ -127,7 +142,7 @@ static void closing_advance(struct session *s)
 		stream_finish(&s->client);
 	}
 	if (stream_done(&s->client) && stream_done(&s->backend))
-		session_enter(s, STATE_DEAD);
+		session_next(s, STATE_DEAD);
 }
 
 /* When it ends even if something still moves: a session with its lifetime, but close_timeout is left to it in any case; one that
@@ -153,33 +168,24 @@ static void closing_arm(struct session *s)
 	session_arm(s, (left < next ? left : next) + 1);
 }
 
-void closing_abort(struct session *s)
-{
-	s->ending.reset_client = (reason_row[s->reason].flags & END_RESET) || stream_unsent(&s->client) > 0;
-	stream_finish(&s->backend);
-	stream_finish(&s->client);
-	session_enter(s, STATE_DEAD);
-}
-
-enum reason closing_enter(struct session *s)
+static enum reason closing_enter(struct session *s)
 {
 	unsigned flags = reason_row[s->reason].flags;
 	if (flags & END_CUT) {
-		closing_abort(s);
+		session_abort(s);
 		return REASON_NONE;
 	}
 	if ((flags & END_BACKEND_RESET) || !s->upgraded)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	if (s->ending.tell != NULL)
-		s->ending.tell(s);
+	closing_tell(s);
 	s->traffic.close_sent = true;
 	if (flags & END_RESET)
 		stream_close(&s->client, true);
 	if ((flags & END_CLIENT) || s->client.eof)
 		s->ending.client_done = true;
-	if (s->ending.tell == NULL) { /* without a session nothing can be read, and an alert is on its way already */
+	if (s->ending.tell == TELL_CUT) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
-		return session_enter(s, STATE_DEAD);
+		return session_next(s, STATE_DEAD);
 	}
 	closing_open_streams(s);
 	s->ending.since_ms = s->ending.progress_ms = clock_ms();
@@ -212,7 +218,7 @@ static void closing_read(struct session *s, struct stream *stream)
 	closing_relay(s, flow_up(s), code);
 }
 
-enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+static enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	uint16_t code = s->code;
 	if (event == STREAM_READABLE)
@@ -272,7 +278,7 @@ static void closing_look(struct session *s)
 	(void)watch_look(s, &next);
 }
 
-enum reason closing_on_timer(struct session *s)
+static enum reason closing_on_timer(struct session *s)
 {
 	uint64_t now = clock_ms();
 	closing_look(s);
@@ -281,7 +287,7 @@ enum reason closing_on_timer(struct session *s)
 		s->ending.progress_ms = now;
 	bool stuck = now - s->ending.progress_ms >= closing_limit(s, waits_for_backend);
 	if (now >= closing_end_of_life(s) || (stuck && s->ending.client_done)) {
-		closing_abort(s);
+		session_abort(s);
 	} else if (!stuck) {
 		closing_arm(s);
 	} else { /* its Close never came */
@@ -292,3 +298,10 @@ enum reason closing_on_timer(struct session *s)
 	}
 	return REASON_NONE;
 }
+
+const struct state_ops closing_state = {
+	.enter = closing_enter,
+	.leave = kept_drop,
+	.on_stream = closing_on_stream,
+	.on_timer = closing_on_timer,
+};

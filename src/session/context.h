@@ -37,14 +37,8 @@ struct session_context {
 	bool draining;
 
 	/* What the worker does for its sessions. */
-	void (*reap_soon)(struct session_context *context); /* session_reap() for the DEAD ones, in this turn of the loop */
+	void (*reap_soon)(struct session_context *context); /* session_reap_all(), in this turn of the loop */
 	/* Counts an admitted session as refused. False when it must be closed without an answer. */
 	bool (*refuse)(struct session_context *context, const struct session *session);
 	void (*gone)(struct session_context *context, bool was_refusal);
 };
-
-/* For the worker, outside of every callback of a session's: close, log and free the DEAD ones; end all that the states say
- * (REASON_DRAIN), and from now on whoever comes; end all at once (REASON_STOPPED). */
-void context_reap_all(struct session_context *context);
-void context_drain_all(struct session_context *context);
-void context_cut_all(struct session_context *context);

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
-#include "session/input.h"
+#include "session/kept.h"
 
 #include <errno.h>
 #include <string.h>
@@ -237,7 +237,7 @@ static enum reason flow_decode(struct session *s, struct feed *feed, uint8_t *in
 	}
 	enum reason sent = flow_flush(s, feed);
 	if (reason == REASON_NONE && len > 0)
-		reason = input_keep(s, (const char *)input, len);
+		reason = kept_put(s, (const char *)input, len);
 	return flow_first_of(reason, sent);
 }
 
@@ -298,8 +298,8 @@ static enum reason flow_go_on_up(struct session *s)
 	enum reason reason = flow_encode_up(s, &feed, NULL);
 	if (reason != REASON_NONE || s->traffic.codec.more_up)
 		return reason;
-	size_t kept = input_take(s);
-	input_drop(s);
+	size_t kept = kept_take(s);
+	kept_drop(s);
 	return kept > 0 ? flow_feed(s, s->context->scratch, kept) : REASON_NONE;
 }
 

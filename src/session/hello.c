@@ -1,9 +1,8 @@
-/* hello.c owns what a connection begins with where there is TLS: its first byte, and the handshake.
+/* hello.c owns state HELLO: of a listener that has TLS, or may have it, the first byte, which decides whether it is spoken, and the
+ * handshake; of any other nothing. The session's peer is final by now, and REQUEST is next.
  * It must never take a byte that is not for the TLS library, nor judge who may pass. */
-#include "session/hello.h"
-
 #include "net/tls.h"
-#include "session/context.h"
+#include "session/deadline.h"
 
 #include <string.h>
 
@@ -27,7 +26,7 @@ static bool hello_may_be_plain(const struct session *s, uint8_t first)
 static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
 	if (hello_may_be_plain(s, first))
-		return session_enter(s, STATE_REQUEST);
+		return session_next(s, STATE_REQUEST);
 	if (first != TLS_HANDSHAKE_BYTE) {
 		s->detail = strdup("peer does not speak TLS");
 		return REASON_TLS_FAILED;
@@ -50,9 +49,9 @@ static enum reason hello_look(struct session *s)
 	return hello_by_first_byte(s, first);
 }
 
-enum reason hello_enter(struct session *s)
+static enum reason hello_enter(struct session *s)
 {
-	return s->listen->tls == TLS_MODE_OFF ? session_enter(s, STATE_REQUEST) : hello_look(s);
+	return s->listen->tls == TLS_MODE_OFF ? session_next(s, STATE_REQUEST) : hello_look(s);
 }
 
 static enum reason hello_failed(const struct session *s)
@@ -64,14 +63,14 @@ static enum reason hello_failed(const struct session *s)
 	return tls_was_violated(s->client.ssl) ? REASON_TLS_VIOLATION : REASON_TLS_FAILED;
 }
 
-enum reason hello_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+static enum reason hello_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	(void)stream;
 	switch (event) {
 	case STREAM_READABLE:
 		return hello_look(s);
 	case STREAM_READY:
-		return session_enter(s, STATE_REQUEST);
+		return session_next(s, STATE_REQUEST);
 	case STREAM_BROKEN:
 		return hello_failed(s);
 	default:
@@ -79,7 +78,7 @@ enum reason hello_on_stream(struct session *s, struct stream *stream, enum strea
 	}
 }
 
-enum reason hello_on_timer(struct session *s)
+static enum reason hello_on_timer(struct session *s)
 {
 	if (s->context->draining)
 		return REASON_DRAIN;
@@ -90,3 +89,11 @@ enum reason hello_on_timer(struct session *s)
 	bool asked = s->client.ssl != NULL && tls_asks_for_certificate(s->client.ssl);
 	return asked ? REASON_TLS_NO_CERTIFICATE : REASON_TLS_TIMEOUT;
 }
+
+const struct state_ops hello_state = {
+	.enter = hello_enter,
+	.on_stream = hello_on_stream,
+	.on_timer = hello_on_timer,
+	.on_drain = deadline_drain,
+	.deadline = true,
+};

@@ -1,74 +1,21 @@
-/* input.c owns what a client sends until it is an upgrade or a plain request: the bytes that can't be used yet, and the head.
+/* input.c owns state REQUEST: bytes become a head, and the head an upgrade or a plain request, the first of a connection or the
+ * next of one that is kept alive.
  * It must never judge who may pass, nor answer. */
-#include "session/input.h"
-
 #include "net/tls.h"
 #include "proto/upgrade.h"
 #include "session/answer.h"
-#include "session/context.h"
 #include "session/deadline.h"
 #include "session/explain.h"
-#include "session/handshake.h"
+#include "session/kept.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 _Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratch buffer");
 
-#define INPUT_MIN ((size_t)1024)
-
 /* What WebRTC sends begins with a STUN message's type (RFC 8489), or with the message's length in two bytes (RFC 4571), and a page
  * can make it some hundred bytes long by the name it gives. */
 #define STUN_FIRST_MAX 3
-
-/* --- bytes that are kept ---------------------------------------------------------------------------------------------- */
-
-/* A buffer grows, so that who sends little costs little whatever head_limit is. */
-static enum reason input_make_room(struct session *s, size_t len)
-{
-	struct stream_pool *pool = &s->context->backlogs;
-	struct input *in = &s->input;
-	size_t room = in->room > 0 ? in->room : INPUT_MIN;
-	while (room < len)
-		room *= 2;
-	if (room == in->room)
-		return REASON_NONE;
-	if (stream_pool_is_full(pool))
-		return REASON_BACKLOG_FULL;
-	char *buf = realloc(in->buf, room);
-	if (buf == NULL)
-		return REASON_OUT_OF_MEMORY;
-	pool->held += room - in->room;
-	in->buf = buf;
-	in->room = room;
-	return REASON_NONE;
-}
-
-enum reason input_keep(struct session *s, const char *bytes, size_t len)
-{
-	enum reason reason = len > 0 ? input_make_room(s, len) : REASON_NONE;
-	if (reason != REASON_NONE)
-		return reason;
-	if (len > 0)
-		memcpy(s->input.buf, bytes, len);
-	s->input.len = len;
-	return REASON_NONE;
-}
-
-void input_drop(struct session *s)
-{
-	s->context->backlogs.held -= s->input.room;
-	free(s->input.buf);
-	s->input = (struct input){ .buf = NULL };
-}
-
-size_t input_take(struct session *s)
-{
-	size_t early = s->input.len;
-	if (early > 0)
-		memcpy(s->context->scratch, s->input.buf, early);
-	return early;
-}
 
 /* --- a head --------------------------------------------------------------------------------------------------------- */
 
@@ -108,7 +55,7 @@ static enum reason input_dispatch(struct session *s, struct http_head *head)
 	if (reason != REASON_NONE)
 		return reason;
 	if (upgrade)
-		return handshake_start(s, head);
+		return session_next(s, STATE_GATE);
 	reason = answer_start(s, head);
 	return reason == REASON_NO_ROUTE ? input_no_route(s, head, true) : reason; /* a web root took what was meant for a target */
 }
@@ -137,8 +84,8 @@ static enum reason input_request(struct session *s, size_t length, size_t rest)
 	struct http_head *head = &s->context->head;
 	const char *text = (const char *)s->context->scratch;
 	s->route = NULL; /* the last request's was needed until here: its answer may still have been on its way */
-	s->input.scanned = 0;
-	enum reason reason = input_keep(s, text + length, rest);
+	s->kept.scanned = 0;
+	enum reason reason = kept_put(s, text + length, rest);
 	if (reason == REASON_NONE)
 		reason = input_judge(s, head, length);
 	if (s->detail == NULL && reason != REASON_NONE)
@@ -158,7 +105,7 @@ static enum reason input_no_head(char first, int status)
 static enum reason input_look(struct session *s, size_t len)
 {
 	const char *text = (const char *)s->context->scratch;
-	int length = http_head_length(text, len, s->listen->head_limit, &s->input.scanned);
+	int length = http_head_length(text, len, s->listen->head_limit, &s->kept.scanned);
 	struct span line = span_skip((struct span){ text, len }, http_empty_line((struct span){ text, len }));
 	if (!s->opening.asked && s->route != NULL) /* a connection that was kept alive: the time for this request begins */
 		deadline_set(s, s->listen->handshake_timeout);
@@ -170,7 +117,7 @@ static enum reason input_look(struct session *s, size_t len)
 		return input_request(s, (size_t)length, len - (size_t)length);
 	if (length < 0)
 		return input_no_head(text[0], -length);
-	return input_keep(s, text, len);
+	return kept_put(s, text, len);
 }
 
 /* Who has asked nothing, or has all it asked for, may leave as it likes. */
@@ -185,9 +132,9 @@ static enum reason input_lost(const struct session *s)
 
 static enum reason input_read(struct session *s)
 {
-	size_t had = input_take(s);
-	if (s->input.unseen) {
-		s->input.unseen = false;
+	size_t had = kept_take(s);
+	if (s->kept.unseen) {
+		s->kept.unseen = false;
 		stream_wake(&s->client); /* this look was for what is kept; what an SSL still holds needs another */
 		return input_look(s, had);
 	}
@@ -205,15 +152,15 @@ static enum reason input_read(struct session *s)
 static void input_next_request(struct session *s)
 {
 	s->opening.asked = s->opening.head_only = false;
-	s->input.unseen = s->input.len > 0;
-	if (!s->input.unseen)
-		input_drop(s);
+	s->kept.unseen = s->kept.len > 0;
+	if (!s->kept.unseen)
+		kept_drop(s);
 	deadline_set(s, s->listen->keepalive_timeout);
-	if (s->input.unseen)
+	if (s->kept.unseen)
 		stream_wake(&s->client);
 }
 
-enum reason input_enter(struct session *s)
+static enum reason input_enter(struct session *s)
 {
 	stream_release(&s->client, HOLD_STATE);
 	if (s->route != NULL) /* of the request before */
@@ -223,7 +170,7 @@ enum reason input_enter(struct session *s)
 	return REASON_NONE;
 }
 
-enum reason input_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+static enum reason input_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	(void)stream;
 	switch (event) {
@@ -236,7 +183,7 @@ enum reason input_on_stream(struct session *s, struct stream *stream, enum strea
 	}
 }
 
-enum reason input_on_timer(struct session *s)
+static enum reason input_on_timer(struct session *s)
 {
 	if (s->context->draining)
 		return REASON_DRAIN;
@@ -244,3 +191,12 @@ enum reason input_on_timer(struct session *s)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
 	return s->refusal != REASON_NONE ? s->refusal : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
 }
+
+const struct state_ops input_state = {
+	.enter = input_enter,
+	.on_stream = input_on_stream,
+	.on_timer = input_on_timer,
+	.on_drain = deadline_drain,
+	.tell = TELL_STATUS,
+	.deadline = true,
+};

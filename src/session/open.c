@@ -1,12 +1,10 @@
-/* open.c owns the state OPEN: what its events mean, and the one timer that both paces and limits share.
+/* open.c owns state OPEN, which begins with what the client sent before it had its answer: what its events mean, and the one timer
+ * that both paces and limits share.
  * It must never touch a byte; flow.c does. */
-#include "session/open.h"
-
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/context.h"
 #include "session/flow.h"
-#include "session/input.h"
+#include "session/kept.h"
 #include "session/watch.h"
 
 /* --- time ----------------------------------------------------------------------------------------------------------- */
@@ -49,7 +47,7 @@ static enum reason open_check(struct session *s, uint64_t next)
 	return reason;
 }
 
-enum reason open_on_timer(struct session *s)
+static enum reason open_on_timer(struct session *s)
 {
 	watch_peers(s);
 	open_resume(s, &s->client, &s->traffic.pace_up);
@@ -68,7 +66,7 @@ static enum reason open_read(struct session *s, struct stream *from)
 	return reason;
 }
 
-enum reason open_on_stream(struct session *s, struct stream *stream, enum stream_event event)
+static enum reason open_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	switch (event) {
 	case STREAM_READABLE:
@@ -83,10 +81,10 @@ enum reason open_on_stream(struct session *s, struct stream *stream, enum stream
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
 
-enum reason open_enter(struct session *s)
+static enum reason open_enter(struct session *s)
 {
-	size_t early = input_take(s);
-	input_drop(s);
+	size_t early = kept_take(s);
+	kept_drop(s);
 	s->traffic.opened_ms = s->traffic.heard_ms = s->traffic.data_ms = clock_ms();
 	stream_set_low_water(&s->client, s->route->set->low_water);
 	stream_set_notsent_lowat(&s->client, s->route->set->notsent_lowat);
@@ -106,3 +104,11 @@ enum reason open_enter(struct session *s)
 	stream_release(&s->backend, HOLD_STATE);
 	return open_check(s, WATCH_LASTING);
 }
+
+const struct state_ops open_state = {
+	.enter = open_enter,
+	.on_stream = open_on_stream,
+	.on_timer = open_on_timer,
+	.on_drain = session_drain_at_once,
+	.tell = TELL_CLOSE,
+};

@@ -1,11 +1,12 @@
 /* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
  *
- *     NEW -> HELLO -> REQUEST -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: session_end(s, REASON_x)
- *      `-> PROXY -^     |  `-> GATE -^  `> OPEN (echo:)
- *                       `-> ANSWER -> REQUEST (keep-alive) ...
+ *     NEW -> HELLO -> REQUEST -> GATE -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: by a reason that a function returns
+ *      `-> PROXY -^     |   ^
+ *                       `-> ANSWER (keep-alive)
  *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
- * end of the loop's turn. What a state does stands in a file of its own: see state.def. */
+ * end of the loop's turn. What a state means stands in a file of its own, which state.def names: it defines the struct state_ops
+ * declared here. Its functions return what is to come, and session.c does it: so neither calls the other back. */
 #pragma once
 
 #include "base/limiter.h"
@@ -29,9 +30,8 @@
 
 struct log;
 
-/* Bytes that came and are not used yet: the beginning of a request head, or what followed one. It exists only then, so a
- * connection that waits owns no buffer. */
-struct input {
+/* See kept.h. The buffer exists only while it has something in it, so a connection that waits owns none. */
+struct kept {
 	char *buf;      /* NULL: nothing is kept */
 	size_t len, room;
 	size_t scanned; /* see http_head_length() */
@@ -39,6 +39,29 @@ struct input {
 };
 
 struct session;
+
+/* How a session's client is told of its end. */
+enum session_tell {
+	TELL_CUT,     /* not at all: there is nothing to tell it by */
+	TELL_NOTHING, /* its answer is on its way */
+	TELL_STATUS,  /* by an HTTP status, or what stands for one */
+	TELL_CLOSE,   /* by a Close */
+};
+
+/* What a state means. A reason that comes back ends the session; to go on, a function returns session_next(). What is NULL is not done. */
+struct state_ops {
+	enum reason (*enter)(struct session *);     /* it begins */
+	void (*leave)(struct session *);            /* frees what only it needed */
+	enum reason (*on_stream)(struct session *, struct stream *, enum stream_event);
+	enum reason (*on_timer)(struct session *);
+	enum reason (*on_drain)(struct session *);  /* the gateway drains */
+	enum session_tell tell;                     /* of an end here */
+	bool deadline;                              /* the timer is the end of its time, and does not just look what time it is */
+};
+
+#define STATE(name, file, from) extern const struct state_ops file##_state;
+#include "session/state.def"
+#undef STATE
 
 /* When a stream last made progress while it had something to deliver. */
 struct stall {
@@ -86,7 +109,7 @@ struct traffic {
 
 /* CLOSING, and what the log and the close(2) need of it. Times are clock_ms(). */
 struct ending {
-	void (*tell)(struct session *);        /* tells the client, or NULL; see state.def */
+	enum session_tell tell;
 	uint64_t since_ms;
 	uint64_t progress_mark, progress_ms;   /* when something last moved */
 	uint64_t client_discarded, backend_discarded; /* bytes */
@@ -105,8 +128,8 @@ struct session {
 	uint64_t id;
 	struct peer peer;             /* who it is for; final from state HELLO on */
 	struct peer proxy;            /* who connected in its stead, when proxied */
-	enum session_state state;
-	enum reason reason;           /* REASON_NONE until session_end() */
+	enum session_state state, next; /* next: what session_next() has chosen, or state */
+	enum reason reason;           /* REASON_NONE until it ends */
 	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
 	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
 	struct seat seat;             /* its places among all sessions and its source's */
@@ -119,7 +142,7 @@ struct session {
 
 	struct stream client, backend;
 	struct event timer;
-	struct input input;           /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
+	struct kept kept;             /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
 	uint64_t accepted_ms;
 	uint64_t due_ms;              /* when the timer is to run */
 
@@ -129,50 +152,41 @@ struct session {
 	struct ending ending;
 };
 
-/* What a worker needs to begin a session; see worker.h for who sends it. */
-struct arrival {
-	int fd;
-	struct peer peer;
-	uint64_t id;
-	struct generation *generation; /* a reference that becomes the session's */
-	const struct listen_settings *listen;
-	enum reason refusal; /* REASON_NONE: it is welcome */
-	struct seat seat;    /* which becomes the session's to give back */
-};
+/* Begins one of nothing but its context, in state NEW. NULL: out of memory. */
+struct session *session_new(struct session_context *context) must_check;
 
-/* Takes fd and the reference over, also when it fails for want of memory: then it is discarded. */
-void session_start(struct session_context *context, const struct arrival *arrival);
+/* For what a state's functions return: the next state begins as soon as they have. state.def says which may follow. */
+static inline enum reason session_next(struct session *session, enum session_state next)
+{
+	session->next = next;
+	return REASON_NONE;
+}
 
-/* The end of an arrival that there was no memory to make a session of; any thread. */
-void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *reject_log);
-
-/* The only writer of state, by what state.def says of both; asserts that the step is allowed. The
- * next state may have gone on to others by then; a reason says that it is over already. */
-enum reason session_enter(struct session *session, enum session_state next);
+/* What a callback that is neither a stream's nor the timer's does with what it would return: the session ends, if it has not before,
+ * or goes on to the state that was chosen. */
+void session_proceed(struct session *session, enum reason reason);
 
 /* Whom limits and penalties are for; NULL as long as its proxy has named nobody, since a proxy is not to blame for its clients. */
 const struct peer *session_source(const struct session *session);
 
-/* The only way out, from any state; idempotent, cannot fail. The first reason wins. */
-void session_end(struct session *session, enum reason reason);
+/* Gives up on a CLOSING one: what is not out yet is lost. DEAD is next. */
+void session_abort(struct session *session);
 
 /* Sets the session's one timer, from now. If it then runs much too late, the process has not lived in between (SIGSTOP, a
  * frozen machine), and that time counts against nobody but for lifetime: what the peers sent meanwhile is still to be read. */
 void session_arm(struct session *session, uint64_t ms);
 
-/* The gateway drains: ends it if its state says so. */
-void session_drain(struct session *session);
-
-/* Closes, logs and frees a DEAD one, outside of every callback of a session's. */
-void session_reap(struct session *session);
-
-enum reason session_drain_at_once(struct session *session); /* for state.def */
-
-/* Its peer is only known now, so it is only now that the peer's source may be refused: then session->refusal says why, and the
- * answer to its request will. The same is returned if nobody is to wait for that. */
-enum reason session_admit(struct session *session);
-
 /* For an answer that it is given now. */
 struct http_stamp session_stamp(const struct session *session);
 
+/* For state_ops.on_drain, of what opens or lasts; what ends by itself has none. */
+enum reason session_drain_at_once(struct session *session);
+
+/* For its streams. */
 void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
+
+/* For the worker, outside of every callback of a session's. Ends all whose states say so (REASON_DRAIN), and from now on whoever
+ * comes; ends all at once (REASON_STOPPED); closes, logs and frees the DEAD ones. */
+void session_drain_all(struct session_context *context);
+void session_cut_all(struct session_context *context);
+void session_reap_all(struct session_context *context);

@@ -3,7 +3,7 @@
 #include "session/flow.h"
 
 #include "net/stream_write.h"
-#include "session/input.h"
+#include "session/kept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@ static struct {
 	struct route route;
 	struct route_settings set;
 	uint8_t memory[CONTEXT_HEADROOM + CONTEXT_SCRATCH];
-	uint8_t came[64], kept[64]; /* what is there to be read; what input.c keeps */
+	uint8_t came[64], kept[64]; /* what is there to be read; what kept.c keeps */
 	size_t came_len, kept_len;
 	size_t backlog, most;       /* of the side that does not read, now and at most */
 	size_t sent[256];           /* payload of frames, and bytes for the target, by what they are */
@@ -69,7 +69,7 @@ void stream_release(struct stream *stream, enum stream_hold why)
 	stream->hold &= (uint8_t)~why;
 }
 
-enum reason input_keep(struct session *session, const char *bytes, size_t len)
+enum reason kept_put(struct session *session, const char *bytes, size_t len)
 {
 	(void)session;
 	assert_true(len <= sizeof(world.kept));
@@ -78,13 +78,13 @@ enum reason input_keep(struct session *session, const char *bytes, size_t len)
 	return REASON_NONE;
 }
 
-size_t input_take(struct session *session)
+size_t kept_take(struct session *session)
 {
 	memcpy(session->context->scratch, world.kept, world.kept_len);
 	return world.kept_len;
 }
 
-void input_drop(struct session *session)
+void kept_drop(struct session *session)
 {
 	(void)session;
 	world.kept_len = 0;

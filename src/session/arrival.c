@@ -1,0 +1,45 @@
+/* arrival.c owns state NEW.
+ * It must never read: whether PROXY or HELLO is next is said by the listener alone. */
+#include "session/arrival.h"
+
+#include "session/deadline.h"
+
+#include <unistd.h>
+
+const struct state_ops arrival_state = { .tell = TELL_CUT };
+
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *reject_log)
+{
+	refusal_log_note(reject_log, REASON_OUT_OF_MEMORY, &arrival->peer, arrival->listen);
+	close(arrival->fd);
+	admission_leave(admission, &arrival->generation->terms, arrival->listen->proxy_protocol ? NULL : &arrival->peer,
+	                &arrival->seat);
+	generation_unref(arrival->generation);
+}
+
+static enum reason arrival_begin(struct session *s, const struct arrival *arrival)
+{
+	s->generation = arrival->generation;
+	s->listen = arrival->listen;
+	s->id = arrival->id;
+	s->peer = arrival->peer;
+	s->refusal = arrival->refusal;
+	s->seat = arrival->seat;
+	if (stream_open(&s->client, s->context->base, arrival->fd, NULL, STREAM_SERVER, session_on_stream, s) != 0)
+		return REASON_OUT_OF_MEMORY;
+	deadline_set(s, s->listen->handshake_timeout);
+	if (s->refusal != REASON_NONE)
+		deadline_hurry(s);
+	return session_next(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO);
+}
+
+void arrival_start(struct session_context *context, const struct arrival *arrival)
+{
+	struct session *s = session_new(context);
+	if (s == NULL) {
+		arrival_discard(arrival, context->admission, context->refusals);
+		context->gone(context, arrival->refusal != REASON_NONE);
+		return;
+	}
+	session_proceed(s, arrival_begin(s, arrival));
+}
