@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/bind.h"
+#include "server/acceptor.h"
 #include "sys/privs.h"
 
 #include <errno.h>
@@ -26,8 +27,8 @@ struct listening {
 	struct event_base *base;
 	struct log *log;
 	struct steward *steward;
-	listening_cb *accepted;
-	void *arg;
+	struct acceptor *acceptor;
+	struct generation *current; /* which the entries' settings are of */
 	struct listen_entries entries;
 };
 
@@ -39,7 +40,7 @@ struct listening_plan {
 		bool kept;
 	} * item;
 	size_t count;
-	const char *user;
+	struct generation *generation;
 };
 
 static void listen_entry_free(struct listen_entry *entry)
@@ -48,15 +49,13 @@ static void listen_entry_free(struct listen_entry *entry)
 	free(entry);
 }
 
-struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, listening_cb *accepted,
-                                void *arg)
+struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, struct acceptor *acceptor)
 {
 	struct listening *l = mem_zalloc(sizeof(*l));
 	l->base = base;
 	l->log = log;
 	l->steward = steward;
-	l->accepted = accepted;
-	l->arg = arg;
+	l->acceptor = acceptor;
 	return l;
 }
 
@@ -210,12 +209,12 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	return 0;
 }
 
-struct listening_plan *listening_plan(struct listening *l, const struct generation *generation,
+struct listening_plan *listening_plan(struct listening *l, struct generation *generation,
                                       const struct lookups *lookups, struct err *err)
 {
 	struct listening_plan *plan = mem_zalloc(sizeof(*plan));
 	int result = 0;
-	plan->user = generation->settings->server->user;
+	plan->generation = generation;
 	for (size_t i = 0; i < generation->settings->listens_count; i++) {
 		const struct listen_settings *set = generation->settings->listens[i];
 		for (size_t k = 0; k < set->address.count; k++)
@@ -244,7 +243,7 @@ void listening_plan_drop(struct listening_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->item[i].kept)
-			listen_entry_drop(plan->item[i].entry, plan->user);
+			listen_entry_drop(plan->item[i].entry, plan->generation->settings->server->user);
 	free(plan->item);
 	free(plan);
 }
@@ -255,7 +254,7 @@ static void listen_entry_accepted(void *arg, struct listener *listener, int fd, 
 {
 	const struct listen_entry *entry = arg;
 	(void)listener;
-	entry->owner->accepted(entry->owner->arg, entry->set, fd, peer);
+	acceptor_take(entry->owner->acceptor, entry->owner->current, entry->set, fd, peer);
 }
 
 static void listen_entry_paused(void *arg, struct listener *listener, int error)
@@ -282,6 +281,7 @@ void listening_commit(struct listening *l, struct listening_plan *plan)
 
 	l->entries.item = mem_resize(l->entries.item, plan->count, sizeof(struct listen_entry *));
 	l->entries.count = plan->count;
+	l->current = plan->generation;
 	for (size_t i = 0; i < plan->count; i++) {
 		struct planned *planned = &plan->item[i];
 		l->entries.item[i] = planned->entry;

@@ -10,19 +10,17 @@
 #include "server/lookups.h"
 #include "server/steward.h"
 
+struct acceptor;
 struct event_base;
 struct listening;
 struct listening_plan;
 
-/* A connection came in by the listener that `set` of the committed generation describes. fd is the receiver's. */
-typedef void listening_cb(void *arg, const struct listen_settings *set, int fd, const struct peer *peer);
-
-struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, listening_cb *accepted,
-                                void *arg);
+/* The acceptor takes what comes in, for the generation that was committed last. */
+struct listening *listening_new(struct event_base *base, struct log *log, struct steward *steward, struct acceptor *acceptor);
 
 /* lookups: what the names of new listeners lead to; NULL: they are looked up here, which may block. NULL and complaints on
  * failure: then nothing has changed. */
-struct listening_plan *listening_plan(struct listening *listening, const struct generation *generation,
+struct listening_plan *listening_plan(struct listening *listening, struct generation *generation,
                                       const struct lookups *lookups, struct err *err) must_check;
 /* Starts what is new, closes what is gone. The plan is used up. */
 void listening_commit(struct listening *listening, struct listening_plan *plan);

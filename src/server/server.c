@@ -1,4 +1,4 @@
-/* server.c owns the main thread: it starts, hands over what comes in, reloads and stops.
+/* server.c owns the main thread: it starts, reloads and stops.
  * It must never do a session's work: a connection leaves this thread in the turn it arrives. */
 #include "server/server.h"
 
@@ -60,12 +60,6 @@ struct server {
 static const struct server_settings *server_settings(const struct server *srv)
 {
 	return srv->current->settings->server;
-}
-
-static void server_on_accepted(void *arg, const struct listen_settings *set, int fd, const struct peer *peer)
-{
-	struct server *srv = arg;
-	acceptor_take(srv->acceptor, srv->current, set, fd, peer);
 }
 
 /* --- reload --------------------------------------------------------------------------------------------------------- */
@@ -344,7 +338,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 		return -1;
 	if (steward_watch(srv->steward, srv->base, srv->log, err) != 0)
 		return -1;
-	srv->listening = listening_new(srv->base, srv->log, srv->steward, server_on_accepted, srv);
+	srv->listening = listening_new(srv->base, srv->log, srv->steward, srv->acceptor);
 	*plan = listening_plan(srv->listening, srv->current, NULL, err);
 	return *plan != NULL ? 0 : -1;
 }
