@@ -1,5 +1,5 @@
-/* A codec: what stands between a client's frames and its target's bytes. Each kind is one table; a session has one codec, and
- * flow.c alone calls it: it hands over what came, and sends what the codec makes of it.
+/* A codec: what stands between a client's frames and its target's bytes. Each kind is one table and a row of codec.def; a session has
+ * one codec, and flow.c alone calls it: it hands over what came, and sends what the codec makes of it.
  *
  *     up    a run of the client's payload -> bytes for the target. Of an echo: a frame for the client
  *     down  bytes of the target           -> a frame for the client
@@ -41,6 +41,6 @@ struct codec_ops {
 	enum reason (*end)(const struct codec *codec); /* the target has said its last */
 };
 
-extern const struct codec_ops codec_plain; /* bytes are bytes; down they are binary messages, one a read */
-extern const struct codec_ops codec_text;  /* down they are text messages: UTF-8, and no character is cut */
-extern const struct codec_ops codec_echo;  /* each run comes back as it was, type and borders too */
+#define CODEC(name, sessions) extern const struct codec_ops codec_##name;
+#include "session/codec.def"
+#undef CODEC

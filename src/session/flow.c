@@ -373,6 +373,13 @@ enum reason flow_credit(struct session *s, const struct stream *stream)
 
 /* --- start ---------------------------------------------------------------------------------------------------------- */
 
+static const struct codec_ops *flow_codec(const struct session *s)
+{
+#define CODEC(name, sessions) if (sessions) return &codec_##name;
+#include "session/codec.def"
+#undef CODEC
+}
+
 void flow_init(struct session *s)
 {
 	uint8_t flags = WS_RX_MASKED;
@@ -381,7 +388,7 @@ void flow_init(struct session *s)
 	if (s->route->set->accept != MESSAGES_TEXT)
 		flags |= WS_RX_BINARY;
 	struct codec *codec = &s->traffic.codec;
-	codec->ops = s->echo ? &codec_echo : s->route->set->send == MESSAGES_TEXT ? &codec_text : &codec_plain;
+	codec->ops = flow_codec(s);
 	flags |= codec->ops->rx;
 	ws_rx_init(&s->traffic.rx, flags, s->route->set->max_message);
 }
