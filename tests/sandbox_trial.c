@@ -281,7 +281,7 @@ static int do_serve(const struct trial *trial)
 
 	if (tcp_set_no_delay(trial->listener) != 0 || tcp_set_probes(trial->listener) != 0)
 		return -1;
-	if (listen(trial->listener, 1) != 0 || getsockname(trial->listener, (struct sockaddr *)&address, &len) != 0)
+	if (getsockname(trial->listener, (struct sockaddr *)&address, &len) != 0)
 		return -1;
 	if (epoll_ctl(trial->epoll, EPOLL_CTL_ADD, trial->listener, &event) != 0 ||
 	    epoll_wait(trial->epoll, &event, 1, 5000) != 1)
@@ -296,7 +296,7 @@ static int do_serve(const struct trial *trial)
 static const struct row allowed[] = {
 	{ "read the configuration", .act_on = do_read_configuration },
 	{ "read the token files", .act_on = do_read_tokens },
-	{ "listen, accept, wait, send", .act_on = do_serve },
+	{ "accept, wait, send", .act_on = do_serve },
 	{ "connect to the ports of the targets", .act_on = do_connect },
 	{ "make a UNIX socket", .socket = { AF_UNIX, SOCK_STREAM, 0 } },
 	{ "allocate memory, get random bytes", .act = do_remember },

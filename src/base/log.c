@@ -205,17 +205,26 @@ static void init_locks(struct log *log)
 	pthread_condattr_destroy(&monotonic);
 }
 
-struct log *log_open(const char *target, struct err *err)
+static struct log *log_new(const struct log_out *out)
 {
 	struct log *log = mem_zalloc(sizeof(*log));
 
-	if (log_out_open(&log->out, target, err) != 0) {
-		free(log);
-		return NULL;
-	}
+	log->out = *out;
 	init_locks(log);
 	log_configure(log, LEVEL_INFO, LOG_TEXT);
 	return log;
+}
+
+struct log *log_open(const char *target, struct err *err)
+{
+	struct log_out out;
+
+	return log_out_open(&out, target, err) == 0 ? log_new(&out) : NULL;
+}
+
+struct log *log_from(int fd)
+{
+	return log_new(&(struct log_out){ .fd = fd, .owned = true });
 }
 
 void log_close(struct log *log)
@@ -237,9 +246,9 @@ void log_configure(struct log *log, enum log_level level, enum log_format format
 	atomic_store_explicit(&log->format, (int)format, memory_order_relaxed);
 }
 
-int log_reopen(struct log *log, struct err *err)
+void log_reopen(struct log *log, int fd)
 {
-	return log_out_reopen(&log->out, err);
+	log_out_replace(&log->out, fd);
 }
 
 bool log_enabled(const struct log *log, enum log_level level)

@@ -26,6 +26,12 @@ struct log;
  * is written by who logs it, and dropped where a descriptor has no room. */
 struct log *log_open(const char *target, struct err *err) must_check;
 
+/* The same in two steps, for a file that another process opens: the path of the target, NULL if it is none that can be opened anew;
+ * the file, made if it is not there (-1 and a complaint on failure); and its log, which takes the descriptor over. */
+const char *log_path(const char *target);
+must_check int log_open_file(const char *path, struct err *err);
+struct log *log_from(int fd) must_check;
+
 /* Starts the thread, with a queue of so many bytes (at least 4 records' worth: 16 KiB). Returns 0 or an errno. */
 must_check int log_start(struct log *log, size_t queue, uint64_t timeout_ms);
 
@@ -36,9 +42,9 @@ void log_close(struct log *log);
 /* May be called at any time from any thread; the start values are LEVEL_INFO and LOG_TEXT. */
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
-/* Opens the file anew, after it was rotated away: for what is in the queue as well. On failure the old file stays in use
- * and err says why. */
-must_check int log_reopen(struct log *log, struct err *err);
+/* Goes on in another file, as the log's own was rotated away: with what is in the queue as well. Takes fd over, which log_open_file()
+ * opened. */
+void log_reopen(struct log *log, int fd);
 
 /* A field of a record. Text is escaped as it is written, so it may be a peer's bytes; an absent span is left out. */
 struct log_field {

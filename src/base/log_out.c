@@ -3,7 +3,6 @@
 #include "base/log_out.h"
 
 #include "base/file.h"
-#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +12,12 @@
 #include <syslog.h>
 #include <unistd.h>
 
-static int open_file(const char *path, struct err *err)
+const char *log_path(const char *target)
+{
+	return strncmp(target, "file:/", 6) == 0 && !file_is_descriptor(target + 5) ? target + 5 : NULL;
+}
+
+int log_open_file(const char *path, struct err *err)
 {
 	int fd = file_open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
 	if (fd < 0)
@@ -36,35 +40,24 @@ int log_out_open(struct log_out *out, const char *target, struct err *err)
 	}
 	if (strncmp(target, "file:/", 6) != 0)
 		return err_add(err, "log target \"%s\": want stderr, syslog or file:/absolute/path", target);
-	out->fd = open_file(target + 5, err);
-	if (out->fd < 0)
-		return -1;
-	out->path = mem_strdup(target + 5);
-	return 0;
+	out->fd = log_open_file(target + 5, err);
+	out->owned = true;
+	return out->fd >= 0 ? 0 : -1;
 }
 
 void log_out_close(struct log_out *out)
 {
-	if (out->path != NULL)
+	if (out->owned)
 		close(out->fd);
 	else if (out->fd < 0)
 		closelog();
-	free(out->path);
 }
 
-int log_out_reopen(const struct log_out *out, struct err *err)
+void log_out_replace(const struct log_out *out, int fd)
 {
-	if (out->path == NULL)
-		return 0;
-	int fd = open_file(out->path, err);
-	if (fd < 0)
-		return -1;
 	/* Another thread writes to this number all the while: it must never be closed in between. */
-	int done = dup3(fd, out->fd, O_CLOEXEC);
-	if (done < 0)
-		err_add(err, "log file %s: %s", out->path, strerror(errno));
+	(void)!dup3(fd, out->fd, O_CLOEXEC); /* can't fail: both are open */
 	close(fd);
-	return done < 0 ? -1 : 0;
 }
 
 static bool has_room(const struct log_out *out, int timeout)

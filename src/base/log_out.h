@@ -9,7 +9,7 @@
 
 struct log_out {
 	int fd;       /* -1: syslog */
-	char *path;   /* NULL unless a file */
+	bool owned;   /* a file */
 	bool dated;   /* whoever reads it writes the time himself */
 	bool patient; /* a write may wait for who reads; else what finds no room is lost */
 	bool torn;    /* the last record stands there without its end */
@@ -19,8 +19,8 @@ struct log_out {
 must_check int log_out_open(struct log_out *out, const char *target, struct err *err);
 void log_out_close(struct log_out *out);
 
-/* From any thread: the file behind the descriptor's number is exchanged. */
-must_check int log_out_reopen(const struct log_out *out, struct err *err);
+/* From any thread: the file behind the descriptor's number is exchanged for that of fd, which is closed. */
+void log_out_replace(const struct log_out *out, int fd);
 
 /* What one write(2) may have at most: a pipe that others write to as well takes so much in one piece, or nothing. */
 #define LOG_OUT_MAX 4096

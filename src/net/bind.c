@@ -375,15 +375,22 @@ static void remove_own_file(const struct bound *bound)
 	if (bound->path == NULL || lstat(bound->path, &st) != 0)
 		return;
 	if (st.st_dev == bound->dev && st.st_ino == bound->ino)
-		unlink(bound->path); /* may fail once privileges are gone; the next start finds it stale */
+		unlink(bound->path); /* if it fails, the next start finds it stale */
+}
+
+void bind_release(struct bound *bound)
+{
+	for (size_t i = 0; i < bound->count; i++)
+		close(bound->fd[i]);
+	free(bound->fd);
+	bound->fd = NULL;
+	bound->count = 0;
 }
 
 void bind_close(struct bound *bound)
 {
 	remove_own_file(bound);
-	for (size_t i = 0; i < bound->count; i++)
-		close(bound->fd[i]);
-	free(bound->fd);
+	bind_release(bound);
 	free(bound->path);
-	*bound = (struct bound){ .fd = NULL };
+	bound->path = NULL;
 }

@@ -45,7 +45,7 @@ struct bind_options {
  * inherit them.
  *
  * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular
- * file, a symbolic link) is refused. The umask belongs to the whole process: call this on the main thread only, and
+ * file, a symbolic link) is refused. The umask belongs to the whole process: call this on one thread only, and
  * nowhere else create files at the same time.
  *
  * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
@@ -55,6 +55,9 @@ must_check int bind_open(struct bound *bound, const struct address *address, con
 
 /* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. They can still fail to. */
 void bind_let_beside(const struct bound *bound, bool let);
+
+/* Closes the sockets alone: the socket file stays, and bind_close()'s to remove. */
+void bind_release(struct bound *bound);
 
 /* Closes them, and removes the socket file unless another one has taken its place. */
 void bind_close(struct bound *bound);

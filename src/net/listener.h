@@ -25,8 +25,8 @@ struct listener_ops {
 	void (*paused)(void *arg, struct listener *listener, int error);
 };
 
-/* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. The
- * main thread only, because of the umask. NULL and a complaint that names the address and the cause on failure. */
+/* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. As
+ * to threads, see there. NULL and a complaint that names the address and the cause on failure. */
 struct listener *listener_new(const struct address *address, const struct bind_options *options,
                               struct err *err) must_check;
 

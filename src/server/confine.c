@@ -28,7 +28,7 @@ struct confine {
 #define SYSTEM_FILE FILE_KINDS
 
 /* siblings: it may be replaced by a file of the same name, which is another file to the kernel, so that the directory is
- * what has to be covered. vital: no session could do without. */
+ * what has to be covered. vital: no session could do without. What is not here is the steward's. */
 static const struct kind_row {
 	unsigned access; /* in the sandbox */
 	int permission;  /* of the user; 0: it does not matter */
@@ -45,9 +45,6 @@ static const struct kind_row {
 	[FILE_KEY] = { SANDBOX_READ, R_OK, true, false, "read", RENEW },
 	[FILE_CONFIGURATION] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[SYSTEM_FILE] = { SANDBOX_READ, 0, true, false, NULL, NULL },
-	[FILE_LOG] = { SANDBOX_WRITE, W_OK, true, false, "write",
-	               "SIGUSR1 cannot reopen it unless the new file and its directory permit it" },
-	[FILE_SOCKET] = { SANDBOX_SOCKETS, 0, false, false, NULL, NULL },
 	[FILE_TARGET] = { 0, W_OK, false, false, "connect to", "give it the permission" },
 };
 
@@ -108,14 +105,6 @@ static bool is_identity(const struct conf_file *file)
 	return file->kind == FILE_CERTIFICATE || file->kind == FILE_KEY;
 }
 
-static void need_file(struct needs *needs, const struct conf_file *file)
-{
-	char *directory = file->kind == FILE_SOCKET ? parent_of(file->path) : NULL;
-
-	need(needs, file->kind, file->section, file->field, directory != NULL ? directory : file->path);
-	free(directory);
-}
-
 static void need_configuration(struct needs *needs, const char *file)
 {
 	if (file == NULL)
@@ -127,12 +116,6 @@ static void need_configuration(struct needs *needs, const char *file)
 	free(directory);
 }
 
-/* The path, NULL if the log is no file. */
-static const char *log_file(const struct settings *settings)
-{
-	return strncmp(settings->server->log, "file:/", 6) == 0 ? settings->server->log + 5 : NULL;
-}
-
 static struct needs needs_of(const struct settings *s, const char *file)
 {
 	struct needs needs = { NULL, 0 };
@@ -141,7 +124,7 @@ static struct needs needs_of(const struct settings *s, const char *file)
 	need(&needs, SYSTEM_FILE, NULL, NULL, "/etc/hosts"); /* for sys/own_names.h */
 	for (size_t i = 0; i < s->files_count; i++)
 		if (s->files[i].section != NULL && (file != NULL || !is_identity(&s->files[i]))) /* else there is no reload to read them again */
-			need_file(&needs, &s->files[i]);
+			need(&needs, s->files[i].kind, s->files[i].section, s->files[i].field, s->files[i].path);
 	for (size_t i = 0; i < s->routes_count; i++)
 		need_authorities(&needs, s->routes[i]);
 	return needs;
@@ -290,21 +273,6 @@ static void paths_clear(struct paths *paths)
 	free(paths->item);
 }
 
-struct log *confine_open_log(const struct settings *settings, struct err *err)
-{
-	const char *user = settings->server->user, *file = log_file(settings);
-	struct privs_loan loan;
-
-	if (file == NULL || file_is_descriptor(file))
-		return log_open(settings->server->log, err);
-	privs_make_file(user, file, LOG_FILE_MODE);
-	if (privs_borrow(&loan, user, file, err) != 0)
-		return NULL;
-	struct log *log = log_open(settings->server->log, err);
-	privs_give_back(&loan);
-	return log;
-}
-
 static struct sandbox *sandbox_of(const struct settings *settings, const char *file, struct err *err)
 {
 	struct paths paths = paths_of(settings, file);
@@ -315,7 +283,6 @@ static struct sandbox *sandbox_of(const struct settings *settings, const char *f
 		.port = ports.item,
 		.ports = ports.count,
 		.unbounded = ports.unbounded,
-		.write_flags = log_file(settings) != NULL ? LOG_FILE_FLAGS : 0,
 		.how = beneath_hows(),
 		.hows = BENEATH_HOWS,
 	};
@@ -410,8 +377,6 @@ int confine_admits_file(const struct confine *confine, const char *file, struct 
 
 static bool is_outside(const struct sandbox *sandbox, const struct need *need)
 {
-	if (need->kind == FILE_SOCKET)
-		return !sandbox_takes_sockets(sandbox, need->path);
 	return (kinds[need->kind].access & SANDBOX_READ) != 0 && sandbox_hides(sandbox, need->path);
 }
 

@@ -13,10 +13,6 @@
 
 struct confine;
 
-/* Opens the log. A file that is not there is made for the user who will have to open it anew, and nobody but root could have put
- * a link on its way if it is root who opens it. */
-struct log *confine_open_log(const struct settings *settings, struct err *err) must_check;
-
 /* As privs_become(), for the user of the settings; a complaint names their line. */
 must_check int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err);
 

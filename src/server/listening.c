@@ -6,7 +6,6 @@
 #include "base/str.h"
 #include "net/bind.h"
 #include "server/acceptor.h"
-#include "sys/privs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -45,6 +44,8 @@ struct listening_plan {
 
 static void listen_entry_free(struct listen_entry *entry)
 {
+	if (strncmp(listener_text(entry->listener), "unix:/", 6) == 0)
+		steward_unbind(entry->owner->steward, listener_text(entry->listener));
 	listener_free(entry->listener);
 	free(entry);
 }
@@ -87,13 +88,6 @@ static bool plan_has(const struct listening_plan *plan, const struct address *ad
 		if (same_place(plan->item[i].entry->listener, plan->item[i].set, address, set))
 			return true;
 	return false;
-}
-
-/* A socket file is made, and a stale one removed, by its name. */
-static int borrow_for(struct privs_loan *loan, const char *address, const char *user, struct err *err)
-{
-	*loan = (struct privs_loan){ .groups = -1 };
-	return strncmp(address, "unix:/", 6) == 0 ? privs_borrow(loan, user, address + 5, err) : 0;
 }
 
 /* Whether it will still be listened on. */
@@ -143,44 +137,25 @@ static void hint_own_port(const struct listening *l, const struct address *addre
 	}
 }
 
-/* NULL in *owner: as it comes. */
-static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner, struct err *err)
-{
-	bool given = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
-
-	*owner = given ? room : NULL;
-	return given ? privs_find_owner(set->unix_user, set->unix_group, &room->user, &room->group, err) : 0;
-}
-
-/* What is bound by name or inherited is made here, ports are the steward's. */
-static struct listener *listener_for(struct listening *l, const struct address *address, struct bind_options *options,
+/* What was inherited is here, all else is the steward's. */
+static struct listener *listener_for(struct listening *l, const struct address *address, const struct resolved *found,
                                      const struct settings *next, struct err *err)
 {
-	struct privs_loan loan;
+	static const struct bind_options inherited = { .backlog = 0 };
 	struct bound bound;
 
-	if (address->kind == ADDRESS_TCP) {
-		options->beside = let_beside(l, address, next, true);
-		int result = steward_bind(l->steward, address, options, &bound, err);
-		(void)let_beside(l, address, next, false);
-		return result == 0 ? listener_adopt(address->text, &bound) : NULL;
-	}
-	if (borrow_for(&loan, address->text, next->server->user, err) != 0)
-		return NULL;
-	struct listener *listener = listener_new(address, options, err);
-	privs_give_back(&loan);
-	return listener;
+	if (address->kind == ADDRESS_FD)
+		return listener_new(address, &inherited, err);
+	bool beside = let_beside(l, address, next, true);
+	int result = steward_bind(l->steward, address, found, beside, &bound, err);
+	(void)let_beside(l, address, next, false);
+	return result == 0 ? listener_adopt(address->text, &bound) : NULL;
 }
 
-static struct listen_entry *listen_entry_new(struct listening *l, const struct address *address, const struct listen_settings *set,
-                             const struct settings *next, const struct lookups *lookups, struct err *err)
+static struct listen_entry *listen_entry_new(struct listening *l, const struct address *address, const struct settings *next,
+                                             const struct lookups *lookups, struct err *err)
 {
-	struct bind_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode,
-		                        .found = lookups_find(lookups, address) };
-	struct bind_owner owner;
-	if (find_owner(set, &owner, &options.owner, err) != 0)
-		return NULL;
-	struct listener *listener = listener_for(l, address, &options, next, err);
+	struct listener *listener = listener_for(l, address, lookups_find(lookups, address), next, err);
 	if (listener == NULL) {
 		hint_own_port(l, address, next, err);
 		return NULL;
@@ -201,7 +176,7 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	struct listen_entry *entry = listening_find(l, address, set);
 	bool kept = entry != NULL;
 	if (!kept)
-		entry = listen_entry_new(l, address, set, next, lookups, err);
+		entry = listen_entry_new(l, address, next, lookups, err);
 	if (entry == NULL)
 		return -1;
 	plan->item = mem_resize(plan->item, plan->count + 1, sizeof(*plan->item));
@@ -227,23 +202,11 @@ struct listening_plan *listening_plan(struct listening *l, struct generation *ge
 	return NULL;
 }
 
-/* Its socket file is removed as it was made. */
-static void listen_entry_drop(struct listen_entry *entry, const char *user)
-{
-	struct privs_loan loan;
-	struct err ignored;
-	err_init(&ignored);
-	if (borrow_for(&loan, listener_text(entry->listener), user, &ignored) != 0)
-		return; /* the process is about to end, and the next one finds the file stale */
-	listen_entry_free(entry);
-	privs_give_back(&loan);
-}
-
 void listening_plan_drop(struct listening_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
 		if (!plan->item[i].kept)
-			listen_entry_drop(plan->item[i].entry, plan->generation->settings->server->user);
+			listen_entry_free(plan->item[i].entry);
 	free(plan->item);
 	free(plan);
 }

@@ -38,6 +38,7 @@ struct server_worker {
 struct server {
 	struct event_base *base;
 	struct log *log;
+	bool log_is_file; /* that the steward opens anew */
 	struct mailbox *mailbox;
 	struct resolver *resolver;
 	struct steward *steward;
@@ -218,7 +219,10 @@ static void server_on_usr1(evutil_socket_t number, short what, void *arg)
 	(void)number;
 	(void)what;
 	err_init(&err);
-	if (log_reopen(srv->log, &err) != 0)
+	int fd = srv->log_is_file ? steward_open_log(srv->steward, &err) : -1;
+	if (fd >= 0)
+		log_reopen(srv->log, fd);
+	if (err.count > 0)
 		log_lines(srv->log, LEVEL_ERROR, &err);
 	else
 		log_line(srv->log, LEVEL_INFO, "log was reopened");
@@ -317,6 +321,18 @@ static int server_prepare_acceptor(struct server *srv, struct err *err)
 	return srv->acceptor != NULL ? 0 : err_add(err, "cannot make the table of sources: %s", strerror(errno));
 }
 
+static int server_open_log(struct server *srv, struct err *err)
+{
+	const char *target = server_settings(srv)->log;
+	srv->log_is_file = log_path(target) != NULL;
+	int fd = srv->log_is_file ? steward_open_log(srv->steward, err) : -1;
+	if (srv->log_is_file)
+		srv->log = fd >= 0 ? log_from(fd) : NULL;
+	else
+		srv->log = log_open(target, err);
+	return srv->log != NULL ? 0 : -1;
+}
+
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
 	srv->workers_count = server_workers_wanted(srv);
@@ -324,8 +340,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count, err); /* first: it is to inherit nothing */
 	if (srv->steward == NULL)
 		return -1;
-	srv->log = confine_open_log(srv->current->settings, err);
-	if (srv->log == NULL)
+	if (server_open_log(srv, err) != 0)
 		return -1;
 	server_configure_log(srv);
 

@@ -228,8 +228,8 @@ static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 
 	log_line(steward->log, LEVEL_ERROR,
-	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file opened and no "
-	         "other address can be listened on: restart soon", (long)steward->pid);
+	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file or "
+	         "rotated log opened, and no other address can be listened on: restart soon", (long)steward->pid);
 	event_del(steward->event);
 }
 
@@ -261,6 +261,16 @@ void steward_free(struct steward *steward)
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
 
+static int set_text(struct steward_order *order, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= sizeof(order->text))
+		return -1;
+	memcpy(order->text, text, len);
+	return 0;
+}
+
 static int give_order(struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
 {
 	pthread_mutex_lock(&steward->lock);
@@ -270,23 +280,43 @@ static int give_order(struct steward *steward, const struct steward_order *order
 	return result;
 }
 
-int steward_bind(struct steward *steward, const struct address *address, const struct bind_options *options,
+int steward_open_log(struct steward *steward, struct err *err)
+{
+	const struct steward_order order = { .act = STEWARD_LOG };
+	int fd;
+	size_t fds = 1;
+
+	if (give_order(steward, &order, &fd, &fds, err) != 0)
+		return -1;
+	return fds == 1 ? fd : err_add(err, "log file: %s", strerror(EMFILE));
+}
+
+int steward_bind(struct steward *steward, const struct address *address, const struct resolved *found, bool beside,
                  struct bound *bound, struct err *err)
 {
-	struct steward_order order = { .act = STEWARD_BIND, .beside = options->beside, .known = options->found != NULL };
+	struct steward_order order = { .act = STEWARD_BIND, .beside = beside, .known = found != NULL };
 	int fd[CHANNEL_FDS_MAX];
 	size_t fds = ARRAY_LEN(fd);
 
-	if (strlen(address->text) >= sizeof(order.text))
+	if (set_text(&order, address->text) != 0)
 		return err_add(err, "cannot listen on %s: the name is too long", address->text);
-	memcpy(order.text, address->text, strlen(address->text));
-	if (options->found != NULL)
-		order.found = *options->found;
+	if (found != NULL)
+		order.found = *found;
 	if (give_order(steward, &order, fd, &fds, err) != 0)
 		return -1;
 	*bound = (struct bound){ .fd = mem_resize(NULL, fds, sizeof(int)), .count = fds };
 	memcpy(bound->fd, fd, fds * sizeof(int));
 	return 0;
+}
+
+void steward_unbind(struct steward *steward, const char *text)
+{
+	struct steward_order order = { .act = STEWARD_UNBIND };
+	struct err ignored; /* what was not removed is stale at the next start */
+
+	err_init(&ignored);
+	if (set_text(&order, text) == 0)
+		(void)!give_order(steward, &order, NULL, NULL, &ignored);
 }
 
 int steward_read(struct steward *steward, struct err *err)

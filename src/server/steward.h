@@ -21,10 +21,14 @@ struct steward *steward_start(struct settings *settings, const char *file, size_
 /* From now on its death is told to the log. */
 must_check int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err);
 
-/* Any thread, and they wait for the steward. BIND: as bind_open(), for a TCP address that the configuration names. READ: it reads the
- * configuration again, and opens and binds what that names beside what the one in force does. TAKE: what it read is in force. */
-must_check int steward_bind(struct steward *steward, const struct address *address, const struct bind_options *options,
+/* Any thread, and they wait for the steward. LOG: opens the log file of the start's settings. BIND: as bind_open(), for a TCP or UNIX
+ * address that the configuration names, with found and beside of struct bind_options. UNBIND: removes the socket file that it made for the
+ * address of that text, if any. READ: it reads the configuration again, and opens and binds what that names beside what the one in force
+ * does. TAKE: what it read is in force. */
+must_check int steward_open_log(struct steward *steward, struct err *err);
+must_check int steward_bind(struct steward *steward, const struct address *address, const struct resolved *found, bool beside,
                             struct bound *bound, struct err *err);
+void steward_unbind(struct steward *steward, const char *text);
 must_check int steward_read(struct steward *steward, struct err *err);
 void steward_take(struct steward *steward);
 

@@ -9,6 +9,7 @@
 #include "sys/nss.h"
 #include "sys/privs.h"
 #include "sys/process.h"
+#include "sys/roots_alone.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -104,29 +105,71 @@ static int start_threads(struct steward_work *work, struct err *err)
 	return result;
 }
 
-/* It reads what names, configuration and web roots are made of, whatever was put in its place, asks name servers, and binds. */
-static struct sandbox *confine_steward(struct err *err)
+/* The directory that a path lies in, which is absolute. */
+static char *parent_of(const char *path)
 {
-	static const struct sandbox_path path[] = { { "/", SANDBOX_READ } };
+	const char *slash = strrchr(path, '/');
+
+	return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* The directory of the log, and that of the directory, which may be replaced as well, unless that is / or lies there. */
+static size_t log_paths(const char *log, struct sandbox_path path[2])
+{
+	char *directory = parent_of(log), *above = parent_of(directory); /* theirs as long as the process lives */
+
+	path[0] = (struct sandbox_path){ directory, SANDBOX_WRITE };
+	path[1] = (struct sandbox_path){ above, SANDBOX_WRITE };
+	return strrchr(above, '/') != above ? 2 : 1;
+}
+
+/* It reads what names, configuration and web roots are made of, whatever was put in its place, asks name servers, binds, also to paths
+ * that a reload names, and writes the log. */
+static struct sandbox *confine_steward(const char *log, struct err *err)
+{
+	struct sandbox_path path[3] = { { "/", SANDBOX_READ | SANDBOX_SOCKETS } };
 	static const struct sandbox_ports port[] = { { DNS_PORT, DNS_PORT, SANDBOX_CONNECT } };
-	const struct sandbox_options options = { .role = SANDBOX_STEWARD, .path = path, .paths = ARRAY_LEN(path),
+	const struct sandbox_options options = { .role = SANDBOX_STEWARD, .path = path, .paths = 1 + (log != NULL ? log_paths(log, &path[1]) : 0),
+		                                 .write_flags = log != NULL ? LOG_FILE_FLAGS : 0,
 		                                 .port = port, .ports = ARRAY_LEN(port), .unbounded = SANDBOX_BIND,
 		                                 .how = beneath_hows(), .hows = BENEATH_HOWS };
 
 	return sandbox_new(&options, err);
 }
 
+/* A right to files is kept only if a path that is named now lies where only root can make files. */
+static uint64_t rights_for_address(const struct listen_settings *set, const struct address *address)
+{
+	if (address->kind != ADDRESS_UNIX || !roots_alone(address->name))
+		return 0;
+	return PRIVS_ANY_FILE | (set->unix_user[0] != '\0' || set->unix_group[0] != '\0' ? PRIVS_ANY_OWNER : 0);
+}
+
+static uint64_t rights_for(const struct settings *settings)
+{
+	const char *log = log_path(settings->server->log);
+	uint64_t rights = PRIVS_LOW_PORTS | (log != NULL && roots_alone(log) ? PRIVS_ANY_FILE : 0);
+
+	for (size_t i = 0; i < settings->listens_count; i++)
+		for (size_t k = 0; k < settings->listens[i]->address.count; k++)
+			rights |= rights_for_address(settings->listens[i], &settings->listens[i]->address.item[k]);
+	return rights;
+}
+
 static int prepare(struct steward_work *work, struct err *err)
 {
+	const char *log = log_path(work->settings->server->log);
 	bool on = work->settings->server->sandbox;
 	struct sandbox *sandbox = NULL;
 
-	if (confine_become(work->settings, !on, PRIVS_LOW_PORTS, err) != 0)
+	if (log != NULL)
+		work->log = mem_strdup(log);
+	if (confine_become(work->settings, !on, rights_for(work->settings), err) != 0)
 		return -1;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) /* after the change of the user, which undoes it */
 		return err_add(err, "the steward cannot ask to end with the gateway: %s", strerror(errno));
 	nss_prepare();
-	if (on && (sandbox = confine_steward(err)) == NULL)
+	if (on && (sandbox = confine_steward(work->log, err)) == NULL)
 		return -1;
 	return start_threads(work, err) != 0 || (on && sandbox_seal(sandbox, err) != 0) ? -1 : 0;
 }

@@ -11,9 +11,9 @@
 
 #define STEWARD_TEXT_MAX 512
 
-/* On the one channel for orders. BIND: the TCP address of that text; READ: the configuration once more, what it names counts beside
- * what is in force; TAKE: what was read last is in force. */
-enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2, STEWARD_TAKE = 3 };
+/* On the one channel for orders. BIND: the address of that text; UNBIND: the socket file that was made for it goes; LOG: the log file;
+ * READ: the configuration once more, what it names counts beside what is in force; TAKE: what was read last is in force. */
+enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2, STEWARD_TAKE = 3, STEWARD_UNBIND = 4, STEWARD_LOG = 5 };
 struct steward_order {
 	uint32_t act;    /* of enum steward_act */
 	uint32_t beside; /* BIND: as in struct bind_options */
@@ -22,7 +22,7 @@ struct steward_order {
 	struct resolved found;
 };
 
-/* After a BIND with the sockets, at least one. The first report, unasked, says that the steward is at work. */
+/* After a BIND with the sockets, at least one, and after a LOG with the file. The first report, unasked, says that the steward is at work. */
 struct steward_report {
 	int32_t result; /* 0, or -1 with complaints */
 	char words[ERR_TEXT_MAX];

@@ -3,11 +3,13 @@
 #include "server/steward_work.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/bind.h"
 #include "server/steward_talk.h"
 #include "sys/beneath.h"
 #include "sys/channel.h"
+#include "sys/privs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,11 +28,17 @@ static const struct listen_settings *find_address(const struct settings *setting
 		const struct address_list *list = &settings->listens[i]->address;
 		for (size_t k = 0; k < list->count; k++) {
 			*address = &list->item[k];
-			if ((*address)->kind == ADDRESS_TCP && strcmp((*address)->text, text) == 0)
+			if ((*address)->kind != ADDRESS_FD && strcmp((*address)->text, text) == 0)
 				return settings->listens[i];
 		}
 	}
 	return NULL;
+}
+
+/* The socket file of an address's text; otherwise what is no path. */
+static const char *path_of(const char *text)
+{
+	return strncmp(text, "unix:", 5) == 0 ? text + 5 : "";
 }
 
 static bool is_of_port(const struct sockaddr_storage *sa, socklen_t len, uint16_t port)
@@ -53,6 +61,15 @@ static bool is_plausible(const struct resolved *found, const struct address *add
 	return true;
 }
 
+/* NULL in *owner: as it comes. */
+static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner, struct err *err)
+{
+	bool given = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
+
+	*owner = given ? room : NULL;
+	return given ? privs_find_owner(set->unix_user, set->unix_group, &room->user, &room->group, err) : 0;
+}
+
 static int bind_for(const struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
 {
 	const struct address *address;
@@ -62,9 +79,68 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 		set = find_address(work->settings, order->text, &address);
 	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
 		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
-	const struct bind_options options = { .backlog = (int)set->backlog, .beside = order->beside != 0,
-		                              .found = order->known ? &order->found : NULL };
-	return bind_open(bound, address, &options, err);
+	struct bind_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode, .beside = order->beside != 0,
+		                        .found = order->known ? &order->found : NULL };
+	struct bind_owner owner;
+	if (find_owner(set, &owner, &options.owner, err) != 0)
+		return -1;
+	privs_raise(path_of(order->text));
+	int result = bind_open(bound, address, &options, err);
+	privs_lower();
+	return result;
+}
+
+static struct bound *find_made(const struct steward_work *work, const char *path)
+{
+	for (size_t i = 0; i < work->made_count; i++)
+		if (strcmp(work->made[i].path, path) == 0)
+			return &work->made[i];
+	return NULL;
+}
+
+static int unbind(struct steward_work *work, const char *text, struct err *err)
+{
+	struct bound *made = find_made(work, path_of(text));
+
+	if (made == NULL)
+		return err_add(err, "the steward made no %s", text);
+	privs_raise(made->path);
+	bind_close(made);
+	privs_lower();
+	*made = work->made[--work->made_count];
+	return 0;
+}
+
+static int open_log(const struct steward_work *work, struct bound *opened, struct err *err)
+{
+	if (work->log == NULL)
+		return err_add(err, "the log is no file");
+	privs_raise(work->log);
+	int fd = log_open_file(work->log, err);
+	privs_lower();
+	if (fd < 0)
+		return -1;
+	*opened = (struct bound){ .fd = mem_resize(NULL, 1, sizeof(fd)), .count = 1 };
+	opened->fd[0] = fd;
+	return 0;
+}
+
+/* After it was passed on. A file that stands in the place of one that we made before has taken it. */
+static void let_go(struct steward_work *work, struct bound *bound, bool passed)
+{
+	if (bound->path == NULL || !passed) {
+		bind_close(bound);
+		return;
+	}
+	struct bound *made = find_made(work, bound->path);
+	if (made == NULL) {
+		work->made = mem_resize(work->made, work->made_count + 1, sizeof(*work->made));
+		made = &work->made[work->made_count++];
+	} else {
+		free(made->path);
+	}
+	bind_release(bound);
+	*made = *bound;
 }
 
 static int read_again(struct steward_work *work, struct err *err)
@@ -97,6 +173,10 @@ static int obey(struct steward_work *work, const struct steward_order *order, st
 
 	if (whole && order->act == STEWARD_BIND)
 		return bind_for(work, order, bound, err);
+	if (whole && order->act == STEWARD_UNBIND)
+		return unbind(work, order->text, err);
+	if (whole && order->act == STEWARD_LOG)
+		return open_log(work, bound, err);
 	if (whole && order->act == STEWARD_READ)
 		return read_again(work, err);
 	if (whole && order->act == STEWARD_TAKE) {
@@ -131,7 +211,7 @@ void steward_obey(struct steward_work *work)
 			return;
 		int result = whole ? obey(work, &order, &bound, &err) : err_add(&err, "the steward does not understand");
 		sent = steward_report(work, result, &err, &bound);
-		bind_close(&bound);
+		let_go(work, &bound, sent == 0);
 	}
 }
 

@@ -87,6 +87,35 @@ static bool has_only(const struct __user_cap_data_struct *data, uint32_t keep)
 	return ((data->effective | data->permitted) & ~keep) == 0 && data->inheritable == 0;
 }
 
+#define RAISED ((uint32_t)(PRIVS_ANY_FILE | PRIVS_ANY_OWNER))
+
+/* Of the calling thread. What can't be put in force is missed by who needs it. */
+static void put_in_force(bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) != 0 || (data[0].permitted & RAISED) == 0)
+		return;
+	data[0].effective = on ? data[0].permitted : data[0].permitted & ~RAISED;
+	(void)!syscall(SYS_capset, &header, data);
+}
+
+void privs_raise(const char *path)
+{
+	put_in_force(true); /* it takes them to look at directories that are closed to others */
+	if (!roots_alone(path))
+		put_in_force(false);
+}
+
+void privs_lower(void)
+{
+	int before = errno;
+
+	put_in_force(false);
+	errno = before;
+}
+
 /* A change of the ids leaves the inheritable set as it was, and all of them if it was no change. */
 static int drop_capabilities(uint64_t keep, struct err *err)
 {
@@ -101,6 +130,7 @@ static int drop_capabilities(uint64_t keep, struct err *err)
 		data[i].effective = data[i].permitted &= kept[i];
 		data[i].inheritable = 0;
 	}
+	data[0].effective &= ~RAISED;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* follows from the sets below, where it exists */
 	if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
 		return err_add(err, "cannot drop capabilities: %s", strerror(errno));
@@ -140,53 +170,6 @@ static const char *choose(const char *user)
 	if (!privs_are_roots())
 		return NULL;
 	return getpwnam(PRIVS_USER) != NULL ? PRIVS_USER : PRIVS_NOBODY;
-}
-
-void privs_make_file(const char *user, const char *path, mode_t mode)
-{
-	const char *name = choose(user);
-	struct ids to;
-	struct err ignored;
-
-	err_init(&ignored);
-	if (!privs_are_roots() || !roots_alone(path) || name == NULL || find_user(name, &to, &ignored) != 0)
-		return;
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return;
-	(void)!fchown(fd, to.uid, to.gid);
-	close(fd);
-}
-
-int privs_borrow(struct privs_loan *loan, const char *user, const char *path, struct err *err)
-{
-	struct ids to;
-	const char *name = geteuid() == 0 ? choose(user) : NULL;
-
-	loan->groups = -1;
-	if (name == NULL || roots_alone(path))
-		return 0;
-	if (find_user(name, &to, err) != 0)
-		return -1;
-	int groups = getgroups(PRIVS_GROUPS_MAX, loan->group);
-	if (groups < 0 || initgroups(name, to.gid) != 0)
-		return complain(name, "groups", err);
-	loan->groups = groups;
-	if (setegid(to.gid) == 0 && seteuid(to.uid) == 0)
-		return 0;
-	complain(name, "seteuid", err);
-	privs_give_back(loan);
-	return -1;
-}
-
-void privs_give_back(const struct privs_loan *loan)
-{
-	if (loan->groups < 0)
-		return;
-	int before = errno;
-	if (seteuid(0) != 0 || setegid(0) != 0 || setgroups((size_t)loan->groups, loan->group) != 0)
-		abort(); /* to go on half as one and half as the other would be a lie to all that follows */
-	errno = before;
 }
 
 int privs_find_owner(const char *user, const char *group, uid_t *uid, gid_t *gid, struct err *err)

@@ -16,10 +16,12 @@
 #define PRIVS_NAME_MAX 64
 
 #define PRIVS_LOW_PORTS (UINT64_C(1) << 10) /* CAP_NET_BIND_SERVICE */
+#define PRIVS_ANY_FILE  (UINT64_C(1) << 1)  /* CAP_DAC_OVERRIDE, in force only while it is raised, as is CAP_CHOWN */
+#define PRIVS_ANY_OWNER (UINT64_C(1) << 0)
 
 /* Becomes user with that user's groups, and proves that there is no way back. An empty or NULL user is the one that the
  * process already is, or PRIVS_USER, or else PRIVS_NOBODY, if that would be root. Whoever it is has no capability
- * afterwards but those of keep that it had (PRIVS_LOW_PORTS), in none of the five sets (the bounding set: as far as the process may
+ * afterwards but those of keep that it had (of PRIVS_*), in none of the five sets (the bounding set: as far as the process may
  * change it), and can't gain any by executing something. Without debuggable its memory can't be read through ptrace, /proc or a core file either.
  *
  * Call it before any thread starts: these belong to the calling thread and are inherited by those it starts later.
@@ -32,21 +34,10 @@ must_check int privs_find_owner(const char *user, const char *group, uid_t *uid,
 /* Whether there is such a user, and it is not root. Needs no rights. 0 as well for an empty one. */
 must_check int privs_check(const char *user, struct err *err);
 
-/* Before: makes the file, if there is none, for whom privs_become() will become, so that it can be opened again then. What
- * is there already, be it a link, is left alone, and so is all if it can't be done: who opens the file will tell. Nothing is
- * made where others than root could have put a link on the way (sys/roots_alone.h). */
-void privs_make_file(const char *user, const char *path, mode_t mode);
-
-/* Before, around what root does by the name of a file (making, opening, removing it): where others than root could have put
- * a link on the way, it is done as the user, with the user's rights, until privs_give_back(). Otherwise, and when there is no
- * root to be left, nothing happens. Calls belong in pairs, and no thread may have been started. */
-#define PRIVS_GROUPS_MAX 256
-struct privs_loan {
-	int groups; /* -1: nothing was borrowed */
-	gid_t group[PRIVS_GROUPS_MAX];
-};
-must_check int privs_borrow(struct privs_loan *loan, const char *user, const char *path, struct err *err);
-void privs_give_back(const struct privs_loan *loan);
+/* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept in
+ * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h). */
+void privs_raise(const char *path);
+void privs_lower(void);
 
 /* The name of the user that the process is, or its number. */
 void privs_name(char out[PRIVS_NAME_MAX]);

@@ -3,6 +3,7 @@
 #include "sys/roots_alone.h"
 
 #include "base/mem.h"
+#include "sys/beneath.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static bool is_roots(const char *path, bool holds_file);
 /* The directories down to it; that which it lies in holds the file, or only another directory. */
 static bool way_is_roots(const char *path, bool holds_file)
 {
-	bool alone = path[0] == '/' && is_roots("/", holds_file && strchr(path + 1, '/') == NULL);
+	bool alone = is_roots("/", holds_file && strchr(path + 1, '/') == NULL);
 
 	for (const char *slash = strchr(path + 1, '/'); alone && slash != NULL; slash = strchr(slash + 1, '/')) {
 		char *directory = mem_strndup(path, (size_t)(slash - path));
@@ -26,7 +27,7 @@ static bool way_is_roots(const char *path, bool holds_file)
 /* A link among root's own files is as good as the directory it leads to. */
 static bool leads_to_roots(const char *link, bool holds_file)
 {
-	char *real = realpath(link, NULL);
+	char *real = beneath_real_name(link); /* realpath() makes calls that the sandbox forbids */
 	bool alone = real != NULL && way_is_roots(real, false) && is_roots(real, holds_file);
 
 	free(real);
@@ -48,5 +49,5 @@ static bool is_roots(const char *path, bool holds_file)
 
 bool roots_alone(const char *path)
 {
-	return way_is_roots(path, true);
+	return path[0] == '/' && way_is_roots(path, true);
 }

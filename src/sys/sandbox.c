@@ -14,11 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct place {
-	dev_t dev;
-	ino_t ino;
-};
-
 struct sandbox {
 	int abi;
 	unsigned calls;
@@ -32,30 +27,7 @@ struct sandbox {
 	size_t hows;
 	uid_t uid;
 	gid_t gid;
-	struct place *socket_directories;
-	size_t socket_directories_count;
 };
-
-static bool place_of(const char *path, struct place *place)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0)
-		return false;
-	*place = (struct place){ st.st_dev, st.st_ino };
-	return true;
-}
-
-static void remember_sockets(struct sandbox *sandbox, const struct sandbox_path *path)
-{
-	struct place place;
-
-	if ((path->access & SANDBOX_SOCKETS) == 0 || !place_of(path->path, &place))
-		return;
-	size_t count = sandbox->socket_directories_count++;
-	sandbox->socket_directories = mem_resize(sandbox->socket_directories, count + 1, sizeof(place));
-	sandbox->socket_directories[count] = place;
-}
 
 struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err)
 {
@@ -68,8 +40,6 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 	sandbox->refused = -1;
 	sandbox->uid = geteuid();
 	sandbox->gid = getegid();
-	for (size_t i = 0; i < options->paths; i++)
-		remember_sockets(sandbox, &options->path[i]);
 	sandbox->bounds = sandbox_network_bounds(options->unbounded);
 	sandbox->ports = options->ports;
 	sandbox->port = mem_resize(NULL, options->ports + 1, sizeof(*sandbox->port));
@@ -143,34 +113,6 @@ bool sandbox_hides(const struct sandbox *sandbox, const char *path)
 	return sandbox->abi > 0 && errno == EACCES && stat(path, &st) == 0 && may_read(sandbox, &st);
 }
 
-static bool is_socket_directory(const struct sandbox *sandbox, const struct place *place)
-{
-	for (size_t i = 0; i < sandbox->socket_directories_count; i++)
-		if (sandbox->socket_directories[i].dev == place->dev && sandbox->socket_directories[i].ino == place->ino)
-			return true;
-	return false;
-}
-
-/* Goes up from the directory, as Landlock does. */
-bool sandbox_takes_sockets(const struct sandbox *sandbox, const char *directory)
-{
-	char *path = mem_strdup(directory);
-	struct place place = { 0, 0 }, below;
-	bool found = sandbox->abi == 0;
-
-	do {
-		below = place;
-		if (!place_of(path, &place))
-			break;
-		found = found || is_socket_directory(sandbox, &place);
-		char *up = mem_printf("%s/..", path);
-		free(path);
-		path = up;
-	} while (!found && (place.dev != below.dev || place.ino != below.ino));
-	free(path);
-	return found;
-}
-
 bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port)
 {
 	if ((sandbox->bounds & access) == 0)
@@ -190,7 +132,6 @@ void sandbox_free(struct sandbox *sandbox)
 {
 	if (sandbox == NULL)
 		return;
-	free(sandbox->socket_directories);
 	free(sandbox->port);
 	free(sandbox);
 }

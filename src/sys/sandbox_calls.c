@@ -41,8 +41,7 @@ static const struct call plain_calls[] = {
 	{ "madvise", NULL }, { "munmap", NULL }, { "brk", NULL },
 	/* looking names up, random numbers */
 	{ "poll", "ppoll" }, { "uname", NULL }, { "getrandom", NULL }, { "getpid", NULL },
-	/* reloading, and opening the log anew */
-	{ "bind", NULL }, { "listen", NULL }, { "umask", NULL }, { "unlink", "unlinkat" }, { "dup3", NULL },
+	{ "dup3", NULL }, /* opening the log anew */
 	/* signals, and the end */
 	{ "rt_sigprocmask", NULL }, { "rt_sigreturn", NULL }, { "sigreturn", NULL }, { "exit", NULL }, { "exit_group", NULL },
 	{ "gettid", NULL }, /* for abort() */
@@ -87,13 +86,11 @@ static const struct rule ruled_calls[] = {
 	OPTION(IPPROTO_TCP, TCP_KEEPCNT),
 	OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT),
 	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-	OPTION(SOL_SOCKET, SO_REUSEADDR),
 	OPTION(SOL_SOCKET, SO_REUSEPORT),
 	OPTION(SOL_SOCKET, SO_KEEPALIVE),
 	OPTION(SOL_SOCKET, SO_OOBINLINE),
 	OPTION(SOL_SOCKET, SO_LINGER),
 	OPTION(SOL_SOCKET, SO_RCVBUF),
-	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQ) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, SIOCOUTQNSD) },
 	{ { "ioctl", NULL }, ONE(1, ALL_BITS, FIONREAD) },
@@ -106,18 +103,28 @@ static const struct rule ruled_calls[] = {
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFD) },
 };
 
-/* One of the two processes takes descriptors, and the other passes them, and asks name servers. */
+/* One of the two processes takes descriptors, and the other passes them, binds, and asks name servers. */
 static const struct rule gateway_calls[] = {
 	{ { "recvmsg", NULL }, .args = 0 },
 };
 
+#define ANY_ARGUMENTS .args = 0
 static const struct rule steward_calls[] = {
+	{ { "bind", NULL }, ANY_ARGUMENTS },
+	{ { "listen", NULL }, ANY_ARGUMENTS },
+	{ { "umask", NULL }, ANY_ARGUMENTS },
+	{ { "unlink", "unlinkat" }, ANY_ARGUMENTS },
+	{ { "fchownat", NULL }, ANY_ARGUMENTS },
+	{ { "capget", NULL }, ANY_ARGUMENTS },
+	{ { "capset", NULL }, ANY_ARGUMENTS },
 	{ { "sendmsg", NULL }, ONE(2, MSG_FASTOPEN, 0) },
 	{ { "sendmmsg", NULL }, ONE(3, MSG_FASTOPEN, 0) },
 	SOCKET(AF_INET, SOCK_DGRAM, 0),
 	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
 	SOCKET(AF_INET6, SOCK_DGRAM, 0),
 	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+	OPTION(SOL_SOCKET, SO_REUSEADDR),
+	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
 	OPTION(IPPROTO_IP, IP_RECVERR), /* glibc's questions to name servers */
 	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
 	OPTION(SOL_SOCKET, SO_SNDBUF), /* from here on: what modules of the name service may set before they ask their daemon */

@@ -132,8 +132,7 @@ def test_rl_reload_file_gone(start_gateway):
 def test_rl_reload_listeners(start_gateway, tmp_path):
     """Addresses come and go; the ones that stay keep their port and what waits in their backlog."""
     path = tmp_path / "door"
-    always = f"[listen always]\naddress = unix:{tmp_path}/always\n" # sockets may be made in this directory later, too
-    gateway = start_gateway(PLAIN + always + route("echo", "echo:"))
+    gateway = start_gateway(PLAIN + route("echo", "echo:"))
     address = gateway.address("plain")
     reload(gateway, PLAIN + f"[listen door]\naddress = unix:{path}\n" + route("echo", "echo:"))
     with Connection(str(path)) as client:

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 
 from gateway import find_instrument, wait_until
 from inside import children, steward_of, thread_status
+from test_daemon import roots # a fixture
 from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, get, in_own_mounts, reload
 from wsclient import Connection, request
 
 LOW_PORTS = 1 << 10 # CAP_NET_BIND_SERVICE
+ANY_FILE = 1 << 1   # CAP_DAC_OVERRIDE
 GONE = "the steward, process "
 
 
@@ -108,8 +111,9 @@ def test_steward_killed(start_gateway, tmp_path, sandbox):
     check_echo(gateway)
     assert get(gateway, "/a.txt").status == 500
     assert answer(gateway, "/no") in (502, 504)
-    said = reload(gateway, text)
-    assert "the steward" in said and "restart" in said and "reload refused" in said
+    for more in ("", f"[listen more]\naddress = unix:{tmp_path}/more\n"):
+        said = reload(gateway, text + more)
+        assert "the steward" in said and "restart" in said and "reload refused" in said
     check_echo(gateway)
     assert not children(gateway.pid)
 
@@ -129,6 +133,99 @@ def test_steward_ends_with_the_gateway(start_gateway):
     steward = steward_of(gateway)
     gateway.stop()
     wait_until(lambda: is_gone(steward))
+
+
+def check_door(path):
+    with Connection(str(path)) as client:
+        client.upgrade("/echo")
+        client.expect_echo()
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_reload_makes_a_socket_elsewhere(start_gateway, sandbox):
+    """In a directory that nobody named at the start; its file goes with the listener, but no other that has taken its place."""
+    base = f"[server]\nsandbox = {sandbox}\n" + LISTEN + ECHO
+    gateway = start_gateway(base)
+    with tempfile.TemporaryDirectory(prefix="sallyport-elsewhere-") as directory:
+        os.chmod(directory, 0o777)
+        one, two = Path(directory, "one"), Path(directory, "two")
+        reload(gateway, base + f"[listen one]\naddress = unix:{one}\nunix_mode = 0600\n[listen two]\naddress = unix:{two}\n")
+        check_door(one)
+        check_door(two)
+        assert stat.S_IMODE(one.stat().st_mode) == 0o600
+        reload(gateway, base + f"[listen two]\naddress = unix:{two}\n")
+        assert not one.exists()
+        check_door(two)
+        two.unlink()
+        two.write_text("another's")
+        gateway.stop()
+        assert two.read_text() == "another's"
+
+
+@as_root
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_sockets_where_only_root_makes_files(start_gateway, roots, sandbox):
+    """As in /run: at a reload, too, and they are removed there. The right to is in force for nothing else."""
+    base = f"[server]\nsandbox = {sandbox}\n" + ECHO
+    one, two = f"[listen one]\naddress = unix:{roots}/one\n", f"[listen two]\naddress = unix:{roots}/two\nunix_group = daemon\n"
+    gateway = start_gateway(base + one)
+    reload(gateway, base + one + two.replace("unix_group = daemon\n", ""))
+    check_door(roots / "one")
+    check_door(roots / "two")
+    assert (roots / "two").stat().st_uid != 0
+    for status in thread_status(steward_of(gateway)).values():
+        assert int(status["CapPrm"], 16) == LOW_PORTS | ANY_FILE and int(status["CapEff"], 16) == LOW_PORTS
+    reload(gateway, base + one)
+    assert not (roots / "two").exists()
+    gateway.stop()
+    assert not (roots / "one").exists()
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_log_after_its_directory_was_replaced(start_gateway, tmp_path, sandbox):
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o777)
+    os.chmod(logs, 0o777)
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nlog = file:{logs}/log\n" + LISTEN + ECHO, ready=False)
+    wait_until(lambda: (logs / "log").exists() and "listening" in (logs / "log").read_text())
+    logs.rename(tmp_path / "old")
+    logs.mkdir()
+    os.chmod(logs, 0o777)
+    gateway.signal(signal.SIGUSR1)
+    wait_until(lambda: (logs / "log").exists() and "log was reopened" in (logs / "log").read_text())
+
+
+@as_root
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_log_where_only_root_makes_files(start_gateway, roots, sandbox, mode):
+    """As in /var/log: it is opened anew after it was rotated away, for the user, and by whom it was made before."""
+    log = roots / "logs" / "log"
+    log.parent.mkdir(mode=mode)
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nlog = file:{log}\n" + LISTEN + ECHO, ready=False)
+    wait_until(lambda: log.exists() and "sandbox" in log.read_text())
+    for turn in range(2):
+        log.rename(roots / "logs" / f"log.{turn}")
+        if turn == 1:
+            log.touch(mode=0o600) # as logrotate makes it
+        gateway.signal(signal.SIGUSR1)
+        wait_until(lambda: log.exists() and "log was reopened" in log.read_text())
+        assert (log.stat().st_uid == 0) == (turn == 1)
+    gateway.stop()
+
+
+def test_log_without_a_steward(start_gateway, tmp_path):
+    """The old file stays in use, and says why."""
+    log, old, door = tmp_path / "log", tmp_path / "log.1", tmp_path / "door"
+    gateway = start_gateway(f"[server]\nlog = file:{log}\n[listen door]\naddress = unix:{door}\n" + ECHO, ready=False)
+    wait_until(lambda: door.exists() and "sandbox" in log.read_text())
+    os.kill(steward_of(gateway), signal.SIGKILL)
+    wait_until(lambda: GONE in log.read_text())
+    log.rename(old)
+    gateway.signal(signal.SIGUSR1)
+    wait_until(lambda: old.read_text().count("is gone") == 2)
+    check_door(door)
+    assert not log.exists() and "reopened" not in old.read_text()
 
 
 @as_root

@@ -347,16 +347,25 @@ static void file_is_private_and_appended_to(void **state)
 	assert_non_null(strstr(f->text, "two\n"));
 }
 
-static void reopen_follows_the_name(void **state)
+static void reopen(const struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct err err;
 
 	err_init(&err);
+	int fd = log_open_file(f->path, &err);
+	assert_true(fd >= 0);
+	log_reopen(f->log, fd);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void reopen_follows_the_name(void **state)
+{
+	struct fixture *f = *state;
+
 	log_line(f->log, LEVEL_INFO, "before");
 	assert_int_equal(rename(f->path, f->old), 0);
 	log_line(f->log, LEVEL_INFO, "between");
-	assert_int_equal(log_reopen(f->log, &err), 0);
+	reopen(f);
 	log_line(f->log, LEVEL_INFO, "after");
 	assert_non_null(strstr(logged(f), "after\n"));
 	assert_null(strstr(f->text, "between"));
@@ -365,7 +374,7 @@ static void reopen_follows_the_name(void **state)
 	assert_null(strstr(f->text, "after"));
 }
 
-static void failed_reopen_keeps_the_old_file(void **state)
+static void a_file_that_cannot_be_opened_is_named(void **state)
 {
 	struct fixture *f = *state;
 	struct err err;
@@ -373,12 +382,31 @@ static void failed_reopen_keeps_the_old_file(void **state)
 	err_init(&err);
 	assert_int_equal(rename(f->path, f->old), 0);
 	assert_int_equal(mkdir(f->path, 0700), 0);
-	assert_int_equal(log_reopen(f->log, &err), -1);
+	assert_int_equal(log_open_file(f->path, &err), -1);
 	assert_int_equal(err.count, 1);
 	assert_non_null(strstr(err.text, f->path));
-	log_line(f->log, LEVEL_INFO, "still here");
 	assert_int_equal(rmdir(f->path), 0);
-	assert_non_null(strstr(read_path(f, f->old), "still here\n"));
+}
+
+static void a_log_of_a_descriptor_is_a_log(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+
+	err_init(&err);
+	log_close(f->log);
+	f->log = log_from(log_open_file(log_path(f->target), &err));
+	log_line(f->log, LEVEL_INFO, "passed");
+	assert_non_null(strstr(logged(f), "passed\n"));
+}
+
+static void only_files_have_a_path(void **state)
+{
+	(void)state;
+	assert_string_equal(log_path("file:/var/log/x"), "/var/log/x");
+	assert_null(log_path("file:x"));
+	assert_null(log_path("file:/dev/stdout"));
+	assert_null(log_path("stderr"));
 }
 
 /* A value that ends wherever a record may be full, with its closing quote there, and more behind it. */
@@ -468,7 +496,6 @@ static void stderr_gets_one_write_a_record(void **state)
 	setenv("JOURNAL_STREAM", "8:12345", 1);
 	log = log_open("stderr", &err);
 	log_line(log, LEVEL_WARN, "second");
-	assert_int_equal(log_reopen(log, &err), 0);
 	log_configure(log, LEVEL_INFO, LOG_JSON);
 	log_line(log, LEVEL_WARN, "third");
 	log_close(log);
@@ -527,16 +554,14 @@ static void threads_share_a_log_that_rotates(void **state)
 {
 	struct fixture *f = *state;
 	pthread_t threads[THREADS];
-	struct err err;
 	size_t lines = 0;
 
-	err_init(&err);
 	assert_int_equal(log_start(f->log, QUEUE_FOR_ALL, PATIENCE), 0);
 	for (size_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, log_much, f->log), 0);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(rename(f->path, f->old), 0);
-		assert_int_equal(log_reopen(f->log, &err), 0);
+		reopen(f);
 		log_configure(f->log, LEVEL_INFO, LOG_TEXT);
 		/* a writer that was about to write when the file changed may still come: read it only at the end */
 		char kept[128];
@@ -658,7 +683,9 @@ int main(void)
 		cmocka_unit_test(bad_targets),
 		WITH_FILE(file_is_private_and_appended_to),
 		WITH_FILE(reopen_follows_the_name),
-		WITH_FILE(failed_reopen_keeps_the_old_file),
+		WITH_FILE(a_file_that_cannot_be_opened_is_named),
+		WITH_FILE(a_log_of_a_descriptor_is_a_log),
+		cmocka_unit_test(only_files_have_a_path),
 		WITH_FILE(a_record_ends_at_its_limit),
 		cmocka_unit_test(lost_records_are_counted),
 		cmocka_unit_test_setup_teardown(a_record_never_goes_on_in_a_torn_ones_line, setup, teardown),

@@ -25,7 +25,7 @@ struct world {
 	struct steward_work work;
 	pthread_t obeying, answering, opening;
 	int its_names, its_files;
-	char root[64];
+	char root[64], door[80];
 	struct steward_report report;
 	int fd[CHANNEL_FDS_MAX];
 	size_t fds;
@@ -64,13 +64,16 @@ static int set_up(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
 	int control[2], names[2], files[2];
+	char addresses[256];
 	struct err err;
 
 	err_init(&err);
 	snprintf(world->file, sizeof(world->file), "/tmp/sallyport-steward.%d.conf", getpid());
 	snprintf(world->root, sizeof(world->root), "/tmp/sallyport-steward.%d", getpid());
 	assert_int_equal(mkdir(world->root, 0700), 0);
-	write_configuration(world, "127.0.0.1:0, localhost:0, desk.test:0, unix:/tmp/sallyport-steward.sock");
+	snprintf(world->door, sizeof(world->door), "unix:%s/door", world->root);
+	snprintf(addresses, sizeof(addresses), "127.0.0.1:0, localhost:0, desk.test:0, fd:x, unix:@sallyport-steward.%d, %s", getpid(), world->door);
+	write_configuration(world, addresses);
 	struct settings *settings = settings_read(world->file, NULL, &err);
 	assert_non_null(settings);
 	assert_int_equal(channel_pair(control), 0);
@@ -103,6 +106,9 @@ static int tear_down(void **state)
 	close(world->work.control);
 	close(world->its_names);
 	close(world->its_files);
+	for (size_t i = 0; i < world->work.made_count; i++)
+		bind_close(&world->work.made[i]);
+	free(world->work.made);
 	settings_free(world->work.next);
 	settings_free(world->work.settings);
 	unlink(world->file);
@@ -156,19 +162,75 @@ static void check_bound(struct world *world, const char *text)
 
 static void binds_what_is_named(void **state)
 {
+	char abstract[64];
+
 	check_bound(*state, "127.0.0.1:0");
 	check_bound(*state, "localhost:0");
+	snprintf(abstract, sizeof(abstract), "unix:@sallyport-steward.%d", getpid());
+	check_bound(*state, abstract);
 }
 
 static void binds_nothing_else(void **state)
 {
-	static const char *const others[] = { "127.0.0.1:1", "127.0.0.2:0", "*:0", "", "unix:/tmp/sallyport-steward.sock", "/etc/shadow" };
+	static const char *const others[] = { "127.0.0.1:1", "127.0.0.2:0", "*:0", "", "fd:x", "unix:/tmp/sallyport-steward.sock", "unix:@other",
+		                               "/etc/shadow" };
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		const struct steward_order order = order_for(STEWARD_BIND, others[i]);
 		check_refused(*state, &order, REFUSED);
 	}
 	assert_int_equal(access("/tmp/sallyport-steward.sock", F_OK), -1);
+}
+
+static int32_t unbind(struct world *world, const char *text)
+{
+	const struct steward_order order = order_for(STEWARD_UNBIND, text);
+
+	give(world, &order);
+	assert_int_equal(world->fds, 0);
+	return world->report.result;
+}
+
+static void socket_files_go_with_an_order_of_their_own(void **state)
+{
+	struct world *world = *state;
+	const char *path = world->door + strlen("unix:");
+
+	assert_int_equal(unbind(world, world->door), -1); /* there is none */
+	check_bound(world, world->door);
+	assert_int_equal(access(path, F_OK), 0);
+	check_bound(world, world->door); /* nobody listens on the first any more */
+	assert_int_equal(unbind(world, world->door), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(unbind(world, world->door), -1);
+}
+
+static void files_that_it_did_not_make_stay(void **state)
+{
+	struct world *world = *state;
+	const char *path = world->door + strlen("unix:");
+
+	check_bound(world, world->door);
+	assert_int_equal(rename(world->file, path), 0); /* in its place */
+	assert_int_equal(unbind(world, world->door), 0);
+	assert_int_equal(rename(path, world->file), 0);
+	assert_int_equal(unbind(world, world->file), -1);
+	assert_int_equal(unbind(world, ""), -1);
+	assert_int_equal(access(world->file, F_OK), 0);
+}
+
+static void the_log_is_opened_where_the_start_had_it(void **state)
+{
+	struct world *world = *state;
+	const struct steward_order order = order_for(STEWARD_LOG, "/etc/passwd");
+	char path[80];
+
+	check_refused(world, &order, "no file");
+	snprintf(path, sizeof(path), "%s/log", world->root);
+	world->work.log = path; /* the thread waits for an order */
+	give(world, &order);
+	assert_true(world->report.result == 0 && world->fds == 1);
+	assert_int_equal(unlink(path), 0);
 }
 
 /* A number is bound as it stands; a name leads to addresses of its port, and to no more of them than there may be. */
@@ -346,6 +408,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(binds_what_is_named),
 		TEST(binds_nothing_else),
+		TEST(socket_files_go_with_an_order_of_their_own),
+		TEST(files_that_it_did_not_make_stay),
+		TEST(the_log_is_opened_where_the_start_had_it),
 		TEST(believes_no_addresses_of_numbers_and_other_ports),
 		TEST(reads_the_configuration_itself),
 		TEST(malformed_orders_are_refused),
