@@ -1,4 +1,4 @@
-/* route.c owns the order of the routes, and what each holds open: its web root, its client context.
+/* route.c owns the order of the routes, and what each holds open: its web root, its targets.
  * It must never look at a request beyond its kind, listener, authority and path: who may pass is for the gates. */
 #include "config/route.h"
 
@@ -15,6 +15,21 @@
 
 /* --- building --------------------------------------------------------------------------------------------------- */
 
+static int route_add_target(struct route *route, const struct address *target, struct err *err)
+{
+	const struct route_settings *set = route->set;
+	struct tls_client *tls = NULL;
+
+	if (target->tls) {
+		const char *name = set->target_name[0] != '\0' ? set->target_name : target->host;
+		tls = tls_client_new(&(struct tls_where){ conf_place_named, set }, set->target_ca, name, set->target_verify, err);
+		if (tls == NULL)
+			return -1;
+	}
+	pool_add(&route->pool, target, tls);
+	return 0;
+}
+
 static int route_open(struct route *route, struct err *err)
 {
 	const struct route_settings *set = route->set;
@@ -26,13 +41,7 @@ static int route_open(struct route *route, struct err *err)
 		if (route->handler == NULL)
 			return -1;
 	}
-	if (set->target.tls) {
-		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
-		route->tls = tls_client_new(&(struct tls_where){ conf_place_named, set }, set->target_ca, name, set->target_verify, err);
-		if (route->tls == NULL)
-			return -1;
-	}
-	return 0;
+	return set->target.text != NULL ? route_add_target(route, &set->target, err) : 0;
 }
 
 static void route_init(struct route *route, const struct route_settings *set)
@@ -88,8 +97,7 @@ void routes_clear(struct routes *routes)
 		if (routes->item[i].handler != NULL)
 			routes->item[i].handler->ops->close(routes->item[i].handler);
 		gates_clear(&routes->item[i].gates);
-		if (routes->item[i].tls != NULL)
-			tls_client_free(routes->item[i].tls);
+		pool_clear(&routes->item[i].pool);
 		tally_unref(routes->item[i].tally);
 	}
 	free(routes->item);
@@ -120,6 +128,7 @@ void routes_inherit(struct routes *routes, const struct routes *before)
 			continue;
 		tally_unref(route->tally);
 		route->tally = tally_ref(same->tally);
+		pool_inherit(&route->pool, &same->pool);
 	}
 }
 

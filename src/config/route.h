@@ -6,12 +6,12 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "config/pool.h"
 #include "config/settings.h"
 #include "gate/gate.h"
 #include "gate/tally.h"
 #include "handler/files.h"
 #include "handler/handler.h"
-#include "net/tls.h"
 
 struct route {
 	const struct route_settings *set;
@@ -20,7 +20,7 @@ struct route {
 	struct files_options files_options;
 	struct handler *handler; /* of plain requests: set->root; NULL: the route is for upgrades */
 	struct gates gates;     /* of upgrades */
-	struct tls_client *tls; /* for a tls: target */
+	struct pool pool;       /* of their targets; empty: the gates name one */
 	struct tally *tally;    /* of its sessions */
 };
 
@@ -37,7 +37,7 @@ void routes_clear(struct routes *routes);
 /* Reads what the gates will need to read, as the user who will have to, and adds what is wrong with it. */
 void routes_check_gates(const struct routes *routes, struct err *warnings);
 
-/* Each route that has the name of one before takes its tally over. Before the first request, as nothing else may see it. */
+/* Each route that has the name of one before takes its tally over, and the health of its targets. Before the first request, as nothing else may see it. */
 void routes_inherit(struct routes *routes, const struct routes *before);
 
 /* The host that an authority names, as it is compared with a route's; absent if there is none. */

@@ -23,6 +23,7 @@ enum reason_flags {
 	OFFENCE_TIMEOUT = 1 << 5,
 	OFFENCE_AUTH = 1 << 6,
 	OFFENCE_PROTOCOL = 1 << 7,
+	UNREACHED = 1 << 8,
 };
 
 struct reason_row {

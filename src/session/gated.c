@@ -26,7 +26,9 @@ static enum reason gated_tally(struct session *s)
 static enum reason gated_pass(struct session *s)
 {
 	const struct request *request = &s->opening.request;
-	s->target = request->target.text != NULL ? &request->target : &s->route->set->target;
+	if (request->target.text == NULL)
+		s->member = pool_choose(&s->route->pool);
+	s->target = s->member != NULL ? s->member->address : &request->target;
 	enum reason reason = gated_tally(s);
 	if (reason != REASON_NONE)
 		return reason;
@@ -62,7 +64,7 @@ static enum reason gated_judged(struct session *s, enum verdict verdict)
 
 static bool gated_is_penalised(const struct session *s)
 {
-	return s->route->set->target.text == NULL && admission_refuses(s->context->admission, &s->generation->terms, &s->peer);
+	return s->route->pool.count == 0 && admission_refuses(s->context->admission, &s->generation->terms, &s->peer);
 }
 
 /* The others that guessed while it waited may have cost its source the right to know. */

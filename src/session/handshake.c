@@ -42,7 +42,7 @@ static enum reason handshake_established(struct session *s)
 
 static enum reason handshake_backend_tls(struct session *s, int fd)
 {
-	SSL *ssl = s->target->tls ? tls_client_ssl(s->route->tls) : NULL;
+	SSL *ssl = s->target->tls ? tls_client_ssl(s->member->tls) : NULL;
 	if (s->target->tls && ssl == NULL) {
 		close(fd);
 		return REASON_OUT_OF_MEMORY;
@@ -57,7 +57,7 @@ static char *handshake_dial_words(const struct session *s, const struct dial_out
 {
 	if (outcome->result == DIAL_NOT_FOUND)
 		return strdup(gai_strerror(outcome->error));
-	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->target == &s->opening.request.target)
+	if (outcome->error == EACCES && s->target->kind == ADDRESS_TCP && s->member == NULL)
 		return strdup("Permission denied: a firewall forbids it, or the port is missing in [server] sandbox_ports");
 	return strdup(strerror(outcome->error));
 }
@@ -90,8 +90,12 @@ static enum reason handshake_dial(struct session *s)
 	return REASON_NONE;
 }
 
-static void handshake_cancel(struct session *s)
+/* An end that is not the target's fault, as of a client that left, tells nothing of it. */
+static void handshake_leave(struct session *s)
 {
+	bool reached = s->reason == REASON_NONE;
+	if (s->member != NULL && (reached || (reason_row[s->reason].flags & UNREACHED) != 0))
+		pool_done(s->member, reached, clock_ms());
 	if (s->opening.dial != NULL)
 		dial_cancel(s->opening.dial);
 	s->opening.dial = NULL;
@@ -117,7 +121,7 @@ static enum reason handshake_on_timer(struct session *s)
 
 const struct state_ops handshake_state = {
 	.enter = handshake_dial,
-	.leave = handshake_cancel,
+	.leave = handshake_leave,
 	.on_stream = handshake_on_stream,
 	.on_timer = handshake_on_timer,
 	.on_drain = session_drain_at_once,

@@ -16,6 +16,8 @@
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
 
+#define UNREACHED_FIELDS 3 /* the last of a session's record */
+
 /* --- states --------------------------------------------------------------------------------------------------------- */
 
 static enum reason session_die(struct session *s)
@@ -219,6 +221,11 @@ static struct log_field field_number(const char *key, uint64_t number)
 	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
 }
 
+static struct log_field field_ms(const char *key, uint64_t ms)
+{
+	return (struct log_field){ .key = key, .kind = FIELD_MS, .number = ms };
+}
+
 /* Before it was open anybody can make it end, as often as he likes: most of those ends are only counted. */
 static enum log_level session_log_level(const struct session *s)
 {
@@ -245,6 +252,9 @@ static void session_log(const struct session *s)
 	peer_format(&s->peer, peer);
 	if (s->proxied)
 		peer_format(&s->proxy, proxy);
+	uint64_t now = clock_ms();
+	bool unreached = s->member != NULL && (row->flags & UNREACHED) != 0;
+	const struct pool_health health = unreached ? pool_health(s->member) : (struct pool_health){ .since = now };
 	const struct log_field fields[] = {
 		field_number("id", s->id),
 		field_text("peer", peer),
@@ -257,9 +267,12 @@ static void session_log(const struct session *s)
 		field_text("detail", s->detail),
 		field_number("bytes_up", s->traffic.bytes_up),
 		field_number("bytes_down", s->traffic.bytes_down),
-		{ .key = "duration", .kind = FIELD_MS, .number = clock_ms() - s->accepted_ms },
+		field_ms("duration", now - s->accepted_ms),
+		field_number("failures", health.failures),
+		field_ms("failing", now - health.since),
+		field_number("others", health.sessions),
 	};
-	log_record(log, level, "session end", fields, ARRAY_LEN(fields));
+	log_record(log, level, "session end", fields, ARRAY_LEN(fields) - (unreached ? 0 : UNREACHED_FIELDS));
 }
 
 /* Gives its places back. */
@@ -268,6 +281,8 @@ static void session_leave(const struct session *s)
 	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
 	if (s->tallied)
 		tally_leave(s->route->tally, &claimant);
+	if (s->member != NULL)
+		pool_leave(s->member);
 	admission_leave(s->context->admission, &s->generation->terms, session_source(s), &s->seat);
 	s->context->gone(s->context, s->refusal != REASON_NONE);
 }

@@ -123,6 +123,7 @@ struct session {
 	struct generation *generation;
 	const struct listen_settings *listen;
 	const struct route *route;    /* NULL until the request was matched */
+	const struct member *member;  /* of the route's pool; NULL: none yet, or a gate named the target */
 	const struct address *target; /* NULL until known */
 
 	uint64_t id;

@@ -100,6 +100,34 @@ def test_rl_reload_options_apply_to_new_sessions(start_gateway):
             new.expect_close(1009)
 
 
+def test_rl_reload_keeps_health(start_gateway, tmp_path):
+    """What is known of a target that cannot be reached lives on, until it is reached."""
+    path = tmp_path / "target"
+    text = PLAIN + route("echo", "echo:") + route("down", f"unix:{path}")
+    gateway = start_gateway(text)
+
+    def refused():
+        mark = gateway.mark()
+        assert ask(gateway, "/down").status == 502
+        record = gateway.wait_for("session end", since=mark, reason="backend_refused")
+        return int(record["failures"]), float(record["failing"].rstrip("s")), int(record["others"])
+
+    assert refused()[0] == 1
+    failures, since, others = refused()
+    assert (failures, others) == (2, 0)
+    reload(gateway, text + route("extra", "echo:"))
+    failures, still, others = refused()
+    assert (failures, others) == (3, 0) and still >= since
+    with contextlib.closing(backends.Backend(str(path), backends.serve_echo)):
+        path.chmod(0o777)
+        with opened(gateway, "/down") as client:
+            client.expect_echo()
+            path.unlink()
+            reload(gateway, text)
+            failures, _, others = refused()
+            assert (failures, others) == (1, 1)
+
+
 @pytest.mark.parametrize("broken", [
     "[server]\nworkers = many\n", "[route echo]\npath = /echo\ntarget = echo:\nprot = 1\n", "nonsense\n", "",
     "[listen plain]\naddress = 127.0.0.1:0\n[route echo]\npath = /echo\ntarget = nowhere\n",

@@ -162,10 +162,10 @@ static void targets_and_roots_are_opened(void **state)
 
 	assert_int_equal(build(t, "[route tls]\npath = /tls\ntarget = tls:x.example:1\n[route pages]\nroot = $\n"), 0);
 	assert_int_equal(routes_match(&t->routes, UP, "a", SPAN("o"), SPAN("/tls"), &route), ROUTE_FOUND);
-	assert_non_null(route->tls);
+	assert_non_null(route->pool.member[0].tls);
 	assert_null(route->handler);
 	assert_int_equal(routes_match(&t->routes, PLAIN, "a", SPAN("o"), SPAN("/x"), &route), ROUTE_FOUND);
-	assert_null(route->tls);
+	assert_int_equal(route->pool.count, 0);
 	assert_non_null(route->handler);
 	assert_int_equal(route->prefix.n, 0);
 	assert_ptr_equal(route->files_options.index, &route->set->index);
