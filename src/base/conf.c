@@ -29,15 +29,14 @@ size_t conf_option_index(const struct conf_kind *kind, const char *name)
 
 void conf_place_format(struct place at, const struct conf_section *section, char *out, size_t cap)
 {
-	char line[16] = "";
 	const char *blank = section->name[0] != '\0' ? " " : "";
 
-	if (at.line > 0)
-		snprintf(line, sizeof(line), ":%d", at.line);
 	if (at.file == NULL)
 		snprintf(out, cap, "[%s%s%s]", section->kind->name, blank, section->name);
+	else if (at.line == 0)
+		snprintf(out, cap, "%s:", at.file);
 	else
-		snprintf(out, cap, "%s%s: [%s%s%s]", at.file, line, section->kind->name, blank, section->name);
+		snprintf(out, cap, "%s:%d: [%s%s%s]", at.file, at.line, section->kind->name, blank, section->name);
 }
 
 static size_t field_index(const struct conf_section *section, const void *field)
@@ -50,21 +49,46 @@ static size_t field_index(const struct conf_section *section, const void *field)
 	return i;
 }
 
+/* As its user knows it. */
+static const char *option_word(const struct conf_section *section, size_t i)
+{
+	const char *word = section->values[i].at.word;
+
+	return word != NULL ? word : section->kind->options[i].name;
+}
+
+static struct place place_of(const struct conf_section *section, const void *field)
+{
+	const struct place *given = field != NULL ? &section->values[field_index(section, field)].at : NULL;
+
+	return given != NULL && given->file != NULL ? *given : (struct place){ section->file, section->line, NULL };
+}
+
 void conf_place(const void *section, const void *field, char *out, size_t cap)
 {
-	const struct conf_section *s = section;
-	struct place at = { s->file, s->line };
+	const struct place at = place_of(section, field);
 
-	if (field != NULL && s->values[field_index(s, field)].at.file != NULL)
-		at = s->values[field_index(s, field)].at;
-	conf_place_format(at, s, out, cap);
+	if (at.word != NULL)
+		snprintf(out, cap, "%s: %s", at.file, at.word);
+	else
+		conf_place_format(at, section, out, cap);
 }
 
 void conf_place_named(const void *section, const char *option, char *out, size_t cap)
 {
 	const struct conf_kind *kind = ((const struct conf_section *)section)->kind;
+	const void *field = option != NULL ? (const char *)section + kind->options[conf_option_index(kind, option)].offset : NULL;
 
-	conf_place(section, option != NULL ? (const char *)section + kind->options[conf_option_index(kind, option)].offset : NULL, out, cap);
+	conf_place_format(place_of(section, field), section, out, cap);
+}
+
+/* What opened a section of the quick form, of whose name its user knows nothing; "" for any other. */
+static const char *first_word(const struct conf_section *section)
+{
+	for (size_t i = 0; i < section->kind->options_count; i++)
+		if (section->values[i].at.word != NULL)
+			return section->values[i].at.word;
+	return "";
 }
 
 static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
@@ -72,13 +96,13 @@ static void complain(const struct conf_section *section, const void *field, stru
 
 static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
 {
-	const char *option = field != NULL ? section->kind->options[field_index(section, field)].name : "";
+	const char *option = field != NULL ? option_word(section, field_index(section, field)) : first_word(section);
 	char place[CONF_PLACE_MAX];
 	char text[2048];
 
-	conf_place(section, field, place, sizeof(place));
+	conf_place_format(place_of(section, field), section, place, sizeof(place));
 	vsnprintf(text, sizeof(text), format, args);
-	err_add(err, "%s %s%s%s", place, option, field != NULL ? ": " : "", text);
+	err_add(err, "%s %s%s%s", place, option, option[0] != '\0' ? ": " : "", text);
 }
 
 int conf_complain(const void *section, struct err *err, const char *format, ...)
@@ -113,20 +137,20 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
 
 /* --- values ----------------------------------------------------------------------------------------------------- */
 
-static bool is_given(const struct conf_section *section, size_t i)
+unsigned conf_misread(const struct conf *conf)
 {
-	return section->values[i].at.file != NULL && strcmp(section->values[i].text, section->kind->options[i].def) != 0;
+	return conf->misread;
 }
 
 bool conf_given(const void *section, const void *field)
 {
-	return is_given(section, field_index(section, field));
+	const struct conf_section *s = section;
+	size_t i = field_index(s, field);
+
+	return s->values[i].at.file != NULL && strcmp(s->values[i].text, s->kind->options[i].def) != 0;
 }
 
-#define BOUNDS_MAX 64
-
-/* In words that follow "must be" and a type; "" without any. */
-static const char *bounds_words(const struct conf_option *option, char out[BOUNDS_MAX])
+const char *conf_bounds(const struct conf_option *option, char out[CONF_BOUNDS_MAX])
 {
 	char least[24], most[24];
 
@@ -138,20 +162,27 @@ static const char *bounds_words(const struct conf_option *option, char out[BOUND
 	option->type->print(option->least, least, sizeof(least));
 	option->type->print(option->most, most, sizeof(most));
 	if (option->least == 0)
-		snprintf(out, BOUNDS_MAX, "at most %s", most);
+		snprintf(out, CONF_BOUNDS_MAX, "at most %s", most);
 	else
-		snprintf(out, BOUNDS_MAX, "from %s to %s", least, most);
+		snprintf(out, CONF_BOUNDS_MAX, "from %s to %s", least, most);
 	return out;
 }
 
 static int bounds_check(const struct conf_option *option, const void *field, struct err *err)
 {
-	char words[BOUNDS_MAX];
+	char words[CONF_BOUNDS_MAX];
 
 	if (option->most == 0)
 		return 0;
 	uint64_t value = *(const uint64_t *)field;
-	return value >= option->least && value <= option->most ? 0 : err_add(err, "must be %s", bounds_words(option, words));
+	return value >= option->least && value <= option->most ? 0 : err_add(err, "must be %s", conf_bounds(option, words));
+}
+
+static int item_parse(const struct conf_option *option, const char *text, void *field, struct err *err)
+{
+	if (option->type->parse(text, field, err) != 0)
+		return -1;
+	return option->check != NULL ? option->check(text, err) : 0;
 }
 
 static int list_parse(const struct conf_option *option, const char *text, void *field, struct err *err)
@@ -165,7 +196,7 @@ static int list_parse(const struct conf_option *option, const char *text, void *
 		err_init(&why);
 		if (item.n == 0)
 			status = err_add(err, "there is an empty item in \"%s\"", text);
-		else if (option->type->parse(copy, field, &why) != 0)
+		else if (item_parse(option, copy, field, &why) != 0)
 			status = err_add(err, "%s%s", why.text, strchr(copy, ' ') != NULL ? "; separate items by commas" : "");
 		free(copy);
 	}
@@ -182,7 +213,7 @@ static int value_parse(struct conf_section *section, size_t i, const char *text,
 		return list_parse(option, text, field, err);
 	if (!type->is_list && type->clear != NULL)
 		type->clear(field);
-	return type->parse(text, field, err) == 0 ? bounds_check(option, field, err) : -1;
+	return item_parse(option, text, field, err) == 0 ? bounds_check(option, field, err) : -1;
 }
 
 /* Keeps the text and the place; the second and later texts of a list are appended. */
@@ -203,7 +234,7 @@ static void value_note(struct conf_section *section, size_t i, struct place at, 
 	free(old);
 }
 
-int conf_value_set(struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
+int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
                    struct err *err)
 {
 	char place[CONF_PLACE_MAX];
@@ -214,7 +245,12 @@ int conf_value_set(struct conf_section *section, size_t i, struct place at, cons
 	if (value_parse(section, i, text, whole, &why) == 0)
 		return 0;
 	conf_place_format(at, section, place, sizeof(place));
-	return err_add(err, "%s %s: %s", place, section->kind->options[i].name, why.text);
+	for (char *line = why.text, *end; line != NULL; line = end != NULL ? end + 1 : NULL) { /* one an item */
+		end = strchr(line, '\n');
+		err_add(err, "%s %s: %.*s", place, option_word(section, i), (int)strcspn(line, "\n"), line);
+		conf->misread++;
+	}
+	return -1;
 }
 
 /* --- sections --------------------------------------------------------------------------------------------------- */
@@ -294,7 +330,7 @@ struct conf *conf_new(const struct conf_kind *const *kinds, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		assert(kinds[i]->options_count <= CONF_OPTIONS_MAX);
 		if (!kinds[i]->repeatable)
-			conf_section_new(conf, i, SPAN(""), (struct place){ NULL, 0 });
+			conf_section_new(conf, i, SPAN(""), (struct place){ .file = NULL });
 	}
 	return conf;
 }
@@ -313,19 +349,18 @@ void conf_free(struct conf *conf)
 	free(conf);
 }
 
-int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
-             struct err *err)
+int conf_set(struct conf *conf, const struct conf_setting *set, struct err *err)
 {
-	size_t k = conf_kind_index(conf, span_of(kind));
+	size_t k = conf_kind_index(conf, span_of(set->kind));
 	assert(k < conf->kinds_count);
-	struct place at = { "command line", 0 };
-	struct conf_section *section = conf_section_find(&conf->sections[k], span_of(name));
+	struct place at = { "command line", 0, set->word };
+	struct conf_section *section = conf_section_find(&conf->sections[k], span_of(set->name));
 
 	if (section == NULL)
-		section = conf_section_new(conf, k, span_of(name), at);
-	size_t i = conf_option_index(section->kind, option);
+		section = conf_section_new(conf, k, span_of(set->name), at);
+	size_t i = conf_option_index(section->kind, set->option);
 	assert(i < section->kind->options_count);
-	return conf_value_set(section, i, at, value, false, err);
+	return conf_value_set(conf, section, i, at, set->value, false, err);
 }
 
 void conf_set_default(void *section, const void *field, const char *text)
@@ -342,114 +377,4 @@ void conf_set_default(void *section, const void *field, const char *text)
 	int bad = value_parse(s, i, text, false, &err);
 	assert(!bad);
 	(void)bad;
-}
-
-/* --- files ------------------------------------------------------------------------------------------------------ */
-
-struct file_list {
-	struct conf_file *item;
-	size_t count;
-};
-
-static void add_file(struct file_list *files, struct conf_file file)
-{
-	if (file.path[0] == '\0')
-		return;
-	files->item = mem_resize(files->item, files->count + 1, sizeof(*files->item));
-	files->item[files->count++] = file;
-}
-
-static void add_section_files(struct file_list *files, const struct conf_section *section)
-{
-	for (size_t i = 0; i < section->kind->options_count; i++) {
-		const struct conf_option *option = &section->kind->options[i];
-		const void *field = (const char *)section + option->offset;
-		const char *path;
-		for (size_t k = 0; option->file != 0 && (path = option->type->file(field, k)) != NULL; k++)
-			add_file(files, (struct conf_file){ option->file, section, field, option->name, path });
-	}
-}
-
-size_t conf_list_files(const struct conf *conf, struct conf_file **out)
-{
-	struct file_list files = { NULL, 0 };
-
-	for (size_t i = 0; i < conf->files.count; i++)
-		add_file(&files, (struct conf_file){ .path = conf->files.item[i] });
-	for (size_t i = 0; i < conf->kinds_count; i++)
-		for (size_t k = 0; k < conf->sections[i].count; k++)
-			add_section_files(&files, conf->sections[i].item[k]);
-	*out = files.item;
-	return files.count;
-}
-
-/* --- what has no effect, defaults and reloads --------------------------------------------------------------------------------------- */
-
-static void section_check_needs(const struct conf_section *section, struct err *err)
-{
-	for (size_t i = 0; i < section->kind->options_count; i++) {
-		const struct conf_option *option = &section->kind->options[i];
-		const char *why = option->needs != NULL && is_given(section, i) ? option->needs(section) : NULL;
-		if (why != NULL)
-			conf_complain_option(section, (const char *)section + option->offset, err, "has no effect %s", why);
-	}
-}
-
-void conf_check_needs(const struct conf *conf, struct err *err)
-{
-	for (size_t i = 0; i < conf->kinds_count; i++)
-		for (size_t k = 0; k < conf->sections[i].count; k++)
-			section_check_needs(conf->sections[i].item[k], err);
-}
-
-static void option_print(const struct conf_option *option, const char *commented, FILE *out)
-{
-	char words[BOUNDS_MAX];
-	const char *bounds = bounds_words(option, words);
-	const char *quote = strpbrk(option->def, ";#\"") != NULL ? "\"" : "";
-
-	fprintf(out, "\n# %s%s%s: %s%s\n", option->type->name, bounds[0] != '\0' ? " " : "", bounds, option->help,
-	        option->restart ? " (changed by a restart only)" : "");
-	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def,
-	        quote);
-}
-
-void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct conf_kind *kind = kinds[i];
-		const char *commented = kind->repeatable ? ";" : "";
-		fprintf(out, "\n# %s\n%s[%s%s]\n", kind->help, commented, kind->name, kind->repeatable ? " NAME" : "");
-		for (size_t k = 0; k < kind->options_count; k++)
-			option_print(&kind->options[k], commented, out);
-	}
-}
-
-static void section_differences(const struct conf_section *old, const struct conf_section *new,
-                                void (*changed)(void *arg, const char *what), void *arg)
-{
-	char what[256];
-
-	for (size_t i = 0; i < new->kind->options_count; i++) {
-		const struct conf_option *option = &new->kind->options[i];
-		if (!option->restart || strcmp(old->values[i].text, new->values[i].text) == 0)
-			continue;
-		snprintf(what, sizeof(what), "[%s%s%s] %s", new->kind->name, new->name[0] != '\0' ? " " : "", new->name,
-		         option->name);
-		changed(arg, what);
-	}
-}
-
-void conf_restart_differences(const struct conf *old, const struct conf *new,
-                              void (*changed)(void *arg, const char *what), void *arg)
-{
-	for (size_t i = 0; i < new->kinds_count; i++) {
-		for (size_t k = 0; k < new->sections[i].count; k++) {
-			const struct conf_section *section = new->sections[i].item[k];
-			const struct conf_section *before =
-			        conf_section_find(&old->sections[i], span_of(section->name));
-			if (before != NULL)
-				section_differences(before, section, changed, arg);
-		}
-	}
 }

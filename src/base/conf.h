@@ -24,6 +24,8 @@ struct conf_option {
 	bool restart;         /* a reload can't change it: a new value is reported, and counts from the next start */
 	uint64_t least, most; /* bounds of a number, size or duration; most 0: none */
 	conf_needs *needs;
+	int (*check)(const char *text, struct err *err); /* of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does */
+	const char *example; /* a section has no default for it, and must give it, such as this; NULL: it need not */
 	int file; /* what the files are that it names, by an enum of the table's owner; 0: it names none */
 };
 
@@ -42,8 +44,8 @@ struct conf_value; /* the text of an option, and where it was given */
 struct conf_section {
 	const struct conf_kind *kind;
 	char *name;                /* "" for a single section */
-	const char *file;          /* where it was opened; "command line" for the quick form; NULL: nowhere */
-	int line;                  /* 0: none */
+	const char *file;          /* where it was opened; NULL: nowhere */
+	int line;                  /* 0: by the quick form, on the command line */
 	struct conf_value *values; /* one an option; the engine's own */
 };
 
@@ -58,10 +60,14 @@ struct conf; /* a configuration: every section and value, owned */
 /* kinds: every section there can be. Single sections exist from the start, with their defaults. */
 struct conf *conf_new(const struct conf_kind *const *kinds, size_t count);
 
+/* A word of the command line that stands for an option: complaints name the word, as in `command line: --key: ...`. */
+struct conf_setting {
+	const char *kind, *name, *option, *value, *word;
+};
+
 /* The quick form: opens a section, or goes on with one of the same name, and sets one option of it, replacing (a list:
  * appending). */
-int conf_set(struct conf *conf, const char *kind, const char *name, const char *option, const char *value,
-             struct err *err);
+int conf_set(struct conf *conf, const struct conf_setting *set, struct err *err);
 
 /* Below, an option of a section is named by its field: &route->path. */
 
@@ -86,11 +92,14 @@ const struct conf_sections *conf_sections(const struct conf *conf, const char *k
 /* Whether the option was given, rightly or wrongly, a text other than its default. */
 bool conf_given(const void *section, const void *field);
 
+/* How many complaints were of the value of an option that was itself understood. */
+unsigned conf_misread(const struct conf *conf);
+
 /* "FILE:LINE: [kind name]" as complaints begin: the line of the option, when one is named and it was given, else the
- * line that opened the section. Cut to fit. */
+ * line that opened the section; "command line: WORD" in the quick form. Cut to fit. */
 void conf_place(const void *section, const void *field, char *out, size_t cap);
 
-/* The same for who knows an option by its name alone; NULL: the section. */
+/* The same for who knows an option by its name alone (NULL: the section), and names it himself behind "command line:". */
 void conf_place_named(const void *section, const char *option, char *out, size_t cap);
 
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
@@ -99,8 +108,8 @@ int conf_complain(const void *section, struct err *err, const char *format, ...)
 int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
         printf_like(4, 5);
 
-/* Complains of each option that was given and has no effect where it stands. */
-void conf_check_needs(const struct conf *conf, struct err *err);
+/* Complains of each option that was given and has no effect where it stands, and of each that a section must give and does not. */
+void conf_check(const struct conf *conf, struct err *err);
 
 /* The end of a complaint about an unknown word: `; did you mean "x"?`, or nothing. Returns out. */
 #define CONF_HINT_MAX 80

@@ -14,7 +14,8 @@
 
 struct place {
 	const char *file; /* kept by the conf */
-	int line;         /* 0: the file has no lines */
+	int line;         /* 0: it is the command line */
+	const char *word; /* of the command line, that gave it; NULL: the option's name is known to who wrote it */
 };
 
 struct conf_value {
@@ -27,7 +28,12 @@ struct conf {
 	size_t kinds_count;
 	struct conf_sections *sections; /* one a kind */
 	struct str_list files;          /* names that sections and values point to */
+	unsigned misread;
 };
+
+/* The bounds of an option in words that follow "must be", or its type; "" without any. Returns out. */
+#define CONF_BOUNDS_MAX 64
+const char *conf_bounds(const struct conf_option *option, char out[CONF_BOUNDS_MAX]);
 
 /* A copy of a name that lives as long as the conf: what a place needs. */
 const char *conf_keep_name(struct conf *conf, const char *name);
@@ -45,5 +51,5 @@ struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct spa
 
 /* Reads the text as option i of the section and notes where it stood: a scalar's is replaced, a list's appended to, or
  * its default replaced. whole: the text is one item, even where a list would be split at commas. -1: complained. */
-must_check int conf_value_set(struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
+must_check int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
                               struct err *err);

@@ -212,7 +212,7 @@ static void value_set(struct reader *r, char *text, bool more)
 	size_t n = strlen(text);
 	if (more && !quoted && n > 1 && text[n - 1] == ',')
 		text[n - 1] = '\0';
-	if (conf_value_set(r->section, r->option, r->option_at, text + quoted, quoted, r->err) != 0)
+	if (conf_value_set(r->conf, r->section, r->option, r->option_at, text + quoted, quoted, r->err) != 0)
 		r->failed = true;
 }
 

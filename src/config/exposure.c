@@ -74,7 +74,10 @@ static void complain(const struct root *root, const struct conf_file *file)
 {
 	const struct conf_section *of = file->section;
 
-	if (of == NULL)
+	if (of != NULL && of->line == 0)
+		conf_complain_option(root->route, &root->route->root, root->err,
+		                     "this root would publish the %s (%s); move it, or name another root", file->option, file->path);
+	else if (of == NULL)
 		conf_complain_option(root->route, &root->route->root, root->err,
 		                     "this root would publish the configuration (%s); move it, or name another root", file->path);
 	else

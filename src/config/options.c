@@ -1,12 +1,16 @@
-/* options.c owns the sections there are: the types of their options, where an option has an effect, and the tables.
+/* options.c owns the sections there are: the types of their options, their form, where one has an effect, and the tables.
  * It must never judge what two options mean together: settings_check.c does that. */
 #include "config/options.h"
 
 #include "base/conf_row.h"
 #include "base/mem.h"
+#include "config/reach.h"
 #include "config/settings.h"
+#include "gate/origin.h"
 #include "gate/sources.h"
 #include "proto/http.h"
+#include "proto/upgrade.h"
+#include "proto/uri.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -169,6 +173,71 @@ static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NUL
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL, target_file };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL, NULL };
 
+/* --- what a row CHECKs: the form of a text ---------------------------------------------------------------------------- */
+
+static bool made_of(struct span s, const char *set)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
+			return false;
+	}
+	return s.n > 0;
+}
+
+static bool host_valid(const char *text)
+{
+	if (strcmp(text, REACH_HOST_ANY) == 0)
+		return true;
+	struct span host = uri_host(span_of(text));
+	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
+
+	if (in6)
+		return made_of(host, "0123456789abcdefABCDEF:.");
+	return made_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+}
+
+static bool path_valid(const char *path)
+{
+	bool exact;
+	struct span fixed = uri_path_prefix(path, &exact);
+
+	for (size_t i = 0; i < fixed.n; i++) {
+		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
+			return false;
+	}
+	return path[0] == '/';
+}
+
+static bool is_whole_seconds(const char *text)
+{
+	uint64_t ms;
+
+	return str_to_duration(text, &ms) == 0 && ms % 1000 == 0;
+}
+
+/* A check of the words of an option's value: holds tells of text, and otherwise is what its owner learns, after the text. */
+#define CHECKED(id, holds, otherwise)                                                                                  \
+	static int check_##id(const char *text, struct err *err)                                                       \
+	{                                                                                                              \
+		return (holds) ? 0 : err_add(err, "\"%s\" " otherwise, text);                                          \
+	}
+
+CHECKED(log, strcmp(text, "stderr") == 0 || strcmp(text, "syslog") == 0 || strncmp(text, "file:/", 6) == 0,
+        "is none of: stderr, syslog, file:/path")
+CHECKED(path, path_valid(text), "is not a path; write /exact or /prefix/*")
+CHECKED(host, host_valid(text), "is not a host name: write a full name without scheme, port or wildcard; or own; or *")
+CHECKED(origin, origin_entry_valid(text),
+        "is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *")
+CHECKED(token, http_is_token(span_of(text)), "is not a token as HTTP defines it (letters, digits, - . _ and a few more)")
+CHECKED(seconds, is_whole_seconds(text), "is not a number of whole seconds; write, for example, 365d")
+
+static int check_subprotocol(const char *text, struct err *err)
+{
+	if (strlen(text) > UPGRADE_SUBPROTOCOL_MAX)
+		return err_add(err, "\"%.20s...\" is longer than %d bytes", text, UPGRADE_SUBPROTOCOL_MAX);
+	return check_token(text, err);
+}
+
 /* --- what a row NEEDS --------------------------------------------------------------------------------------------- */
 
 /* A question to a section s, and what its owner learns if the answer is no: the option has no effect ... */
@@ -216,6 +285,7 @@ CONDITION(client_certificate, tls, conf_given(s, &s->client_certificate), "witho
 CONDITION(tls12, tls, s->min_version == 0, "with min_version = 1.3; write ciphersuites")
 CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
 CONDITION(target, route, may_be(s, !conf_given(s, &s->root)), "without target or token_file")
+CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL, needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
 CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
 
 /* --- tables ----------------------------------------------------------------------------------------------------- */

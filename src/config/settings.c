@@ -58,9 +58,10 @@ struct settings *settings_of(struct conf *conf, const char *where, bool quick, u
 	for (size_t i = 0; i < s->routes_count; i++)
 		profile_apply(conf_sections(conf, "route")->item[i]);
 	s->files_count = conf_list_files(conf, &s->files);
-	settings_check(s, where, err->count == errors, err);
+	settings_check(s, where, err->count == errors + conf_misread(conf), err);
 	if (err->count == errors)
 		return s;
+	err_sort(err);
 	settings_free(s);
 	return NULL;
 }

@@ -4,11 +4,7 @@
 
 #include "base/mem.h"
 #include "config/reach.h"
-#include "gate/origin.h"
-#include "gate/sources.h"
 #include "net/tls.h"
-#include "proto/http.h"
-#include "proto/upgrade.h"
 #include "proto/uri.h"
 
 #include <stdio.h>
@@ -57,16 +53,12 @@ static void check_listen(const struct settings *s, size_t i, bool whole, struct 
 {
 	const struct listen_settings *l = s->listens[i];
 
-	if (!conf_given(l, &l->address))
-		conf_complain(l, err, "has no address; write, for example, address = *:6080");
 	for (size_t k = 0; k < l->address.count; k++)
 		check_unique_address(s, i, k, err);
 	check_proxy(l, err);
 	if (l->tls != TLS_MODE_OFF && s->tls_count == 0 && whole)
 		conf_complain_option(l, &l->tls, err, "needs a certificate: %s",
 		                     s->quick ? "--cert FILE" : "a section [tls NAME] with certificate = FILE");
-	if (l->hsts % 1000 != 0)
-		conf_complain_option(l, &l->hsts, err, "must be whole seconds; write, for example, hsts = 365d");
 }
 
 /* With tls = auto a client chooses whether it speaks TLS at all. */
@@ -95,9 +87,7 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 {
 	if (!used)
 		conf_complain(t, err, "would never be used: no listener has tls = on or tls = auto");
-	if (!conf_given(t, &t->certificate))
-		conf_complain(t, err, "has no certificate; write certificate = FILE");
-	else
+	if (conf_given(t, &t->certificate))
 		check_pairs(t, err);
 	if (t->client_certificate != TLS_CLIENT_CERT_OFF && !conf_given(t, &t->client_ca))
 		conf_complain_option(t, &t->client_certificate, err, "needs client_ca = FILE to check them against");
@@ -108,15 +98,6 @@ static void check_sources(const struct server_settings *server, struct err *err)
 	if (server->source_penalty_max > 0 && server->source_penalty_min > server->source_penalty_max)
 		conf_complain_option(server, conf_given(server, &server->source_penalty_max) ? &server->source_penalty_max : &server->source_penalty_min,
 		                     err, "source_penalty_min must be at most source_penalty_max");
-}
-
-static void check_server(const struct server_settings *server, struct err *err)
-{
-	const char *log = server->log;
-
-	if (strcmp(log, "stderr") != 0 && strcmp(log, "syslog") != 0 && strncmp(log, "file:/", 6) != 0)
-		conf_complain_option(server, &server->log, err, "\"%s\" is none of: stderr, syslog, file:/path", log);
-	check_sources(server, err);
 }
 
 /* --- checks of routes ------------------------------------------------------------------------------------------- */
@@ -161,67 +142,6 @@ static void check_listen_names(const struct settings *s, const struct route_sett
 		                     conf_hint(hint, r->listen.item[i], names, s->listens_count));
 	}
 	free(names);
-}
-
-static bool made_of(struct span s, const char *set)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
-			return false;
-	}
-	return s.n > 0;
-}
-
-static bool host_valid(const char *text)
-{
-	if (strcmp(text, REACH_HOST_ANY) == 0)
-		return true;
-	struct span host = uri_host(span_of(text));
-	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
-
-	if (in6)
-		return made_of(host, "0123456789abcdefABCDEF:.");
-	return made_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
-}
-
-static bool path_valid(const char *path)
-{
-	bool exact;
-	struct span fixed = uri_path_prefix(path, &exact);
-
-	for (size_t i = 0; i < fixed.n; i++) {
-		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
-			return false;
-	}
-	return path[0] == '/';
-}
-
-static void check_words(const struct route_settings *r, struct err *err)
-{
-	if (!path_valid(r->path))
-		conf_complain_option(r, &r->path, err, "\"%s\" is not a path; write /exact or /prefix/*", r->path);
-	for (size_t i = 0; i < r->host.count; i++) {
-		if (!host_valid(r->host.item[i]))
-			conf_complain_option(r, &r->host, err,
-			                     "\"%s\" is not a host name: write a full name without scheme, port or wildcard; or own; or *%s",
-			                     r->host.item[i], strchr(r->host.item[i], ' ') != NULL ? "; separate names by commas" : "");
-	}
-	for (size_t i = 0; i < r->origin.count; i++) {
-		if (!origin_entry_valid(r->origin.item[i]))
-			conf_complain_option(r, &r->origin, err,
-			                     "\"%s\" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *",
-			                     r->origin.item[i]);
-	}
-	for (size_t i = 0; i < r->subprotocol.count; i++) {
-		if (!http_is_token(span_of(r->subprotocol.item[i])))
-			conf_complain_option(r, &r->subprotocol, err, "\"%s\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)",
-			                     r->subprotocol.item[i]);
-		if (strlen(r->subprotocol.item[i]) > UPGRADE_SUBPROTOCOL_MAX)
-			conf_complain_option(r, &r->subprotocol, err, "\"%.20s...\" is longer than %d bytes",
-			                     r->subprotocol.item[i], UPGRADE_SUBPROTOCOL_MAX);
-	}
-	if (r->require_subprotocol && r->subprotocol.count == 0)
-		conf_complain_option(r, &r->require_subprotocol, err, "there is no subprotocol to require");
 }
 
 static void check_quantities(const struct route_settings *r, struct err *err)
@@ -281,7 +201,6 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 		check_ties(s, i, err);
 	if (whole)
 		check_listen_names(s, r, err);
-	check_words(r, err);
 	check_quantities(r, err);
 }
 
@@ -335,13 +254,13 @@ void settings_check(const struct settings *s, const char *where, bool whole, str
 {
 	bool tls_used = !whole;
 
-	conf_check_needs(s->conf, err);
-	check_server(s->server, err);
+	conf_check(s->conf, err);
+	check_sources(s->server, err);
 	if (s->listens_count == 0 && whole)
 		err_add(err, "%s: nothing to listen on: there is no section [listen NAME]", where);
 	for (size_t i = 0; i < s->listens_count; i++) {
 		check_listen(s, i, whole, err);
-		tls_used = tls_used || s->listens[i]->tls != TLS_MODE_OFF;
+		tls_used = tls_used || conf_given(s->listens[i], &s->listens[i]->tls);
 	}
 	for (size_t i = 0; i < s->tls_count; i++) {
 		check_tls(s->tls[i], tls_used, err);

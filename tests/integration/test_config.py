@@ -117,7 +117,7 @@ BAD = {
     "blanks between items": (GOOD.replace(":0", ":0 [::1]:0") + "host = a.example b.example\n", [
         'FILE:2: [listen l] address: "127.0.0.1:0 [::1]:0": an IPv6 address needs brackets: [::1]:PORT; separate items by commas',
         'FILE:5: [route r] host: "a.example b.example" is not a host name: write a full name without scheme, port or wildcard; or own; '
-        'or *; separate names by commas']),
+        'or *; separate items by commas']),
     "option of another section": ("[server]\naddress = 1\n" + GOOD, [
         'FILE:2: [server] unknown option "address"; it belongs to [listen NAME]']),
     "unknown section": (GOOD + "[rout b]\ntarget = a:1\n", ['FILE:5: unknown section [rout]; did you mean "route"?']),
@@ -176,8 +176,8 @@ def test_all_complaints_in_one_pass(check):
     text = "".join(f"[route r{i}]\npath = r{i}\ntarget = echo:\nfoo = 1\n" for i in range(20))
     done = check("[listen l]\naddress = 1\n" + text)
     assert len(done.lines) == 40
-    assert done.lines[0] == 'FILE:6: [route r0] unknown option "foo"'
-    assert done.lines[-1] == 'FILE:80: [route r19] path: "r19" is not a path; write /exact or /prefix/*'
+    assert done.lines[:2] == ['FILE:4: [route r0] path: "r0" is not a path; write /exact or /prefix/*', 'FILE:6: [route r0] unknown option "foo"']
+    assert done.lines[-1] == 'FILE:82: [route r19] unknown option "foo"'
 
 
 def test_complaints_beyond_measure_are_counted(check):
@@ -330,7 +330,7 @@ def test_faults_of_tls_have_the_line_of_their_option(tmp_path, check):
     text = GOOD.replace(":0", ":0\ntls = on") + f"[tls a]\ncertificate = {cert}\nkey = {key}\n"
     bad = check(text.replace(f"key = {key}", f"key = {cert}") + "groups = P-1\nciphers = none\n")
     assert [re.match(r"FILE:(\d+): \[tls a\] (\w+)", line).groups() for line in bad.lines] == [
-        ("8", "key"), ("10", "ciphers"), ("9", "groups")]
+        ("8", "key"), ("9", "groups"), ("10", "ciphers")]
     target = check(GOOD.replace("localhost:5900", "tls:localhost:1") + "target_ca = /nowhere.pem\n")
     assert target.lines[1:] == ["FILE:5: [route r] target_ca /nowhere.pem: no such file"]
 
@@ -363,17 +363,17 @@ def test_usage_error(arguments):
 
 def test_quick_form_complaints():
     refused(run("-t", "6080", "echo:", "--subprotocol", "a" * 256 + "," + "b" * 257),
-            'command line: [route quick] subprotocol: "bbbbbbbbbbbbbbbbbbbb..." is longer than 256 bytes')
+            'command line: --subprotocol: "bbbbbbbbbbbbbbbbbbbb..." is longer than 256 bytes')
     refused(run("x", "y", "--workers", "many", "--log-level", "loud", "--tls", "maybe", "--origin", "example.com"),
-            'command line: [server] workers: "many" is not a number from 0 to 2147483647',
-            'command line: [server] log_level: "loud" is none of: error, warn, info, debug',
-            'command line: [listen quick] address: "x": the port must be a number from 0 to 65535',
-            'command line: [listen quick] tls: "maybe" is none of: off, on, auto',
-            f'command line: [route quick] target: "y": {NO_TARGET}',
-            'command line: [route quick] origin: "example.com" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *')
-    refused(run("6080", "echo:", "--tls", "on"), "command line: [listen quick] tls: needs a certificate: --cert FILE")
+            'command line: --workers: "many" is not a number from 0 to 2147483647',
+            'command line: --log-level: "loud" is none of: error, warn, info, debug',
+            'command line: [ADDR:]PORT: "x": the port must be a number from 0 to 65535',
+            'command line: --tls: "maybe" is none of: off, on, auto',
+            f'command line: TARGET: "y": {NO_TARGET}',
+            'command line: --origin: "example.com" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *')
+    refused(run("6080", "echo:", "--tls", "on"), "command line: --tls: needs a certificate: --cert FILE")
     refused(run("6080", "echo:", "--tls", "off", "--cert", "c.pem"),
-            "command line: [tls quick] would never be used: no listener has tls = on or tls = auto")
+            "command line: --cert: would never be used: no listener has tls = on or tls = auto")
 
 
 def test_longest_subprotocol_is_agreed_to(start_gateway):
@@ -385,8 +385,8 @@ def test_longest_subprotocol_is_agreed_to(start_gateway):
 
 
 def test_quick_form_names_missing_files(tmp_path):
-    names(run("127.0.0.1:0", "echo:", "--cert", tmp_path / "c.pem"), "[tls quick]", tmp_path / "c.pem", "no such file")
-    names(run("127.0.0.1:0", "echo:", "--web", tmp_path / "web"), "[route web]", tmp_path / "web")
+    names(run("127.0.0.1:0", "echo:", "--cert", tmp_path / "c.pem"), "command line: ", tmp_path / "c.pem", "no such file")
+    names(run("127.0.0.1:0", "echo:", "--web", tmp_path / "web"), "command line: ", tmp_path / "web")
 
 
 def test_information_goes_to_standard_output():

@@ -158,7 +158,7 @@ def test_the_quick_form_gives_no_key_away(site):
     words = [os.environ["SALLYPORT"], "-t", "--web", ".", "6080", "echo:"]
     exposed = subprocess.run([*words, "--cert", "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
     assert exposed.returncode == 1
-    assert exposed.stderr == ("command line: [route web] root: this root would publish the certificate of [tls quick] (self.pem); "
+    assert exposed.stderr == ("command line: --web: this root would publish the certificate (self.pem); "
                               "move it, or name another root\n")
     fine = subprocess.run([*words, "--cert", site.safe / "self.pem"], cwd=site.web, capture_output=True, text=True, timeout=60, check=False)
     assert (fine.returncode, fine.stderr) == (0, "")

@@ -470,17 +470,22 @@ static void files_are_read_or_named(void **state)
 
 /* --- the rest --------------------------------------------------------------------------------------------------- */
 
+static int set(struct reading *r, const char *kind, const char *name, const char *option, const char *value)
+{
+	return conf_set(r->conf, &(struct conf_setting){ kind, name, option, value, "--it" }, &r->err);
+}
+
 static void set_opens_and_replaces(void **state)
 {
 	(void)state;
 	struct reading *r = read_text("");
 
-	assert_int_equal(conf_set(r->conf, "room", "quick", "colour", "red", &r->err), 0);
-	assert_int_equal(conf_set(r->conf, "room", "quick", "colour", "blue", &r->err), 0);
-	assert_int_equal(conf_set(r->conf, "room", "quick", "guests", "a,b", &r->err), 0);
-	assert_int_equal(conf_set(r->conf, "room", "quick", "guests", "c", &r->err), 0);
-	assert_int_equal(conf_set(r->conf, "house", "", "doors", "many", &r->err), -1);
-	assert_string_equal(r->err.text, "command line: [house] doors: \"many\" is not a number from 0 to 2147483647");
+	assert_int_equal(set(r, "room", "quick", "colour", "red"), 0);
+	assert_int_equal(set(r, "room", "quick", "colour", "blue"), 0);
+	assert_int_equal(set(r, "room", "quick", "guests", "a,b"), 0);
+	assert_int_equal(set(r, "room", "quick", "guests", "c"), 0);
+	assert_int_equal(set(r, "house", "", "doors", "many"), -1);
+	assert_string_equal(r->err.text, "command line: --it: \"many\" is not a number from 0 to 2147483647");
 	assert_int_equal(conf_sections(r->conf, "room")->count, 1);
 	assert_string_equal(room(r, 0)->colour, "blue");
 	expect_list(&room(r, 0)->guests, "a|b|c");
@@ -503,6 +508,23 @@ static void complaints_have_a_place(void **state)
 	conf_place(room(r, 0), &room(r, 0)->colour, place, sizeof(place));
 	assert_string_equal(place, "f:3: [room a]");
 	done(r);
+}
+
+static void complaints_are_sorted_by_line(void **state)
+{
+	struct err err;
+
+	(void)state;
+	err_init(&err);
+	err_add(&err, "a:10: x");
+	err_add(&err, "b:2: y");
+	err_add(&err, "a: whole");
+	err_add(&err, "a:9: z: 3:4: w");
+	err_add(&err, "b:1: v");
+	err_add(&err, "a:10: u");
+	err_sort(&err);
+	assert_string_equal(err.text, "a:9: z: 3:4: w\na:10: x\na:10: u\nb:1: v\nb:2: y\na: whole");
+	assert_int_equal(err.count, 6);
 }
 
 /* The printed defaults, with what is commented out taken in, are the defaults again. */
@@ -582,6 +604,7 @@ int main(void)
 		cmocka_unit_test(files_are_read_or_named),
 		cmocka_unit_test(set_opens_and_replaces),
 		cmocka_unit_test(complaints_have_a_place),
+		cmocka_unit_test(complaints_are_sorted_by_line),
 		cmocka_unit_test(defaults_round_trip),
 		cmocka_unit_test(restart_options_are_told),
 	};

@@ -157,11 +157,11 @@ static void bad_words_are_refused(void **state)
 	       "both\n",
 	       "~2: [listen l] address: \"99999\": the port must be a number from 0 to 65535\n"
 	       "~3: [listen l] unix_mode: \"0999\" is not an octal mode from 0000 to 0777\n"
+	       "~3: [listen l] unix_mode: has no effect without an address of the form unix:/path\n"
 	       "~4: [listen l] tls: \"yes\" is none of: off, on, auto\n"
 	       "~6: [route r] target: \"nowhere\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or "
 	       "echo:\n"
-	       "~7: [route r] send: \"both\" is none of: binary, text\n"
-	       "~3: [listen l] unix_mode: has no effect without an address of the form unix:/path");
+	       "~7: [route r] send: \"both\" is none of: binary, text");
 	expect(*state, "[listen l]\naddress = unix:/x\nunix_mode = 1000\n" ROUTE,
 	       "~3: [listen l] unix_mode: \"1000\" is not an octal mode from 0000 to 0777");
 }
@@ -336,7 +336,7 @@ static void tls_needs_both_ends(void **state)
 	expect(*state, LISTEN "[tls t]\ncertificate = c.pem\n" ROUTE,
 	       "~3: [tls t] would never be used: no listener has tls = on or tls = auto");
 	expect(*state, LISTEN "tls = on\n[tls t]\nclient_certificate = optional\n" ROUTE,
-	       "~4: [tls t] has no certificate; write certificate = FILE\n"
+	       "~4: [tls t] has no certificate; write, for example, certificate = chain.pem\n"
 	       "~5: [tls t] client_certificate: needs client_ca = FILE to check them against");
 	expect(*state, LISTEN "tls = on\n[tls t]\ncertificate = a.pem, b.pem\nkey = a.key\n" ROUTE,
 	       "~6: [tls t] key: b.pem has no key: the first key belongs to the first certificate, and so on");
@@ -369,16 +369,16 @@ static void words_have_their_form(void **state)
 	       "~6: [route r] host: \"a:80\" is not a host name: write a full name without scheme, port or wildcard; or own; or *\n"
 	       "~6: [route r] host: \"*.example.com\" is not a host name: write a full name without scheme, port or wildcard; or own; or *\n"
 	       "~7: [route r] origin: \"example.com\" is not an origin; write scheme://host[:port], scheme://*.domain[:port], file://, null or *\n"
-	       "~8: [route r] subprotocol: \"a b\" is not a token as HTTP defines it (letters, digits, - . _ and a few more)");
+	       "~8: [route r] subprotocol: \"a b\" is not a token as HTTP defines it (letters, digits, - . _ and a few more); separate items by commas");
 	expect(*state,
 	       LISTEN
 	       "[route a]\npath = /a*\ntarget = a:1\n[route b]\npath = /*/b\ntarget = a:1\n[route c]\npath = /?q\n"
 	       "target = a:1\n[route d]\npath =\ntarget = a:1\n[server]\nlog = /var/log/x\n",
-	       "~16: [server] log: \"/var/log/x\" is none of: stderr, syslog, file:/path\n"
 	       "~4: [route a] path: \"/a*\" is not a path; write /exact or /prefix/*\n"
 	       "~7: [route b] path: \"/*/b\" is not a path; write /exact or /prefix/*\n"
 	       "~10: [route c] path: \"/?q\" is not a path; write /exact or /prefix/*\n"
-	       "~13: [route d] path: \"\" is not a path; write /exact or /prefix/*");
+	       "~13: [route d] path: \"\" is not a path; write /exact or /prefix/*\n"
+	       "~16: [server] log: \"/var/log/x\" is none of: stderr, syslog, file:/path");
 }
 
 static void quantities_have_bounds(void **state)
@@ -404,7 +404,7 @@ static void quantities_have_bounds(void **state)
 	settings_free(read_fine(*state, LISTEN "head_limit = 64k\nkeepalive_timeout = 0\n" ROUTE));
 	expect(*state, LISTEN "hsts = 365d\n" ROUTE, "~3: [listen l] hsts: has no effect without tls = on or tls = auto");
 	expect(*state, LISTEN "tls = on\nhsts = 1500ms\n[tls t]\ncertificate = c\n" ROUTE,
-	       "~4: [listen l] hsts: must be whole seconds; write, for example, hsts = 365d");
+	       "~4: [listen l] hsts: \"1500ms\" is not a number of whole seconds; write, for example, 365d");
 	settings_free(
 	        read_fine(*state, LISTEN ROUTE "high_water = 192k\nlow_water = 0\nidle_timeout = 0\nlifetime = 1d\n"));
 }
@@ -431,17 +431,17 @@ static void options_matter_where_they_stand(void **state)
 {
 	expect(*state,
 	       LISTEN ROUTE "target_ca = ca.pem\nindex = a.html\n[route w]\nroot = /w\norigin = *\nmax_message = 1m\n",
-	       "~6: [route r] index: has no effect without root\n"
 	       "~5: [route r] target_ca: has no effect without a target of the form tls:HOST:PORT\n"
+	       "~6: [route r] index: has no effect without root\n"
 	       "~9: [route w] origin: has no effect without target or token_file\n"
 	       "~10: [route w] max_message: has no effect without target or token_file");
 	expect(*state, LISTEN "[route w]\nroot = /w\nlifetime = 1h\nidle_timeout = 1h\nhigh_water = 8k\nlow_water = 4k\n",
-	       "~6: [route w] idle_timeout: has no effect without target or token_file\n"
 	       "~5: [route w] lifetime: has no effect without target or token_file\n"
+	       "~6: [route w] idle_timeout: has no effect without target or token_file\n"
 	       "~7: [route w] high_water: has no effect without target or token_file\n"
 	       "~8: [route w] low_water: has no effect without target or token_file");
 	expect(*state, LISTEN ROUTE "subprotocol =\nrequire_subprotocol = yes\n",
-	       "~6: [route r] require_subprotocol: there is no subprotocol to require");
+	       "~6: [route r] require_subprotocol: has no effect without subprotocol");
 }
 
 static void routes_that_tie_are_refused(void **state)
@@ -491,8 +491,15 @@ static void everything_in_one_pass(void **state)
 	       "/w\nroot = /v\n",
 	       "~2: [server] unknown option \"worker\"; did you mean \"workers\"?\n"
 	       "~3: [server] workers: \"two\" is not a number from 0 to 2147483647\n"
-	       "~10: [route r] root: given already, in ~9\n"
-	       "~8: [route r] path: \"x\" is not a path; write /exact or /prefix/*");
+	       "~8: [route r] path: \"x\" is not a path; write /exact or /prefix/*\n"
+	       "~10: [route r] root: given already, in ~9");
+	/* A value that could not be read hides nothing that is missing. */
+	expect(*state, "[listen l]\naddress = 1\ntls = yes\n[listen m]\naddress = 2\ntls = on\n[route r]\ntarget = a\nlisten = n\n",
+	       "~3: [listen l] tls: \"yes\" is none of: off, on, auto\n"
+	       "~6: [listen m] tls: needs a certificate: a section [tls NAME] with certificate = FILE\n"
+	       "~8: [route r] target: \"a\": a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:\n"
+	       "~9: [route r] listen: there is no [listen n]");
+	expect(*state, LISTEN "tls = yes\n[tls t]\ncertificate = c\n" ROUTE, "~3: [listen l] tls: \"yes\" is none of: off, on, auto");
 }
 
 /* --- files and the quick form ----------------------------------------------------------------------------------- */
@@ -589,14 +596,15 @@ static void quick_form_has_the_same_complaints(void **state)
 
 	assert_null(quick(p, &(struct quick_form){ .listen = "x", .target = "y", .workers = "many", .tls = "on" }));
 	assert_string_equal(p->err.text,
-	                    "command line: [server] workers: \"many\" is not a number from 0 to 2147483647\n"
-	                    "command line: [listen quick] address: \"x\": the port must be a number from 0 to 65535\n"
-	                    "command line: [route quick] target: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
-	                    "tls:HOST:PORT or echo:");
+	                    "command line: --workers: \"many\" is not a number from 0 to 2147483647\n"
+	                    "command line: [ADDR:]PORT: \"x\": the port must be a number from 0 to 65535\n"
+	                    "command line: TARGET: \"y\": a target is HOST:PORT, unix:/path, unix:@name, "
+	                    "tls:HOST:PORT or echo:\n"
+	                    "command line: --tls: needs a certificate: --cert FILE");
 	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .tls = "on" }));
-	assert_string_equal(p->err.text, "command line: [listen quick] tls: needs a certificate: --cert FILE");
+	assert_string_equal(p->err.text, "command line: --tls: needs a certificate: --cert FILE");
 	assert_null(quick(p, &(struct quick_form){ .listen = "1", .target = "a:1", .key = "k" }));
-	assert_string_equal(p->err.text, "command line: [tls quick] has no certificate; write certificate = FILE");
+	assert_string_equal(p->err.text, "command line: --key: has no certificate; write, for example, certificate = chain.pem");
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------ */

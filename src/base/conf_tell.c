@@ -1,0 +1,122 @@
+/* conf_tell.c owns what the rows of the options tell of a configuration as a whole: what is missing or has no effect, which
+ * files it names, its defaults, and what a reload cannot change. It must never change a value. */
+#include "base/conf_internal.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+/* --- what is missing, and what has no effect -------------------------------------------------------------------------- */
+
+static void section_check(const struct conf_section *section, struct err *err)
+{
+	for (size_t i = 0; i < section->kind->options_count; i++) {
+		const struct conf_option *option = &section->kind->options[i];
+		const void *field = (const char *)section + option->offset;
+		bool given = conf_given(section, field);
+		const char *why = option->needs != NULL && given ? option->needs(section) : NULL;
+		if (why != NULL)
+			conf_complain_option(section, field, err, "has no effect %s", why);
+		if (option->example != NULL && !given)
+			conf_complain(section, err, "has no %s; write, for example, %s = %s", option->name, option->name, option->example);
+	}
+}
+
+void conf_check(const struct conf *conf, struct err *err)
+{
+	for (size_t i = 0; i < conf->kinds_count; i++)
+		for (size_t k = 0; k < conf->sections[i].count; k++)
+			section_check(conf->sections[i].item[k], err);
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------ */
+
+struct file_list {
+	struct conf_file *item;
+	size_t count;
+};
+
+static void add_file(struct file_list *files, struct conf_file file)
+{
+	if (file.path[0] == '\0')
+		return;
+	files->item = mem_resize(files->item, files->count + 1, sizeof(*files->item));
+	files->item[files->count++] = file;
+}
+
+static void add_section_files(struct file_list *files, const struct conf_section *section)
+{
+	for (size_t i = 0; i < section->kind->options_count; i++) {
+		const struct conf_option *option = &section->kind->options[i];
+		const void *field = (const char *)section + option->offset;
+		const char *path;
+		for (size_t k = 0; option->file != 0 && (path = option->type->file(field, k)) != NULL; k++)
+			add_file(files, (struct conf_file){ option->file, section, field, option->name, path });
+	}
+}
+
+size_t conf_list_files(const struct conf *conf, struct conf_file **out)
+{
+	struct file_list files = { NULL, 0 };
+
+	for (size_t i = 0; i < conf->files.count; i++)
+		add_file(&files, (struct conf_file){ .path = conf->files.item[i] });
+	for (size_t i = 0; i < conf->kinds_count; i++)
+		for (size_t k = 0; k < conf->sections[i].count; k++)
+			add_section_files(&files, conf->sections[i].item[k]);
+	*out = files.item;
+	return files.count;
+}
+
+/* --- defaults and reloads ----------------------------------------------------------------------------------------- */
+
+static void option_print(const struct conf_option *option, const char *commented, FILE *out)
+{
+	char words[CONF_BOUNDS_MAX];
+	const char *bounds = conf_bounds(option, words);
+	const char *quote = strpbrk(option->def, ";#\"") != NULL ? "\"" : "";
+
+	fprintf(out, "\n# %s%s%s: %s%s\n", option->type->name, bounds[0] != '\0' ? " " : "", bounds, option->help,
+	        option->restart ? " (changed by a restart only)" : "");
+	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def,
+	        quote);
+}
+
+void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_kind *kind = kinds[i];
+		const char *commented = kind->repeatable ? ";" : "";
+		fprintf(out, "\n# %s\n%s[%s%s]\n", kind->help, commented, kind->name, kind->repeatable ? " NAME" : "");
+		for (size_t k = 0; k < kind->options_count; k++)
+			option_print(&kind->options[k], commented, out);
+	}
+}
+
+static void section_differences(const struct conf_section *old, const struct conf_section *new,
+                                void (*changed)(void *arg, const char *what), void *arg)
+{
+	char what[256];
+
+	for (size_t i = 0; i < new->kind->options_count; i++) {
+		const struct conf_option *option = &new->kind->options[i];
+		if (!option->restart || strcmp(old->values[i].text, new->values[i].text) == 0)
+			continue;
+		snprintf(what, sizeof(what), "[%s%s%s] %s", new->kind->name, new->name[0] != '\0' ? " " : "", new->name,
+		         option->name);
+		changed(arg, what);
+	}
+}
+
+void conf_restart_differences(const struct conf *old, const struct conf *new,
+                              void (*changed)(void *arg, const char *what), void *arg)
+{
+	for (size_t i = 0; i < new->kinds_count; i++) {
+		for (size_t k = 0; k < new->sections[i].count; k++) {
+			const struct conf_section *section = new->sections[i].item[k];
+			const struct conf_section *before =
+			        conf_section_find(&old->sections[i], span_of(section->name));
+			if (before != NULL)
+				section_differences(before, section, changed, arg);
+		}
+	}
+}
