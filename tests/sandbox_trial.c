@@ -419,7 +419,7 @@ static struct generation *load(const char *file)
 	err_init(&warnings);
 	struct settings *settings = file != NULL ? settings_read(file, NULL, &err) : quick_settings(&form, &err);
 	if (settings != NULL)
-		generation = generation_build(settings, NULL, &err, &warnings);
+		generation = generation_build(settings, NULL, NULL, &err, &warnings);
 	if (generation == NULL)
 		fprintf(stderr, "%s\n", err.text);
 	return generation;

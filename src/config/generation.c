@@ -102,8 +102,8 @@ static struct admission_terms terms_of(const struct server_settings *set)
 	};
 }
 
-struct generation *generation_build(struct settings *settings, const struct generation *before, struct err *err,
-                                    struct err *warnings)
+struct generation *generation_build(struct settings *settings, const struct generation *before, struct opener *opener,
+                                    struct err *err, struct err *warnings)
 {
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;
@@ -111,7 +111,7 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	g->terms = terms_of(settings->server);
 	settings_warn(settings, warnings);
 	int tls = generation_load_tls(g, before, err, warnings);
-	int routes = routes_build(&g->routes, settings, err);
+	int routes = routes_build(&g->routes, settings, opener, err);
 	int exposed = exposure_check(settings, err);
 	int user = before != NULL ? 0 : users_check(settings, err); /* a reload does not change it */
 	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {

@@ -70,7 +70,7 @@ static int route_order(const void *left, const void *right)
 	return a->prefix.n == b->prefix.n ? 0 : a->prefix.n > b->prefix.n ? -1 : 1;
 }
 
-int routes_build(struct routes *routes, const struct settings *settings, struct err *err)
+int routes_build(struct routes *routes, const struct settings *settings, struct opener *opener, struct err *err)
 {
 	int status = 0;
 
@@ -80,7 +80,7 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 		route_init(&routes->item[i], settings->routes[i]);
 	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
 	routes->own = (struct str_list){ NULL, 0 };
-	own_names_list(&routes->own);
+	own_names_list(&routes->own, opener);
 	for (size_t i = 0; i < routes->count;
 	     i++) { /* in its last place: the web root keeps a pointer to files_options */
 		if (route_open(&routes->item[i], err) != 0)

@@ -30,8 +30,8 @@ struct routes {
 	struct str_list own; /* names of this machine, for `host = own` */
 };
 
-/* Opens web roots and client contexts. -1 and complaints on failure, with nothing left behind. */
-must_check int routes_build(struct routes *routes, const struct settings *settings, struct err *err);
+/* Opens web roots and client contexts; opener: as in own_names_list(). -1 and complaints on failure, with nothing left behind. */
+must_check int routes_build(struct routes *routes, const struct settings *settings, struct opener *opener, struct err *err);
 void routes_clear(struct routes *routes);
 
 /* Reads what the gates will need to read, as the user who will have to, and adds what is wrong with it. */

@@ -121,7 +121,6 @@ static struct needs needs_of(const struct settings *s, const char *file)
 	struct needs needs = { NULL, 0 };
 
 	need_configuration(&needs, file);
-	need(&needs, SYSTEM_FILE, NULL, NULL, "/etc/hosts"); /* for sys/own_names.h */
 	for (size_t i = 0; i < s->files_count; i++)
 		if (s->files[i].section != NULL && (file != NULL || !is_identity(&s->files[i]))) /* else there is no reload to read them again */
 			need(&needs, s->files[i].kind, s->files[i].section, s->files[i].field, s->files[i].path);

@@ -106,7 +106,7 @@ static struct generation *server_build(struct server *srv, struct err *err)
 	struct err warnings;
 	err_init(&warnings);
 	struct settings *settings = server_read(srv, err, &warnings);
-	struct generation *next = settings != NULL ? generation_build(settings, srv->current, err, &warnings) : NULL;
+	struct generation *next = settings != NULL ? generation_build(settings, srv->current, steward_reader(srv->steward), err, &warnings) : NULL;
 	if (next != NULL)
 		routes_check_gates(&next->routes, &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);

@@ -9,6 +9,7 @@
 #include "server/steward_talk.h"
 #include "sys/beneath.h"
 #include "sys/channel.h"
+#include "sys/own_names.h"
 #include "sys/privs.h"
 
 #include <errno.h>
@@ -283,7 +284,7 @@ static int open_named(struct steward_work *work, const char *path, int *fd)
 {
 	static const unsigned kinds = 1u << FILE_CERTIFICATE | 1u << FILE_KEY | 1u << FILE_AUTHORITIES | 1u << FILE_TOKENS;
 
-	if (!is_configuration(work, path) && !is_named(work, kinds, path))
+	if (!is_configuration(work, path) && !is_named(work, kinds, path) && strcmp(path, OWN_NAMES_FILE) != 0)
 		return EACCES;
 	*fd = file_opener.open(&file_opener, path);
 	return *fd < 0 ? errno : 0;

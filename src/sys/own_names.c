@@ -2,6 +2,7 @@
  * It must never ask the network: an answer from there is what is not to be trusted. */
 #include "sys/own_names.h"
 
+#include "base/file.h"
 #include "proto/ip.h"
 #include "proto/uri.h"
 
@@ -10,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HOSTS_FILE "/etc/hosts"
-#define BLANKS     " \t\r\n"
-#define NAME_ROOM  256
+#define BLANKS    " \t\r\n"
+#define NAME_ROOM 256
 
 static bool list_has(const struct str_list *names, struct span name)
 {
@@ -47,9 +47,10 @@ static void take_hosts_line(struct str_list *names, char *line)
 	str_list_clear(&found);
 }
 
-static void take_hosts_file(struct str_list *names)
+static void take_hosts_file(struct str_list *names, struct opener *opener)
 {
-	FILE *file = fopen(HOSTS_FILE, "re");
+	int fd = opener != NULL ? opener->open(opener, OWN_NAMES_FILE) : file_opener.open(&file_opener, OWN_NAMES_FILE);
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
 	char *line = NULL;
 	size_t room = 0;
 
@@ -61,7 +62,7 @@ static void take_hosts_file(struct str_list *names)
 	fclose(file);
 }
 
-void own_names_list(struct str_list *names)
+void own_names_list(struct str_list *names, struct opener *opener)
 {
 	char full[NAME_ROOM] = "", local[NAME_ROOM + sizeof(".local")];
 
@@ -71,7 +72,7 @@ void own_names_list(struct str_list *names)
 	list_add(names, full);
 	snprintf(local, sizeof(local), "%.*s", label, full);
 	list_add(names, local);
-	take_hosts_file(names);
+	take_hosts_file(names, opener);
 	snprintf(local, sizeof(local), "%.*s.local", label, full);
 	list_add(names, local);
 }

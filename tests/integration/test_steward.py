@@ -135,6 +135,17 @@ def test_steward_ends_with_the_gateway(start_gateway):
     wait_until(lambda: is_gone(steward))
 
 
+def own_etc(path):
+    """A directory to stand in the place of /etc."""
+    etc = path / "etc"
+    etc.mkdir()
+    for name in ("passwd", "group", "ld.so.cache"):
+        shutil.copyfile(f"/etc/{name}", etc / name)
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
+    (etc / "resolv.conf").touch()
+    return etc
+
+
 def check_door(path):
     with Connection(str(path)) as client:
         client.upgrade("/echo")
@@ -232,12 +243,7 @@ def test_log_without_a_steward(start_gateway, tmp_path):
 @pytest.mark.parametrize("sandbox", ["on", "off"])
 def test_names_after_hosts_was_replaced(start_gateway, tmp_path, backend, sandbox):
     """By a file of the same name, as sed -i and DHCP clients do it: names are looked up in the new one."""
-    etc = tmp_path / "etc"
-    etc.mkdir()
-    for name in ("passwd", "group", "ld.so.cache"):
-        shutil.copyfile(f"/etc/{name}", etc / name)
-    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
-    (etc / "resolv.conf").touch()
+    etc = own_etc(tmp_path)
     (etc / "hosts").write_text("127.0.0.1 other.test\n")
     gateway = start_gateway(f"[server]\nsandbox = {sandbox}\n" + LISTEN + f"[route one]\npath = /one\ntarget = desk.test:{backend().port}\n",
                             prefix=in_own_mounts('mount --bind "$1" /etc', etc))
@@ -279,15 +285,36 @@ def test_reload_names_a_web_root_elsewhere(start_gateway, sandbox):
 
 
 @as_root
-def test_own_names_after_a_reload(start_gateway, tmp_path):
-    """The names that the hosts file gives this machine are still its own."""
-    (tmp_path / "hosts").write_text(f"127.0.1.1 {socket.gethostname()} alias.test\n")
-    gateway = start_gateway(LISTEN + ECHO + "host = own\n", prefix=in_own_mounts('mount --bind "$1/hosts" /etc/hosts', tmp_path))
-    for _ in range(2):
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_own_names_after_a_reload(start_gateway, tmp_path, sandbox):
+    """The names that the hosts file gives this machine, also after it was replaced by a file of the same name."""
+    etc = own_etc(tmp_path)
+    (etc / "hosts").write_text(f"127.0.1.1 {socket.gethostname()} alias.test\n")
+    gateway = start_gateway(f"[server]\nsandbox = {sandbox}\n" + LISTEN + ECHO + "host = own\n", prefix=in_own_mounts('mount --bind "$1" /etc', etc))
+
+    def status(host):
         with connect(gateway) as client:
-            client.send(request("/echo", host="alias.test"))
-            assert client.read_response().status == 101
+            client.send(request("/echo", host=host))
+            return client.read_response().status
+    for _ in range(2):
+        assert status("alias.test") == 101 and status("later.test") == 403
         reload(gateway)
+    (etc / "hosts.new").write_text(f"127.0.1.1 later.test {socket.gethostname()}\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    reload(gateway)
+    assert status("later.test") == 101 and status("alias.test") == 403
+
+
+@as_root
+def test_reload_names_a_group_that_nobody_knows(start_gateway, tmp_path):
+    """Whatever the name service needs to find that out, the steward has it already."""
+    etc = own_etc(tmp_path)
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files hesiod\nhosts: files\n")
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] # root looks groups up at the start
+    gateway = start_gateway(LISTEN + ECHO, prefix=in_own_mounts('mount --bind "$1" /etc', etc) + as_nobody)
+    said = reload(gateway, LISTEN + ECHO + f"[listen door]\naddress = unix:{tmp_path}/door\nunix_group = nobodys\n")
+    assert 'there is no group "nobodys"' in said and "reload refused" in said, said
+    gateway.stop()
 
 
 def test_another_gateway_cannot_share_a_port(start_gateway):

@@ -56,7 +56,7 @@ static void the_host_name_is_own_and_its_local_one(void **state)
 
 	(void)state;
 	assert_int_equal(gethostname(full, sizeof(full) - 1), 0);
-	own_names_list(&names);
+	own_names_list(&names, NULL);
 	assert_true(own_names_has(&names, span_of(full)));
 	strcpy(local, full);
 	local[strcspn(full, ".")] = '\0';

@@ -61,7 +61,7 @@ static int build(struct table *t, const char *text)
 	fclose(file);
 	t->settings = settings_read(t->path, NULL, &t->err);
 	assert_string_equal(t->err.text, "");
-	return routes_build(&t->routes, t->settings, &t->err);
+	return routes_build(&t->routes, t->settings, NULL, &t->err);
 }
 
 /* The name of the route that a request gets, or in parentheses why it gets none. */
