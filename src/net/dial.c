@@ -3,7 +3,7 @@
 #include "net/dial.h"
 
 #include "base/clock.h"
-#include "net/tcp.h"
+#include "net/connect.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -177,34 +177,6 @@ static void attempt_failed(struct attempt *attempt, int error)
 	dial->error = error;
 }
 
-/* A connect to a local port on which nobody listens can meet itself, if that port is chosen as its own. */
-static bool is_connected_to_itself(const struct attempt *attempt)
-{
-	struct sockaddr_storage own;
-	socklen_t len = sizeof(own);
-
-	memset(&own, 0, sizeof(own));
-	if (attempt->sa.ss_family == AF_UNIX || getsockname(attempt->fd, (struct sockaddr *)&own, &len) != 0)
-		return false;
-	if (own.ss_family == AF_INET) {
-		const struct sockaddr_in *a = (const void *)&own, *b = (const void *)&attempt->sa;
-		return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
-	}
-	const struct sockaddr_in6 *a = (const void *)&own, *b = (const void *)&attempt->sa;
-	return a->sin6_port == b->sin6_port && memcmp(&a->sin6_addr, &b->sin6_addr, sizeof(a->sin6_addr)) == 0;
-}
-
-/* Returns 0 when connected, or the errno. */
-static int attempt_result(const struct attempt *attempt)
-{
-	int error = 0;
-	socklen_t size = sizeof(error);
-
-	if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-		return errno;
-	return error == 0 && is_connected_to_itself(attempt) ? ECONNREFUSED : error;
-}
-
 static void dial_try(struct dial *dial);
 
 static void dial_on_stagger(evutil_socket_t fd, short what, void *arg)
@@ -217,7 +189,7 @@ static void dial_on_stagger(evutil_socket_t fd, short what, void *arg)
 static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct attempt *attempt = arg;
-	int error = attempt_result(attempt);
+	int error = connect_result(attempt->fd, &attempt->sa, attempt->len);
 
 	(void)fd;
 	(void)what;
@@ -230,44 +202,14 @@ static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Has to be done before connecting: a sender waits until half of the largest window it ever saw is free, so one made
- * small later on may only move by the sender's timers. */
-static void attempt_limit_window(const struct attempt *attempt)
-{
-	int bytes = attempt->dial->receive_buffer;
-	setsockopt(attempt->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-}
-
 /* Each returns 0 or an errno. */
 static int attempt_open(struct attempt *attempt)
 {
-	bool is_unix = attempt->sa.ss_family == AF_UNIX;
-
-	attempt->fd = socket(attempt->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	attempt->fd = connect_socket(attempt->sa.ss_family, attempt->dial->receive_buffer);
 	if (attempt->fd < 0)
 		return errno;
 	dial_count_open(attempt->dial, 1);
-	if (!is_unix && attempt->dial->receive_buffer > 0)
-		attempt_limit_window(attempt);
-	if (tcp_keep_urgent(attempt->fd) != 0)
-		return errno;
-	return is_unix || tcp_set_no_delay(attempt->fd) == 0 ? 0 : errno;
-}
-
-static int attempt_connect_once(const struct attempt *attempt)
-{
-	return connect(attempt->fd, (const struct sockaddr *)&attempt->sa, attempt->len) == 0 ? 0 : errno;
-}
-
-/* Within one host the handshake is over before connect() returns, although it says EINPROGRESS: asked again, it knows. That
- * saves a turn of the loop and all the watching. */
-static int attempt_connect(const struct attempt *attempt)
-{
-	int error = attempt_connect_once(attempt);
-
-	if (error == EINPROGRESS)
-		error = attempt_connect_once(attempt);
-	return error == 0 && is_connected_to_itself(attempt) ? ECONNREFUSED : error;
+	return 0;
 }
 
 static int attempt_wait(struct attempt *attempt)
@@ -282,7 +224,7 @@ static void dial_on_retry(evutil_socket_t fd, short what, void *arg);
 static int attempt_go(struct attempt *attempt)
 {
 	struct dial *dial = attempt->dial;
-	int error = attempt_connect(attempt);
+	int error = connect_start(attempt->fd, &attempt->sa, attempt->len);
 
 	switch (error) {
 	case 0:
@@ -373,31 +315,6 @@ static bool dial_have_room(struct dial *dial, size_t count)
 	return true;
 }
 
-/* The first unused address from *at on whose family is, or is not, family; count when there is none. */
-static size_t next_of(const struct resolved *answer, size_t at, bool same, sa_family_t family)
-{
-	while (at < answer->count && (answer->addr[at].sa.ss_family == family) != same)
-		at++;
-	return at;
-}
-
-/* RFC 8305, section 4: the resolver's order within a family, the families in turn, its first choice first. */
-static void dial_interleave(struct dial *dial, const struct resolved *answer)
-{
-	sa_family_t first = answer->addr[0].sa.ss_family;
-	size_t at[2] = { next_of(answer, 0, true, first), next_of(answer, 0, false, first) };
-	size_t turn = 0;
-
-	while (dial->count < answer->count) {
-		if (at[turn] < answer->count) {
-			size_t i = at[turn];
-			attempt_init(&dial->attempts[dial->count++], dial, &answer->addr[i].sa, answer->addr[i].len);
-			at[turn] = next_of(answer, i + 1, turn == 0, first);
-		}
-		turn = !turn;
-	}
-}
-
 static void dial_use(struct dial *dial, const struct resolved *answer)
 {
 	if (answer->count == 0) {
@@ -406,7 +323,12 @@ static void dial_use(struct dial *dial, const struct resolved *answer)
 	} else if (!dial_have_room(dial, answer->count)) {
 		dial_fail(dial, DIAL_NO_RESOURCE, ENOMEM);
 	} else {
-		dial_interleave(dial, answer);
+		struct resolved ordered;
+		resolved_interleave(&ordered, answer);
+		while (dial->count < ordered.count) {
+			size_t i = dial->count++;
+			attempt_init(&dial->attempts[i], dial, &ordered.addr[i].sa, ordered.addr[i].len);
+		}
 		dial_try(dial);
 	}
 }

@@ -28,3 +28,7 @@ void resolved_by_system(const char *host, struct resolved *answer);
 
 /* As answer, with another port. */
 void resolved_copy(struct resolved *to, const struct resolved *answer, uint16_t port);
+
+/* As answer in the order in which to connect (RFC 8305, section 4): the families in turn, the first address's first, and each in the
+ * order it has. */
+void resolved_interleave(struct resolved *to, const struct resolved *answer);
