@@ -8,30 +8,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* Shared by the helper threads and the owner; the last of them frees it. */
 struct offload {
-	struct offload_options options;
-	pthread_mutex_t lock;    /* guards what follows, and what the offload has in each job */
-	pthread_cond_t wake;     /* there is a job, or nothing to do any more */
-	unsigned refs, numbered; /* threads, and the owner until offload_free; those threads that have their number */
-	unsigned hanging;        /* jobs that run and may hang */
+	unsigned count; /* of threads */
+	unsigned hanging_max;
+	size_t queue_max;
+	pthread_mutex_t lock; /* guards what follows, and what the offload has in each job */
+	pthread_cond_t wake;  /* there is a job, or nothing to do any more */
+	unsigned numbered;    /* threads that have their number */
+	unsigned hanging;     /* jobs that run and may hang */
 	bool closing;
 	struct list queue;
+	pthread_t thread[];
 };
-
-static void offload_unref(struct offload *offload)
-{
-	pthread_mutex_lock(&offload->lock);
-	unsigned left = --offload->refs;
-	pthread_mutex_unlock(&offload->lock);
-	if (left > 0)
-		return;
-	if (offload->options.ended != NULL)
-		offload->options.ended(offload->options.arg);
-	pthread_cond_destroy(&offload->wake);
-	pthread_mutex_destroy(&offload->lock);
-	free(offload);
-}
 
 /* --- jobs --------------------------------------------------------------------------------------------------------- */
 
@@ -61,7 +49,7 @@ static void job_return(struct offload *offload, struct offload_job *job)
 
 static struct offload_job *job_next(struct offload *offload)
 {
-	bool full = offload->hanging >= offload->options.threads - offload->options.reserved;
+	bool full = offload->hanging >= offload->hanging_max;
 
 	list_each(&offload->queue, node, after) {
 		struct offload_job *job = list_entry(node, struct offload_job, in_queue);
@@ -102,47 +90,36 @@ static void *thread_main(void *arg)
 			pthread_cond_wait(&offload->wake, &offload->lock);
 	}
 	pthread_mutex_unlock(&offload->lock);
-	offload_unref(offload);
 	return NULL;
 }
 
-/* Returns 0 or an errno. With the lock held, so that no thread counts before it is counted. */
-static int threads_start(struct offload *offload)
+/* Returns 0 or an errno. */
+static int threads_start(struct offload *offload, unsigned count)
 {
-	pthread_attr_t detached;
-	pthread_t thread;
 	sigset_t before;
 	int error = 0;
 
 	signals_block(&before); /* signals belong to the main thread */
-	pthread_attr_init(&detached);
-	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	for (unsigned i = 0; i < offload->options.threads && error == 0; i++) {
-		error = pthread_create(&thread, &detached, thread_main, offload);
-		offload->refs += error == 0;
+	while (offload->count < count && error == 0) {
+		error = pthread_create(&offload->thread[offload->count], NULL, thread_main, offload);
+		offload->count += error == 0;
 	}
-	pthread_attr_destroy(&detached);
 	signals_restore(&before);
 	return error;
 }
 
-struct offload *offload_new(const struct offload_options *options)
+struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_max)
 {
-	struct offload *offload = calloc(1, sizeof(*offload));
+	struct offload *offload = calloc(1, sizeof(*offload) + threads * sizeof(offload->thread[0]));
 
-	if (offload == NULL) {
-		if (options->ended != NULL)
-			options->ended(options->arg);
+	if (offload == NULL)
 		return NULL;
-	}
-	offload->options = *options;
-	offload->refs = 1;
+	offload->hanging_max = threads - reserved;
+	offload->queue_max = queue_max;
 	pthread_mutex_init(&offload->lock, NULL);
 	pthread_cond_init(&offload->wake, NULL);
 	list_init(&offload->queue);
-	pthread_mutex_lock(&offload->lock);
-	int error = threads_start(offload);
-	pthread_mutex_unlock(&offload->lock);
+	int error = threads_start(offload, threads);
 	if (error == 0)
 		return offload;
 	offload_free(offload);
@@ -158,7 +135,11 @@ void offload_free(struct offload *offload)
 	offload->closing = true;
 	pthread_cond_broadcast(&offload->wake);
 	pthread_mutex_unlock(&offload->lock);
-	offload_unref(offload);
+	for (unsigned i = 0; i < offload->count; i++)
+		pthread_join(offload->thread[i], NULL);
+	pthread_cond_destroy(&offload->wake);
+	pthread_mutex_destroy(&offload->lock);
+	free(offload);
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
@@ -166,7 +147,7 @@ void offload_free(struct offload *offload)
 int offload_start(struct offload *offload, struct offload_job *job, struct mailbox *owner)
 {
 	pthread_mutex_lock(&offload->lock);
-	bool room = offload->queue.count < offload->options.queue_max;
+	bool room = offload->queue.count < offload->queue_max;
 	if (room) {
 		job->mail.run = job_arrived;
 		job->offload = offload;

@@ -32,17 +32,10 @@ struct offload_job {
 	bool cancelled;
 };
 
-struct offload_options {
-	unsigned threads;         /* jobs at a time; all are started at once, with all signals blocked */
-	unsigned reserved;        /* less than threads: so many never run a job that may hang */
-	size_t queue_max;         /* jobs that wait for a thread; at least 1 */
-	void (*ended)(void *arg); /* once no job runs any more, and none will; on any thread; NULL: nothing to do */
-	void *arg;
-};
-
-/* Threads have the rights of the one that calls, so after they were given up. NULL on failure, with errno; ended is
- * called then, too. */
-struct offload *offload_new(const struct offload_options *options) must_check;
+/* threads: jobs at a time; all are started at once, with all signals blocked and the rights of the thread that calls,
+ * so after these were given up. reserved: less than threads; so many never run a job that may hang. queue_max: jobs
+ * that wait for a thread, at least 1. NULL on failure, with errno. */
+struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_max) must_check;
 
 /* Its owner's thread calls, for a job with work, done, drop and may_hang set. NULL as owner: nobody is told, and it is
  * work() that disposes of the job, or starts it anew; there is no done, drop or cancel. -1: too many wait, and the job
@@ -53,6 +46,6 @@ must_check int offload_start(struct offload *offload, struct offload_job *job, s
  * returns. The mailbox may be freed then. */
 void offload_cancel(struct offload_job *job);
 
-/* Every job with an owner must be done or cancelled; others that still wait are forgotten. Waits for nothing: what
- * hangs must not delay the exit, so its thread goes when it returns, and the last one calls ended. NULL is allowed. */
+/* Every job with an owner must be done or cancelled; others that still wait are forgotten. Waits for those that run, so
+ * who could hang is told before to return. NULL is allowed. */
 void offload_free(struct offload *offload);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The owner's, and of its threads, the last of which frees it. */
 struct resolver {
 	pthread_mutex_t lock; /* guards everything that can change, here and in every name and resolve */
 	struct offload *offload;
@@ -152,55 +151,38 @@ static void name_look_up(struct offload_job *job, unsigned thread)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static void resolver_ended(void *arg)
-{
-	struct resolver *resolver = arg;
-
-	for (struct list_node *node = list_take(&resolver->names); node != NULL; node = list_take(&resolver->names))
-		free(list_entry(node, struct name, in_names));
-	if (resolver->options.release != NULL)
-		resolver->options.release(resolver->options.lookup_arg);
-	pthread_mutex_destroy(&resolver->lock);
-	free(resolver);
-}
-
 struct resolver *resolver_new(const struct resolver_options *options)
 {
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
-	struct offload_options helpers = {
-		.threads = options->threads,
-		.reserved = (options->threads > 1) * (1 + options->threads / 8),
-		.queue_max = SIZE_MAX, /* a session waits for one name, so there are no more */
-		.ended = resolver_ended,
-		.arg = resolver,
-	};
 
-	if (resolver == NULL) {
-		if (options->release != NULL)
-			options->release(options->lookup_arg);
+	if (resolver == NULL)
 		return NULL;
-	}
 	resolver->options = *options;
-	if (resolver->options.fresh_ms == 0)
+	if (options->fresh_ms == 0)
 		resolver->options.fresh_ms = RESOLVE_FRESH_MS;
 	pthread_mutex_init(&resolver->lock, NULL);
 	list_init(&resolver->names);
-	struct offload *offload = offload_new(&helpers);
-	if (offload == NULL)
-		return NULL;
-	resolver->offload = offload;
-	return resolver;
+	unsigned reserved = (options->threads > 1) * (1 + options->threads / 8);
+	resolver->offload = offload_new(options->threads, reserved,
+	                                SIZE_MAX); /* a session waits for one name, so there are no more */
+	if (resolver->offload != NULL)
+		return resolver;
+	resolver_free(resolver);
+	return NULL;
 }
 
 void resolver_free(struct resolver *resolver)
 {
 	if (resolver == NULL)
 		return;
-	pthread_mutex_lock(&resolver->lock);
-	list_each(&resolver->names, node, after)
-		assert(list_empty(&list_entry(node, struct name, in_names)->askers));
-	pthread_mutex_unlock(&resolver->lock);
 	offload_free(resolver->offload);
+	for (struct list_node *node = list_take(&resolver->names); node != NULL; node = list_take(&resolver->names)) {
+		struct name *name = list_entry(node, struct name, in_names);
+		assert(list_empty(&name->askers));
+		free(name);
+	}
+	pthread_mutex_destroy(&resolver->lock);
+	free(resolver);
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */

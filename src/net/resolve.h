@@ -33,15 +33,13 @@ struct resolver_options {
 	uint64_t fresh_ms; /* 0: RESOLVE_FRESH_MS */
 	resolve_lookup *lookup;
 	void *lookup_arg;
-	void (*release)(void *arg); /* of lookup_arg, once no look-up runs any more; NULL: nothing to do */
 };
 
-/* lookup_arg is the resolver's from now on, if it has a release. NULL on failure, with errno. */
+/* NULL on failure, with errno. */
 struct resolver *resolver_new(const struct resolver_options *options) must_check;
 
-/* Every resolve must be done or cancelled. Waits for nothing: a look-up that hangs must not delay the exit, so its
- * thread, and what the threads share, goes when it returns. lookup may therefore still be running, but none is begun
- * any more. */
+/* Every resolve must be done or cancelled. Begins no look-up any more, and waits for those that run: who could hang is
+ * told before to return. */
 void resolver_free(struct resolver *resolver);
 
 /* The last good answer for host, if one is kept. From any thread, while a look-up that was started for host is under

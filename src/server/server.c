@@ -441,6 +441,7 @@ static void server_clear(struct server *srv)
 	acceptor_free(srv->acceptor);
 	admission_free(srv->admission);
 	refused_calls_free(srv->refused_calls);
+	steward_hang_up(srv->steward); /* before anybody is waited for who may wait for it */
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)

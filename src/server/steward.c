@@ -15,13 +15,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
-
-/* One for each thread of the resolver, whose they are once it has them. */
-struct names {
-	size_t count;
-	int end[];
-};
 
 struct file_channel {
 	struct opener opener; /* first */
@@ -35,21 +30,13 @@ struct steward {
 	pthread_mutex_t lock; /* an order and its report belong together */
 	struct file_channel *files;
 	size_t files_count;
-	struct names *names; /* NULL: the resolver has them */
+	int *names; /* a channel for each thread of the resolver */
+	size_t names_count;
 	struct event *event;
 	struct log *log;
 };
 
 /* --- names ---------------------------------------------------------------------------------------------------------- */
-
-static void names_free(void *arg)
-{
-	struct names *names = arg;
-
-	for (size_t i = 0; names != NULL && i < names->count; i++)
-		close(names->end[i]);
-	free(names);
-}
 
 /* -1: the steward is gone, or has never heard of what is right. */
 static int names_ask(int end, const char *host, struct resolved *answer)
@@ -66,19 +53,17 @@ static int names_ask(int end, const char *host, struct resolved *answer)
 
 static void names_look_up(void *arg, unsigned thread, const char *host, struct resolved *answer)
 {
-	const struct names *names = arg;
+	const struct steward *steward = arg;
 
-	if (names_ask(names->end[thread], host, answer) != 0)
+	if (names_ask(steward->names[thread], host, answer) != 0)
 		*answer = (struct resolved){ .error = EAI_AGAIN };
 }
 
 void steward_serve_names(struct steward *steward, struct resolver_options *options)
 {
-	options->threads = (unsigned)steward->names->count;
+	options->threads = (unsigned)steward->names_count;
 	options->lookup = names_look_up;
-	options->lookup_arg = steward->names;
-	options->release = names_free;
-	steward->names = NULL;
+	options->lookup_arg = steward;
 }
 
 /* --- files ---------------------------------------------------------------------------------------------------------- */
@@ -146,14 +131,14 @@ static int make_channel(int *ours, int *its)
 /* Ours in the steward, its own in work. */
 static int make_channels(struct steward *steward, struct steward_work *work, size_t names, size_t files)
 {
-	steward->names = mem_zalloc(sizeof(*steward->names) + names * sizeof(int));
+	steward->names = mem_zalloc(names * sizeof(int));
 	steward->files = mem_zalloc(files * sizeof(*steward->files));
 	work->names = mem_zalloc(names * sizeof(int));
 	work->files = mem_zalloc(files * sizeof(int));
 	if (make_channel(&steward->control, &work->control) != 0 || make_channel(&steward->life, &work->life) != 0)
 		return -1;
-	for (size_t *i = &steward->names->count; *i < names; work->names_count = ++*i)
-		if (make_channel(&steward->names->end[*i], &work->names[*i]) != 0)
+	for (size_t *i = &steward->names_count; *i < names; work->names_count = ++*i)
+		if (make_channel(&steward->names[*i], &work->names[*i]) != 0)
 			return -1;
 	for (size_t *i = &steward->files_count; *i < files; work->files_count = ++*i) {
 		if (make_channel(&steward->files[*i].end, &work->files[*i]) != 0)
@@ -242,6 +227,17 @@ int steward_watch(struct steward *steward, struct event_base *base, struct log *
 	return err_add(err, "cannot watch the steward: %s", strerror(errno));
 }
 
+void steward_hang_up(struct steward *steward)
+{
+	if (steward == NULL)
+		return;
+	shutdown(steward->control, SHUT_RDWR);
+	for (size_t i = 0; i < steward->names_count; i++)
+		shutdown(steward->names[i], SHUT_RDWR);
+	for (size_t i = 0; i < steward->files_count; i++)
+		shutdown(steward->files[i].end, SHUT_RDWR);
+}
+
 void steward_free(struct steward *steward)
 {
 	if (steward == NULL)
@@ -252,7 +248,9 @@ void steward_free(struct steward *steward)
 		close(steward->control);
 	if (steward->life >= 0)
 		close(steward->life);
-	names_free(steward->names);
+	for (size_t i = 0; i < steward->names_count; i++)
+		close(steward->names[i]);
+	free(steward->names);
 	for (size_t i = 0; i < steward->files_count; i++)
 		close(steward->files[i].end);
 	free(steward->files);

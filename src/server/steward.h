@@ -32,11 +32,14 @@ void steward_unbind(struct steward *steward, const char *text);
 must_check int steward_read(struct steward *steward, struct err *err);
 void steward_take(struct steward *steward);
 
-/* Makes a resolver look names up by the steward. Once. */
+/* Makes a resolver look names up by the steward, which has to stay as long as it. */
 void steward_serve_names(struct steward *steward, struct resolver_options *options);
 
 /* For the thread of that worker alone, and for the one thread that reads a configuration. The steward's, and gone with it. */
 struct opener *steward_opener(struct steward *steward, size_t worker);
 struct opener *steward_reader(struct steward *steward);
+
+/* From now on it answers nobody: whoever waits for it, on any thread, goes on as if it were gone. NULL is allowed. */
+void steward_hang_up(struct steward *steward);
 
 void steward_free(struct steward *steward); /* NULL is allowed */
