@@ -12,8 +12,8 @@
 #include "server/capacity.h"
 #include "server/confine.h"
 #include "server/listening.h"
-#include "server/lookups.h"
 #include "server/refused_calls.h"
+#include "server/reload.h"
 #include "server/steward.h"
 #include "server/worker.h"
 #include "sys/event_memory.h"
@@ -46,8 +46,7 @@ struct server {
 	struct confine *confine;
 	struct refused_calls *refused_calls;
 	struct generation *current;
-	struct generation *next; /* built by a reload, and committed once its names are found; else NULL */
-	struct lookups *lookups;
+	struct reload *reload;
 	const char *path;
 	struct server_worker *workers;
 	size_t workers_count, workers_alive;
@@ -77,8 +76,9 @@ static void server_tell_restart(void *arg, const char *what)
 	log_line(srv->log, LEVEL_WARN, "%s changed, which takes effect at the next start", what);
 }
 
-static void server_commit(struct server *srv, struct generation *next, struct listening_plan *plan)
+static void server_commit(void *arg, struct generation *next, struct listening_plan *plan)
 {
+	struct server *srv = arg;
 	struct generation *old = srv->current;
 	char first[ADDR_TEXT_MAX];
 	routes_inherit(&next->routes, &old->routes);
@@ -90,76 +90,6 @@ static void server_commit(struct server *srv, struct generation *next, struct li
 	server_configure_log(srv);
 	log_line(srv->log, LEVEL_INFO, "configuration was reloaded");
 	listening_announce(srv->listening, first);
-}
-
-static struct settings *server_read(struct server *srv, struct err *err, struct err *warnings)
-{
-	struct settings *settings = steward_read(srv->steward, err) == 0 ? settings_read(srv->path, steward_reader(srv->steward), err) : NULL;
-	if (settings == NULL || confine_admits(srv->confine, settings, srv->path, err, warnings) == 0)
-		return settings;
-	settings_free(settings);
-	return NULL;
-}
-
-static struct generation *server_build(struct server *srv, struct err *err)
-{
-	struct err warnings;
-	err_init(&warnings);
-	struct settings *settings = server_read(srv, err, &warnings);
-	struct generation *next = settings != NULL ? generation_build(settings, srv->current, steward_reader(srv->steward), err, &warnings) : NULL;
-	if (next != NULL)
-		routes_check_gates(&next->routes, &warnings);
-	log_lines(srv->log, LEVEL_WARN, &warnings);
-	return next;
-}
-
-static void server_refuse_reload(struct server *srv, const struct err *err)
-{
-	log_lines(srv->log, LEVEL_ERROR, err);
-	log_line(srv->log, LEVEL_ERROR, "reload refused: the running configuration stays");
-}
-
-/* One that still waits for a name. */
-static void server_forget_reload(struct server *srv)
-{
-	lookups_free(srv->lookups);
-	generation_unref(srv->next);
-	srv->lookups = NULL;
-	srv->next = NULL;
-}
-
-static void server_on_names(void *arg)
-{
-	struct server *srv = arg;
-	struct err err;
-	err_init(&err);
-	struct listening_plan *plan = listening_plan(srv->listening, srv->next, srv->lookups, &err);
-	if (plan == NULL)
-		server_refuse_reload(srv, &err);
-	else
-		server_commit(srv, generation_ref(srv->next), plan);
-	server_forget_reload(srv);
-}
-
-static void server_reload(struct server *srv)
-{
-	struct err err;
-	err_init(&err);
-	server_forget_reload(srv);
-	if (srv->path == NULL) {
-		log_line(srv->log, LEVEL_WARN, "there is no configuration file to reload");
-		return;
-	}
-	srv->next = server_build(srv, &err);
-	if (srv->next == NULL) {
-		server_refuse_reload(srv, &err);
-		return;
-	}
-	srv->lookups = lookups_new(srv->resolver, srv->mailbox, srv->next, srv->current, server_on_names, srv);
-	if (lookups_are_done(srv->lookups))
-		server_on_names(srv);
-	else
-		log_line(srv->log, LEVEL_INFO, "the reload waits for the look-up of new listeners' names");
 }
 
 /* --- signals -------------------------------------------------------------------------------------------------------- */
@@ -177,7 +107,7 @@ static void server_drain(struct server *srv)
 {
 	srv->stopping = true;
 	announce_stop(srv->log, LEVEL_INFO, "stopping", server_sessions(srv), server_settings(srv)->drain_timeout);
-	server_forget_reload(srv);
+	reload_cancel(srv->reload);
 	listening_free(srv->listening);
 	srv->listening = NULL;
 	for (size_t i = 0; i < srv->workers_count; i++)
@@ -209,7 +139,7 @@ static void server_on_hangup(evutil_socket_t number, short what, void *arg)
 	(void)number;
 	(void)what;
 	if (!srv->stopping)
-		server_reload(srv);
+		reload_start(srv->reload, srv->current);
 }
 
 static void server_on_usr1(evutil_socket_t number, short what, void *arg)
@@ -309,6 +239,21 @@ static int server_start_workers(struct server *srv, struct err *err)
 	return 0;
 }
 
+static int server_prepare_reload(struct server *srv, struct err *err)
+{
+	const struct reload_setup setup = {
+		.log = srv->log,
+		.mailbox = srv->mailbox,
+		.resolver = srv->resolver,
+		.steward = srv->steward,
+		.listening = srv->listening,
+		.confine = srv->confine,
+		.path = srv->path,
+	};
+	srv->reload = reload_new(&setup, server_commit, srv);
+	return srv->reload != NULL ? 0 : err_add(err, "cannot start the thread of reloads: %s", strerror(errno));
+}
+
 static int server_prepare_acceptor(struct server *srv, struct err *err)
 {
 	const struct server_settings *set = server_settings(srv);
@@ -391,7 +336,7 @@ static int server_seal(struct server *srv, struct err *err)
 
 static int server_start_threads(struct server *srv, struct err *err)
 {
-	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0)
+	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0 || server_prepare_reload(srv, err) != 0)
 		return -1;
 	server_let_workers_first(); /* after they were started, or they would inherit it, as the log's thread is to */
 	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
@@ -442,6 +387,7 @@ static void server_clear(struct server *srv)
 	admission_free(srv->admission);
 	refused_calls_free(srv->refused_calls);
 	steward_hang_up(srv->steward); /* before anybody is waited for who may wait for it */
+	reload_free(srv->reload);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)

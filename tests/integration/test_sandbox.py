@@ -114,7 +114,7 @@ def test_sb_all_threads(start_gateway):
                             preexec=(lambda: os.setgroups([0, 4321])) if ROOT else None)
     wait_until(lambda: not any(map(blocks_sigsys, thread_status(gateway.pid).values()))) # as one does that has yet to run
     threads = thread_status(gateway.pid)
-    assert len(threads) == 1 + 3 + 2 + 1, "main, workers, resolvers, log"
+    assert len(threads) == 1 + 3 + 2 + 1 + 1, "main, workers, resolvers, log, reload"
     for status in threads.values():
         check_thread(status)
 

@@ -96,6 +96,43 @@ def test_reload_of_two_addresses_that_cover_each_other(start_gateway):
     check_echo(gateway, listener="a")
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    """As if it waited for a disk that does not answer."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_reload_waits_for_files_aside(start_gateway):
+    """Who connects meanwhile is served, and what is written meanwhile is read: another signal makes it begin anew."""
+    gateway = start_gateway(LISTEN + ECHO)
+    with stopped(steward_of(gateway)):
+        gateway.signal(signal.SIGHUP)
+        check_echo(gateway)
+        gateway.config.write_text(LISTEN + ECHO.replace("/echo", "/other"))
+        gateway.signal(signal.SIGHUP)
+        check_echo(gateway)
+        check_echo(gateway)
+    gateway.wait_for("configuration was reloaded")
+    check_echo(gateway, "/other")
+    assert len(gateway.find("configuration was reloaded")) == 1
+
+
+def test_stop_waits_for_no_steward(start_gateway):
+    """Neither for files of a reload, nor for a name."""
+    gateway = start_gateway(LISTEN + ECHO + "[route desk]\npath = /desk\ntarget = desk.invalid:1\nconnect_timeout = 1s\n")
+    with stopped(steward_of(gateway)), connect(gateway) as client:
+        client.send(request("/desk"))
+        gateway.signal(signal.SIGHUP)
+        check_echo(gateway)
+        gateway.terminate()
+        assert gateway.wait() == 0
+
+
 @pytest.mark.parametrize("sandbox", ["on", "off"])
 def test_steward_killed(start_gateway, tmp_path, sandbox):
     """The gateway says so, serves on with what it has, and starts no other."""
