@@ -54,6 +54,21 @@ struct log_field {
 	uint64_t number;   /* FIELD_COUNT; FIELD_MS: milliseconds, shown as seconds with three decimals */
 };
 
+static inline struct log_field log_text(const char *key, const char *text) /* NULL is left out */
+{
+	return (struct log_field){ .key = key, .kind = FIELD_TEXT, .text = span_of(text) };
+}
+
+static inline struct log_field log_count(const char *key, uint64_t number)
+{
+	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
+}
+
+static inline struct log_field log_ms(const char *key, uint64_t ms)
+{
+	return (struct log_field){ .key = key, .kind = FIELD_MS, .number = ms };
+}
+
 /* text: `2026-11-22T19:18:01.123Z info  session end id=7 peer=127.0.0.1:4711 bytes_up=12`
  * JSON: {"time":"...","level":"info","event":"session end","id":7,...}
  * A text value is quoted when it is empty or has bytes other than A-Z a-z 0-9 and ._:/@[]-, in it; control bytes,

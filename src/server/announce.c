@@ -10,19 +10,16 @@
 #define PACKAGE_VERSION "(unversioned)"
 #endif
 
-/* An empty text is left out. */
-static struct log_field text_field(const char *key, const char *text)
+static const char *unless_empty(const char *text)
 {
-	struct span span = span_of(text);
-	return (struct log_field){ .key = key, .kind = FIELD_TEXT, .text = span.n > 0 ? span : (struct span){ NULL, 0 } };
+	return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
 static void announce_route(struct log *log, const struct route_settings *route)
 {
 	const struct log_field fields[] = {
-		text_field("route", route->section.name), text_field("path", route->path),
-		text_field("target", route->target.text), text_field("token_file", route->token_file),
-		text_field("root", route->root),
+		log_text("route", route->section.name), log_text("path", route->path), log_text("target", route->target.text),
+		log_text("token_file", unless_empty(route->token_file)), log_text("root", unless_empty(route->root)),
 	};
 	log_record(log, LEVEL_INFO, "route", fields, ARRAY_LEN(fields));
 }
@@ -30,8 +27,8 @@ static void announce_route(struct log *log, const struct route_settings *route)
 void announce_start(struct log *log, size_t workers)
 {
 	const struct log_field fields[] = {
-		text_field("version", PACKAGE_VERSION),
-		{ .key = "workers", .kind = FIELD_COUNT, .number = workers },
+		log_text("version", PACKAGE_VERSION),
+		log_count("workers", workers),
 	};
 	log_record(log, LEVEL_INFO, "started", fields, ARRAY_LEN(fields));
 }
@@ -47,9 +44,9 @@ void announce_routes(struct log *log, const struct settings *settings)
 void announce_stop(struct log *log, enum log_level level, const char *event, uint64_t sessions, uint64_t timeout_ms)
 {
 	const struct log_field fields[] = {
-		{ .key = "sessions", .kind = FIELD_COUNT, .number = sessions },
-		{ .key = "timeout", .kind = FIELD_MS, .number = timeout_ms },
-		text_field("hint", "a second signal stops at once"),
+		log_count("sessions", sessions),
+		log_ms("timeout", timeout_ms),
+		log_text("hint", "a second signal stops at once"),
 	};
 	log_record(log, level, event, fields, timeout_ms > 0 ? 3 : 1);
 }
