@@ -2,8 +2,6 @@
  * It must never print: who reports an error, and where, is the caller's business. */
 #include "base/err.h"
 
-#include "base/mem.h"
-
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,87 +16,55 @@ void err_init(struct err *err)
 	err->text[0] = '\0';
 }
 
-int err_add(struct err *err, const char *format, ...)
+/* How much of a complaint is FILE in front of ":LINE: "; 0: it has no such place. */
+static size_t file_of(const char *text, long *line)
 {
-	size_t start = err->len;
-
-	err->count++;
-	if (start > 0 && start + 1 < sizeof(err->text))
-		err->text[start++] = '\n';
-
-	va_list args;
-	va_start(args, format);
-	int n = vsnprintf(err->text + start, sizeof(err->text) - start, format, args);
-	va_end(args);
-
-	if (n < 0 || (size_t)n >= sizeof(err->text) - start)
-		err->text[err->len] = '\0'; /* half a complaint misleads */
-	else
-		err->len = start + (size_t)n;
-	return -1;
-}
-
-/* One complaint of a text. */
-struct line {
-	const char *text;
-	size_t len, file; /* file: how much of it is FILE; 0: there is no place in front */
-	long number;
-};
-
-static struct line line_at(const char *text)
-{
-	struct line line = { .text = text, .len = strcspn(text, "\n") };
-
-	for (size_t i = 0; i < line.len && line.file == 0; i++) {
+	for (size_t i = 0; text[i] != '\0' && text[i] != '\n'; i++) {
 		char *end = NULL;
 		if (text[i] == ':' && isdigit((unsigned char)text[i + 1]))
-			line.number = strtol(text + i + 1, &end, 10);
+			*line = strtol(text + i + 1, &end, 10);
 		if (end != NULL && end[0] == ':' && end[1] == ' ')
-			line.file = i;
+			return i;
 	}
-	return line;
+	return 0;
 }
 
-static bool of_one_file(const struct line *a, const struct line *b)
+/* Where a complaint belongs: behind those of its file that stand no lower there, which are in order already. */
+static size_t place_for(const struct err *err, const char *text)
 {
-	return a->file > 0 && a->file == b->file && memcmp(a->text, b->text, a->file) == 0;
-}
+	long line = 0, other = 0;
+	size_t file = file_of(text, &line), place = err->len;
 
-/* Behind those of its file that stand above it, which are in order already. */
-static size_t place_of(const struct line *line, const struct line *sorted, size_t count)
-{
-	size_t place = count;
-
-	for (size_t i = 0; i < count; i++) {
-		bool before = sorted[i].number <= line->number;
-		if (!of_one_file(&sorted[i], line))
+	for (size_t at = 0, next; file > 0 && at < err->len; at = next) {
+		next = at + strcspn(err->text + at, "\n") + 1;
+		if (file_of(err->text + at, &other) != file || memcmp(err->text + at, text, file) != 0)
 			continue;
-		place = before ? i + 1 : i;
-		if (!before)
-			break;
+		if (other > line)
+			return at;
+		place = next < err->len ? next : err->len;
 	}
 	return place;
 }
 
-void err_sort(struct err *err)
+int err_add(struct err *err, const char *format, ...)
 {
-	struct line *sorted = NULL;
-	char *text = mem_strdup(err->text);
-	size_t count = 0, len = 0;
+	char text[ERR_TEXT_MAX];
+	va_list args;
 
-	for (const char *at = text; *at != '\0'; count++) {
-		struct line line = line_at(at);
-		size_t place = place_of(&line, sorted, count);
-		sorted = mem_resize(sorted, count + 1, sizeof(*sorted));
-		memmove(&sorted[place + 1], &sorted[place], (count - place) * sizeof(*sorted));
-		sorted[place] = line;
-		at += line.len + (at[line.len] == '\n');
-	}
-	for (size_t i = 0; i < count; i++) {
-		memcpy(err->text + len, sorted[i].text, sorted[i].len);
-		len += sorted[i].len;
-		err->text[len++] = i + 1 < count ? '\n' : '\0';
-	}
-	free(text);
-	free(sorted);
+	err->count++;
+	va_start(args, format);
+	int n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (n < 0 || err->len + (size_t)n + 1 >= sizeof(err->text)) /* half a complaint misleads */
+		return -1;
+
+	size_t place = place_for(err, text), len = (size_t)n, gap = err->len > 0;
+	bool last = place == err->len;
+	memmove(err->text + place + len + gap, err->text + place, err->len - place + 1);
+	if (gap)
+		err->text[last ? place : place + len] = '\n';
+	memcpy(err->text + place + (last ? gap : 0), text, len);
+	err->len += len + gap;
+	err->text[err->len] = '\0';
+	return -1;
 }

@@ -19,8 +19,6 @@ struct err {
 
 void err_init(struct err *err);
 
-/* Appends a complaint. Always returns -1, so that a caller can write `return err_add(err, ...)`. */
+/* Adds a complaint: behind all others, or, when it begins with "FILE:LINE: ", in the order of the lines of that file. Always returns
+ * -1, so that a caller can write `return err_add(err, ...)`. */
 int err_add(struct err *err, const char *format, ...) printf_like(2, 3);
-
-/* Puts those that begin with "FILE:LINE: " in the order of their lines, file by file; what has no line stays where it is. */
-void err_sort(struct err *err);

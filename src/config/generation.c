@@ -115,7 +115,6 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	int exposed = exposure_check(settings, err);
 	int user = before != NULL ? 0 : users_check(settings, err); /* a reload does not change it */
 	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {
-		err_sort(err);
 		generation_unref(g);
 		return NULL;
 	}

@@ -61,7 +61,6 @@ struct settings *settings_of(struct conf *conf, const char *where, bool quick, u
 	settings_check(s, where, err->count == errors + conf_misread(conf), err);
 	if (err->count == errors)
 		return s;
-	err_sort(err);
 	settings_free(s);
 	return NULL;
 }

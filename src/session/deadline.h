@@ -1,4 +1,4 @@
-/* The one deadline of a session that is not open yet: it runs from accept to the answer, whatever drips in. */
+/* The one deadline of a session that is not open yet: it runs from accept until the request is complete and answered. */
 #pragma once
 
 #include "session/session.h"

@@ -7,6 +7,8 @@
 #include "session/context.h"
 #include "session/refusal_log.h"
 
+#define UNREACHED_FIELDS 3 /* the last of the record */
+
 struct session_description session_describe(const struct session *s)
 {
 	return (struct session_description){
@@ -17,6 +19,7 @@ struct session_description session_describe(const struct session *s)
 		.listen = s->listen->section.name,
 		.route = s->route != NULL ? s->route->set->section.name : NULL,
 		.target = s->target != NULL ? s->target->text : NULL,
+		.unreached = (reason_row[s->reason].flags & UNREACHED) != 0 ? s->member : NULL,
 		.age_ms = clock_ms() - s->accepted_ms,
 		.bytes_up = s->traffic.bytes_up,
 		.bytes_down = s->traffic.bytes_down,
@@ -50,6 +53,7 @@ void session_log_end(const struct session *s)
 	peer_format(is.peer, peer);
 	if (is.proxy != NULL)
 		peer_format(is.proxy, proxy);
+	const struct pool_health health = is.unreached != NULL ? pool_health(is.unreached) : (struct pool_health){ .since = 0 };
 	const struct log_field fields[] = {
 		log_count("id", is.id),
 		log_text("peer", peer),
@@ -63,6 +67,9 @@ void session_log_end(const struct session *s)
 		log_count("bytes_up", is.bytes_up),
 		log_count("bytes_down", is.bytes_down),
 		log_ms("duration", is.age_ms),
+		log_count("failures", health.failures),
+		log_ms("failing", clock_ms() - health.since),
+		log_count("others", health.sessions),
 	};
-	log_record(s->context->log, level, "session end", fields, ARRAY_LEN(fields));
+	log_record(s->context->log, level, "session end", fields, ARRAY_LEN(fields) - (is.unreached != NULL ? 0 : UNREACHED_FIELDS));
 }

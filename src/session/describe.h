@@ -1,6 +1,7 @@
 /* What a session is, as typed fields, for all who tell of sessions: the line of the log at its end, lists, an API. */
 #pragma once
 
+#include "config/pool.h"
 #include "gate/reason.h"
 #include "net/addr.h"
 #include "session/session.h"
@@ -18,6 +19,7 @@ struct session_description {
 	const char *listen;
 	const char *route;
 	const char *target;
+	const struct member *unreached; /* of the pool: the target, if it ended because that could not be reached */
 	uint64_t age_ms;           /* since it was accepted */
 	uint64_t bytes_up, bytes_down; /* payload */
 	enum reason reason;        /* REASON_NONE: it has not ended */

@@ -1,10 +1,11 @@
-/* session.c owns the life of a session: its states, its one timer, its end and what the log says of it.
+/* session.c owns the life of a session: its states, its one timer and its end.
  * It must never move a byte, nor know what a state does: that is in the file that the state's row of state.def names. */
 #include "session/session.h"
 
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/context.h"
+#include "session/describe.h"
 #include "session/refusal_log.h"
 
 #include <assert.h>
@@ -16,7 +17,6 @@
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
 
-#define UNREACHED_FIELDS 3 /* the last of a session's record */
 
 /* --- states --------------------------------------------------------------------------------------------------------- */
 
@@ -211,70 +211,6 @@ struct session *session_new(struct session_context *context)
 	return s;
 }
 
-static struct log_field field_text(const char *key, const char *text)
-{
-	return (struct log_field){ .key = key, .kind = FIELD_TEXT, .text = span_of(text) };
-}
-
-static struct log_field field_number(const char *key, uint64_t number)
-{
-	return (struct log_field){ .key = key, .kind = FIELD_COUNT, .number = number };
-}
-
-static struct log_field field_ms(const char *key, uint64_t ms)
-{
-	return (struct log_field){ .key = key, .kind = FIELD_MS, .number = ms };
-}
-
-/* Before it was open anybody can make it end, as often as he likes: most of those ends are only counted. */
-static enum log_level session_log_level(const struct session *s)
-{
-	enum log_level level = reason_row[s->reason].level;
-	if (s->refusal != REASON_NONE) /* that was told when it was refused */
-		return LEVEL_DEBUG;
-	if (s->traffic.opened_ms != 0 || !log_enabled(s->context->log, level) || level == LEVEL_DEBUG)
-		return level;
-	if (refusal_log_spares_line(s->context->refusals, &s->peer, s->generation->settings->server->max_refusal_lines))
-		return level;
-	refusal_log_note(s->context->refusals, s->reason, &s->peer, s->listen);
-	return LEVEL_DEBUG;
-}
-
-static void session_log(const struct session *s)
-{
-	struct log *log = s->context->log;
-	const struct reason_row *row = &reason_row[s->reason];
-	enum log_level level = session_log_level(s);
-	if (!log_enabled(log, level))
-		return;
-
-	char peer[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
-	peer_format(&s->peer, peer);
-	if (s->proxied)
-		peer_format(&s->proxy, proxy);
-	uint64_t now = clock_ms();
-	bool unreached = s->member != NULL && (row->flags & UNREACHED) != 0;
-	const struct pool_health health = unreached ? pool_health(s->member) : (struct pool_health){ .since = now };
-	const struct log_field fields[] = {
-		field_number("id", s->id),
-		field_text("peer", peer),
-		field_text("proxy", s->proxied ? proxy : NULL),
-		field_text("listen", s->listen->section.name),
-		field_text("route", s->route != NULL ? s->route->set->section.name : NULL),
-		field_text("backend", s->target != NULL ? s->target->text : NULL),
-		field_text("reason", row->label),
-		field_number("code", s->code),
-		field_text("detail", s->detail),
-		field_number("bytes_up", s->traffic.bytes_up),
-		field_number("bytes_down", s->traffic.bytes_down),
-		field_ms("duration", now - s->accepted_ms),
-		field_number("failures", health.failures),
-		field_ms("failing", now - health.since),
-		field_number("others", health.sessions),
-	};
-	log_record(log, level, "session end", fields, ARRAY_LEN(fields) - (unreached ? 0 : UNREACHED_FIELDS));
-}
-
 /* Gives its places back. */
 static void session_leave(const struct session *s)
 {
@@ -296,7 +232,7 @@ static void session_reap(struct session *s)
 	if (s->sending.fd >= 0)
 		close(s->sending.fd);
 	session_leave(s); /* before the log says so: its place is free then */
-	session_log(s);
+	session_log_end(s);
 	address_clear(&s->opening.request.target);
 	generation_unref(s->generation);
 	free(s->detail);
