@@ -8,6 +8,7 @@
 
 #include "cli/quick.h"
 #include "config/generation.h"
+#include "config/places.h"
 #include "config/settings.h"
 #include "server/confine.h"
 #include "server/server.h"
@@ -207,6 +208,7 @@ static int run(const struct invocation *r)
 	if (settings != NULL)
 		first = generation_build(settings, NULL, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {
+		places_check(settings, &warnings);
 		if (confine_check(settings, r->file, &err, &warnings) == 0) {
 			routes_check_gates(&first->routes, &warnings);
 		} else {

@@ -17,7 +17,6 @@
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
 
-
 /* --- states --------------------------------------------------------------------------------------------------------- */
 
 static enum reason session_die(struct session *s)

@@ -76,6 +76,20 @@ def test_quick_form_is_checked_too(tmp_path):
     assert (done.returncode, done.stdout, done.lines) == (0, "command line: configuration is fine\n", [])
 
 
+def test_check_looks_where_files_are_to_be_made(check, tmp_path):
+    log, sock = tmp_path / "no" / "x.log", tmp_path / "neither" / "s"
+    text = GOOD.replace(":0", f":0, unix:{sock}") + f"[server]\nlog = file:{log}\n"
+    done = check(text)
+    words = "No such file or directory; a start would fail as long as that is so"
+    assert done.returncode == 0
+    assert [line for line in done.lines if "cannot be made" in line] == [
+        f"warning: FILE:2: [listen l] address: {sock} cannot be made: {sock.parent}: {words}",
+        f"warning: FILE:6: [server] log: {log} cannot be made: {log.parent}: {words}"]
+    log.parent.mkdir()
+    sock.parent.mkdir()
+    assert not any("cannot be made" in line for line in check(text).lines)
+
+
 def test_check_binds_nothing(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         assert run("-t", f"127.0.0.1:{busy.getsockname()[1]}", "echo:").returncode == 0
@@ -92,7 +106,7 @@ def test_example_passes(name, tmp_path):
     for stem in made | {"backend-ca"}:
         certificate(tmp_path, stem)
     (tmp_path / "tokens").touch()
-    text = text.replace("/etc/sallyport", str(tmp_path)).replace("/etc/ssl/sallyport", str(tmp_path)).replace("user = sallyport", "user = nobody") # who is there
+    text = text.replace("/etc/sallyport", str(tmp_path)).replace("/run/sallyport", str(tmp_path)).replace("/etc/ssl/sallyport", str(tmp_path)).replace("user = sallyport", "user = nobody") # who is there
     path = tmp_path / f"{name}.conf"
     path.write_text(text)
     done = run("-t", "-c", path)
