@@ -152,8 +152,9 @@ static void server_on_usr1(evutil_socket_t number, short what, void *arg)
 	int fd = srv->log_is_file ? steward_open_log(srv->steward, &err) : -1;
 	if (fd >= 0)
 		log_reopen(srv->log, fd);
+	log_lines(srv->log, LEVEL_ERROR, &err);
 	if (err.count > 0)
-		log_lines(srv->log, LEVEL_ERROR, &err);
+		log_line(srv->log, LEVEL_ERROR, "log was not reopened: the old file stays in use");
 	else
 		log_line(srv->log, LEVEL_INFO, "log was reopened");
 }
