@@ -353,9 +353,8 @@ static int open_address(const struct build *b)
 
 int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err)
 {
-	struct build b = { bound, address, options, err };
-
 	*bound = (struct bound){ .fd = NULL };
+	struct build b = { bound, address, options, err };
 	if (open_address(&b) == 0)
 		return 0;
 	bind_close(bound);
