@@ -85,15 +85,17 @@ static void stream_tls_was_read(struct stream *st, size_t n)
 static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size_t len, int argi, long argl, int result,
                                      size_t *done)
 {
-	struct stream *st = (struct stream *)BIO_get_callback_arg(bio);
 	(void)bytes;
 	(void)len;
 	(void)argi;
 	(void)argl;
-	if (what == (BIO_CB_READ | BIO_CB_RETURN))
-		stream_tls_was_read(st, result > 0 ? *done : 0);
-	if (what != BIO_CB_READ)
+	if ((what & ~BIO_CB_RETURN) != BIO_CB_READ)
 		return result;
+	struct stream *st = (struct stream *)BIO_get_callback_arg(bio);
+	if (what & BIO_CB_RETURN) {
+		stream_tls_was_read(st, result > 0 ? *done : 0);
+		return result;
+	}
 	bool may = stream_tls_may_read(st);
 	if (may && stream_tls_has_turn(st) && st->reads++ < READS_A_TURN)
 		return result;
@@ -101,12 +103,18 @@ static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size
 	return stream_tls_refuse_read(bio, may);
 }
 
+/* A BIO for each direction, as a callback costs all that is done with its BIO, and writing needs none. */
 int stream_tls_attach(struct stream *st)
 {
-	if (SSL_set_fd(st->ssl, st->fd) != 1)
+	BIO *in = BIO_new_socket(st->fd, BIO_NOCLOSE), *out = BIO_new_socket(st->fd, BIO_NOCLOSE);
+	if (in == NULL || out == NULL) {
+		BIO_free(in);
+		BIO_free(out);
 		return -1;
-	BIO_set_callback_arg(SSL_get_rbio(st->ssl), (char *)st);
-	BIO_set_callback_ex(SSL_get_rbio(st->ssl), stream_tls_on_descriptor);
+	}
+	BIO_set_callback_arg(in, (char *)st);
+	BIO_set_callback_ex(in, stream_tls_on_descriptor);
+	SSL_set_bio(st->ssl, in, out);
 	SSL_set_msg_callback(st->ssl, stream_tls_on_message);
 	SSL_set_msg_callback_arg(st->ssl, st);
 	return 0;
