@@ -32,6 +32,10 @@ enum stream_event {
 
 typedef void stream_cb(void *owner, struct stream *stream, enum stream_event event);
 
+/* Bytes of a TLS record of ours, and of a chunk of the backlog, as a refused record must lie in one: with libevent's 48 bytes for the
+ * chunk, less than which it has on 64 bits, an allocation of 16 KiB and not of 32. */
+#define STREAM_PIECE ((size_t)16384 - 64)
+
 enum stream_role { STREAM_SERVER, STREAM_CLIENT };
 
 /* Why a stream is not being read. The read event is pending exactly while the set is empty. */

@@ -3,10 +3,6 @@
 
 #include "net/stream.h"
 
-/* Bytes of a chunk of the backlog, and of a TLS record: with libevent's 48 bytes for the chunk, less than which it has on 64 bits, an
- * allocation of 16 KiB and not of 32. */
-#define STREAM_PIECE ((size_t)16384 - 64)
-
 ssize_t stream_end_reading(struct stream *stream, int how, int error); /* STREAM_EOF or STREAM_FAILED, which it returns */
 void stream_break(struct stream *stream, int error);                   /* nothing can be sent any more */
 

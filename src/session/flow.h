@@ -6,11 +6,12 @@
  * the peer sent before it went may still be there to be read, and reading finds the end. */
 #pragma once
 
+#include "net/stream.h"
 #include "session/session.h"
 
-/* Bytes of backlog a stream never exceeds. Below 256 KiB by what a stalled session has besides: a TLS record that came in
- * part, the session itself, and what an evbuffer rounds up. */
-#define FLOW_BACKLOG_MAX ((size_t)208 * 1024)
+/* Bytes of backlog a stream never exceeds: whole pieces, as the rest of a full read would be a record of its own. Below 256 KiB by what
+ * a stalled session has besides: a TLS record that came in part, the session itself, and what an evbuffer rounds up. */
+#define FLOW_BACKLOG_MAX (13 * STREAM_PIECE)
 
 /* The part of what max_backlog leaves that may be read for `to` now; FLOW_BACKLOG_MAX at most, and never 0 for a stream that takes
  * what it gets. */
