@@ -22,7 +22,7 @@ Side = collections.namedtuple("Side", "server workers mode backend options label
 Case = collections.namedtuple("Case", "key title unit ours theirs bar absolute")
 
 LABELS = {"sallyport": "sallyport", "sallyport-tls": "sallyport", "haproxy": "HAProxy", "haproxy-tls": "HAProxy",
-          "lighttpd": "lighttpd", "websockify": "websockify"}
+          "haproxy-splice": "HAProxy splicing",          "lighttpd": "lighttpd", "websockify": "websockify"}
 
 
 def side(server, mode, backend, options, workers=1, label=None):
@@ -43,6 +43,7 @@ ECHO2000 = ("echo", "echo", "-n 2000 -s 64")
 IN_TURN2000 = ("echo", "echo", "-n 2000 -s 64 -w 50")
 IN_TURN9000 = ("echo", "echo", "-n 9000 -s 64 -w 50")
 HANDSHAKE = ("handshake", "echo", "-n 8 -a 50")
+RESUME = ("handshake", "echo", "-n 8 -a 50 -R")
 IDLE = ("idle", "echo", "-n 2000")
 IDLE50 = ("idle", "echo", "-n 50")
 
@@ -50,6 +51,7 @@ CASES = [
     against("P1", "up, 64 KiB frames", "GiB up", "haproxy", 0.80, UP64),
     against("P1", "up, 16 KiB frames", "GiB up", "haproxy", 0.60, UP16),
     against("P2", "down", "GiB down", "haproxy", 0.75, DOWN),
+    against("P2b", "down, against splicing", "GiB down", "haproxy-splice", 0.95, DOWN),
     against("P3", "64 B echo, 50 sessions", "message", "haproxy", 0.95, ECHO),
     against("P4", "64 B frames in bulk", "frame", "lighttpd", 0.20, UP64B),
     against("P5", "TLS up, 64 KiB frames", "GiB up", "haproxy-tls", 1.00, UP64, "sallyport-tls"),
@@ -68,6 +70,8 @@ CASES = [
     against("P9", "echo, 2000 sessions at once", "message", "haproxy", 1.00, ECHO2000),
     Case("P10", "64 B echo, two workers", "message", side("sallyport", *ECHO, workers=2),
          side("sallyport", *ECHO, label="itself, one"), 1.1, False),
+    against("P11", "TLS handshake and close, full", "handshake", "haproxy-tls", 1.00, HANDSHAKE, "sallyport-tls"),
+    against("P11", "TLS handshake and close, resumed", "handshake", "haproxy-tls", 1.00, RESUME, "sallyport-tls"),
 ]
 
 # The incumbent, for scale: one short pair each, and no bar.

@@ -99,6 +99,13 @@ class HaproxyTls(Haproxy):
     tls = True
 
 
+class HaproxySplice(Haproxy):
+    """What the backend sends goes from socket to socket inside the kernel."""
+
+    def text(self, workers):
+        return super().text(workers).replace("mode tcp", "mode tcp\noption splice-response")
+
+
 class Lighttpd(Server):
     """mod_wstunnel: it decodes WebSocket as the gateway does, plain only."""
 
@@ -149,7 +156,7 @@ class Websockify(Server):
 
 
 SERVERS = {"sallyport": Sallyport, "sallyport-tls": SallyportTls, "haproxy": Haproxy, "haproxy-tls": HaproxyTls,
-           "lighttpd": Lighttpd, "websockify": Websockify}
+           "haproxy-splice": HaproxySplice,           "lighttpd": Lighttpd, "websockify": Websockify}
 
 
 def find_programs_of_root():

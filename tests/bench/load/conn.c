@@ -152,12 +152,24 @@ static void conn_open(struct load *load, struct conn *conn)
 
 static void conn_handshaken(struct load *load, struct conn *conn)
 {
+	if (conn->resumes && !SSL_session_reused(conn->ssl)) {
+		conn_end(load, conn, true);
+		return;
+	}
 	if (load->set.raw) {
 		conn_open(load, conn);
 		return;
 	}
 	conn->phase = HEAD;
 	conn_send(load, conn, load->traffic.request, load->traffic.request_len);
+}
+
+static void conn_offer_session(struct load *load, struct conn *conn)
+{
+	SSL_SESSION *session = load->session != NULL ? SSL_SESSION_dup(load->session) : NULL;
+
+	conn->resumes = session != NULL && SSL_set_session(conn->ssl, session) == 1;
+	SSL_SESSION_free(session);
 }
 
 static void conn_handshake(struct load *load, struct conn *conn)
@@ -168,6 +180,7 @@ static void conn_handshake(struct load *load, struct conn *conn)
 		conn->ssl = SSL_new(load->ctx);
 		if (conn->ssl == NULL || SSL_set_fd(conn->ssl, conn->fd) != 1)
 			die("SSL_new");
+		conn_offer_session(load, conn);
 		conn->phase = HANDSHAKE;
 	}
 	ERR_clear_error();

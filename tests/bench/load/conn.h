@@ -19,6 +19,7 @@ enum phase { CONNECTING, HANDSHAKE, HEAD, OPEN, CLOSING, DONE };
 struct conn {
 	int fd;
 	SSL *ssl;
+	bool resumes;                  /* it offered a TLS session, and is a failure if that is not taken */
 	enum phase phase;
 	uint32_t watched;              /* what epoll reports */
 	const uint8_t *out;            /* what is being sent, once: the request, an echo, the Close */
@@ -50,6 +51,7 @@ struct load {
 	struct tally tally;
 	int epoll_fd;
 	SSL_CTX *ctx;
+	SSL_SESSION *session;          /* the latest that can be resumed, or NULL */
 	struct conn *conns;
 	uint32_t live, opened;
 	uint32_t awaited, turn;        /* echo: messages under way, and which session sent last */

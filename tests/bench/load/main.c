@@ -12,6 +12,16 @@
 #define OPENING_NS 30000000000u    /* for all sessions to open */
 #define OPEN_BATCH 100             /* opening all at once would overrun the backlogs of the server under test */
 
+/* Tickets come behind the handshake. A copy is kept, since a connection that breaks spoils the session that it has. */
+static int load_keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct load *load = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	SSL_SESSION_free(load->session);
+	load->session = SSL_SESSION_dup(session);
+	return 0;
+}
+
 static void load_prepare(struct load *load)
 {
 	load->mode = mode_find(load->set.mode);
@@ -30,6 +40,11 @@ static void load_prepare(struct load *load)
 		die("SSL_CTX_new");
 	SSL_CTX_set_mode(load->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 	                                SSL_MODE_RELEASE_BUFFERS);
+	if (!load->set.resume)
+		return;
+	SSL_CTX_set_app_data(load->ctx, load);
+	SSL_CTX_set_session_cache_mode(load->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+	SSL_CTX_sess_set_new_cb(load->ctx, load_keep_session);
 }
 
 static void load_turn(struct load *load, int timeout)

@@ -18,6 +18,7 @@ static const char usage[] =
     "  -r    raw: no upgrade and no Close, the same frames        -S       TLS (the certificate is not checked)\n"
     "  -q    never read after the upgrade                         -x       end without Close\n"
     "  -p P  path (/)                -O O  Origin                 -a N     spread over N source addresses\n"
+    "  -R    TLS: each connection resumes the session of one before\n"
     "  -w N  echo: N messages under way at a time, the sessions in turn; 0 = one in each session\n"
     "  -k PID  report how much CPU time that process used meanwhile\n"
     "Prints `open N` once all sessions are open, and one line of JSON at the end. Its figures are of the time between\n"
@@ -50,6 +51,7 @@ static void option_take(struct options *set, int option, const char *value)
 	case 'o': set->opcode = (uint8_t)parse_number(value); break;
 	case 'r': set->raw = true; break;
 	case 'S': set->tls = true; break;
+	case 'R': set->resume = true; break;
 	case 'q': set->deaf = true; break;
 	case 'x': set->abrupt = true; break;
 	case 'p': set->path = value; break;
@@ -66,7 +68,7 @@ void options_parse(struct options *set, int argc, char **argv)
 	int option;
 
 	options_defaults(set);
-	while ((option = getopt(argc, argv, "n:t:s:c:d:Fo:rSqxp:O:a:w:k:")) != -1)
+	while ((option = getopt(argc, argv, "n:t:s:c:d:Fo:rSRqxp:O:a:w:k:")) != -1)
 		option_take(set, option, optarg);
 	if (argc - optind != 2 || set->sessions == 0)
 		usage_error("%s", usage);

@@ -18,7 +18,7 @@ struct options {
 	uint32_t sessions, sources;
 	uint32_t window;           /* echo: so many messages under way at a time; 0: one a session */
 	uint8_t opcode;
-	bool raw, tls, deaf, fragments, abrupt;
+	bool raw, tls, resume, deaf, fragments, abrupt;
 	pid_t watched;             /* 0, or the process whose CPU time is reported */
 };
 
