@@ -109,6 +109,8 @@ const struct conf_type conf_paths = { "paths", true, texts_parse, texts_clear, N
 const struct conf_type conf_flag = { "flag", false, flag_parse, NULL, NULL, NULL };
 const struct conf_type conf_number = { "number", false, number_parse, NULL, number_print, NULL };
 const struct conf_type conf_size = { "size", false, size_parse, NULL, str_from_size, NULL };
+const struct conf_type conf_rate = { "number/s", false, number_parse, NULL, number_print, NULL };
+const struct conf_type conf_size_rate = { "size/s", false, size_parse, NULL, str_from_size, NULL };
 const struct conf_type conf_duration = { "duration", false, duration_parse, NULL, str_from_duration, NULL };
 
 int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err)

@@ -31,7 +31,9 @@ struct conf_type {
 #define CONF_number   uint64_t
 #define CONF_size     uint64_t /* bytes */
 #define CONF_duration uint64_t /* milliseconds */
-extern const struct conf_type conf_text, conf_texts, conf_path, conf_paths, conf_flag, conf_number, conf_size, conf_duration;
+#define CONF_rate     uint64_t /* of what is counted, per second */
+#define CONF_size_rate uint64_t /* bytes per second */
+extern const struct conf_type conf_text, conf_texts, conf_path, conf_paths, conf_flag, conf_number, conf_size, conf_duration, conf_rate, conf_size_rate;
 
 /* For types that choose a word: reads one of words into *(int *)field by its index, or complains with all of them. */
 must_check int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err);

@@ -78,28 +78,6 @@ static const char *target_file(const void *field, size_t i)
 	return i > 0 ? NULL : socket_file(field);
 }
 
-static int listen_addresses_parse(const char *text, void *field, struct err *err)
-{
-	struct address_list *list = field;
-	struct address address;
-
-	if (address_parse_listen(&address, text, err) != 0)
-		return -1;
-	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
-	list->item[list->count++] = address;
-	return 0;
-}
-
-static void listen_addresses_clear(void *field)
-{
-	struct address_list *list = field;
-
-	for (size_t i = 0; i < list->count; i++)
-		address_clear(&list->item[i]);
-	free(list->item);
-	*list = (struct address_list){ NULL, 0 };
-}
-
 static const char *listen_addresses_file(const void *field, size_t i)
 {
 	const struct address_list *list = field;
@@ -107,68 +85,49 @@ static const char *listen_addresses_file(const void *field, size_t i)
 	return i < list->count ? socket_file(&list->item[i]) : NULL;
 }
 
-static int cidrs_parse(const char *text, void *field, struct err *err)
-{
-	struct cidr_list *list = field;
-	struct cidr cidr;
-
-	if (cidr_parse(&cidr, text, err) != 0)
-		return -1;
-	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
-	list->item[list->count++] = cidr;
-	return 0;
-}
-
-static void cidrs_clear(void *field)
-{
-	cidr_list_clear(field);
-}
-
-static int port_range_parse(struct port_range *range, const char *text)
+static int port_range_parse(struct port_range *range, const char *text, struct err *err)
 {
 	char first[8];
 	uint64_t from, to;
 	const char *dash = strchr(text, '-');
 	size_t len = dash != NULL ? (size_t)(dash - text) : strlen(text);
 
-	if (strcmp(text, "any") == 0) {
-		*range = (struct port_range){ 0, UINT16_MAX };
+	*range = (struct port_range){ 0, UINT16_MAX };
+	if (strcmp(text, "any") == 0)
 		return 0;
-	}
-	if (len >= sizeof(first))
-		return -1;
-	memcpy(first, text, len);
-	first[len] = '\0';
+	snprintf(first, sizeof(first), "%.*s", (int)len, text);
 	if (str_to_number(first, 1, UINT16_MAX, &from) != 0 || str_to_number(dash != NULL ? dash + 1 : first, from, UINT16_MAX, &to) != 0)
-		return -1;
+		return err_add(err, "\"%s\" is not a port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
 	*range = (struct port_range){ (uint16_t)from, (uint16_t)to };
 	return 0;
 }
 
-static int ports_parse(const char *text, void *field, struct err *err)
-{
-	struct port_list *list = field;
-	struct port_range range;
+/* The type of a list of structs: item_parse reads one, item_clear frees what it holds; (void): nothing. */
+#define LIST(id, words, list_type, item_type, item_parse, item_clear, paths)                                           \
+	static int id##_parse(const char *text, void *field, struct err *err)                                          \
+	{                                                                                                              \
+		struct list_type *list = field;                                                                        \
+		struct item_type item;                                                                                 \
+		if (item_parse(&item, text, err) != 0)                                                                 \
+			return -1;                                                                                     \
+		list->item = mem_resize(list->item, list->count + 1, sizeof(item));                                    \
+		list->item[list->count++] = item;                                                                      \
+		return 0;                                                                                              \
+	}                                                                                                              \
+	static void id##_clear(void *field)                                                                            \
+	{                                                                                                              \
+		struct list_type *list = field;                                                                        \
+		while (list->count > 0)                                                                                \
+			item_clear(&list->item[--list->count]);                                                        \
+		free(list->item);                                                                                      \
+		list->item = NULL;                                                                                     \
+	}                                                                                                              \
+	static const struct conf_type conf_##id = { words, true, id##_parse, id##_clear, NULL, paths };
 
-	if (port_range_parse(&range, text) != 0)
-		return err_add(err, "\"%s\" is not a port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
-	list->item = mem_resize(list->item, list->count + 1, sizeof(*list->item));
-	list->item[list->count++] = range;
-	return 0;
-}
+LIST(listen_addresses, "addresses", address_list, address, address_parse_listen, address_clear, listen_addresses_file)
+LIST(cidrs, "networks", cidr_list, cidr, cidr_parse, (void), NULL)
+LIST(ports, "ports", port_list, port_range, port_range_parse, (void), NULL)
 
-static void ports_clear(void *field)
-{
-	struct port_list *list = field;
-
-	free(list->item);
-	*list = (struct port_list){ NULL, 0 };
-}
-
-static const struct conf_type conf_listen_addresses = { "addresses", true, listen_addresses_parse,
-	                                                listen_addresses_clear, NULL, listen_addresses_file };
-static const struct conf_type conf_cidrs = { "networks", true, cidrs_parse, cidrs_clear, NULL, NULL };
-static const struct conf_type conf_ports = { "ports", true, ports_parse, ports_clear, NULL, NULL };
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NULL, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL, target_file };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL, NULL };

@@ -4,7 +4,6 @@
 
 #include "proto/ip.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MAPPED_BITS 96 /* the prefix of IPv4 addresses in IPv6, RFC 4291 section 2.5.5.2 */
@@ -101,10 +100,4 @@ bool cidr_list_has(const struct cidr_list *list, const struct peer *peer)
 		if (cidr_has(&list->item[i], &single))
 			return true;
 	return false;
-}
-
-void cidr_list_clear(struct cidr_list *list)
-{
-	free(list->item);
-	*list = (struct cidr_list){ NULL, 0 };
 }

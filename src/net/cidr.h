@@ -28,5 +28,3 @@ must_check int cidr_parse(struct cidr *cidr, const char *text, struct err *err);
 /* Whether one of the networks has the peer's address, be it written as IPv4 or as IPv4 in IPv6. IPv6 networks, ::/0 too,
  * have no IPv4 address, and no network has the peer of a UNIX socket. */
 bool cidr_list_has(const struct cidr_list *list, const struct peer *peer);
-
-void cidr_list_clear(struct cidr_list *list);

@@ -167,9 +167,7 @@ static void a_list_has_what_one_of_it_has(void **state)
 	assert_true(cidr_list_has(&list, &first));
 	assert_true(cidr_list_has(&list, &second));
 	assert_false(cidr_list_has(&list, &third));
-	cidr_list_clear(&list);
-	assert_null(list.item);
-	assert_false(cidr_list_has(&list, &first));
+	free(list.item);
 }
 
 static void unix_peers_are_in_no_network(void **state)
