@@ -6,6 +6,7 @@
 #include "sys/beneath.h"
 
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -73,17 +74,14 @@ static bool is_secret(const struct conf_file *file)
 static void complain(const struct root *root, const struct conf_file *file)
 {
 	const struct conf_section *of = file->section;
+	char what[160] = "configuration";
 
-	if (of != NULL && of->line == 0)
-		conf_complain_option(root->route, &root->route->root, root->err,
-		                     "this root would publish the %s (%s); move it, or name another root", file->option, file->path);
-	else if (of == NULL)
-		conf_complain_option(root->route, &root->route->root, root->err,
-		                     "this root would publish the configuration (%s); move it, or name another root", file->path);
-	else
-		conf_complain_option(root->route, &root->route->root, root->err,
-		                     "this root would publish the %s of [%s%s%s] (%s); move it, or name another root", file->option,
-		                     of->kind->name, of->name[0] != '\0' ? " " : "", of->name, file->path);
+	if (of != NULL && of->line == 0) /* the command line names no section */
+		snprintf(what, sizeof(what), "%s", file->option);
+	else if (of != NULL)
+		snprintf(what, sizeof(what), "%s of [%s%s%s]", file->option, of->kind->name, of->name[0] != '\0' ? " " : "", of->name);
+	conf_complain_option(root->route, &root->route->root, root->err,
+	                     "this root would publish the %s (%s); move it, or name another root", what, file->path);
 }
 
 static void check_all(const struct settings *s, const struct root *root)
