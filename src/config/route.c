@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE_MAX 512
-
 /* --- building --------------------------------------------------------------------------------------------------- */
 
 static int route_add_target(struct route *route, const struct address *target, struct err *err)
@@ -33,14 +31,15 @@ static int route_add_target(struct route *route, const struct address *target, s
 static int route_open(struct route *route, struct err *err)
 {
 	const struct route_settings *set = route->set;
-	char place[PLACE_MAX];
-
-	if (set->root[0] != '\0') {
-		conf_place(set, &set->root, place, sizeof(place));
-		route->handler = files_open(place, set->root, &route->files_options, err);
-		if (route->handler == NULL)
-			return -1;
-	}
+	const struct handler_options options = {
+		.section = set,
+		.place = conf_place,
+#define OPT(name, ...) .name = &set->name,
+#include "handler/handler.def"
+#undef OPT
+	};
+	if (handler_open(&route->handler, &options, err) != 0)
+		return -1;
 	return set->target.text != NULL ? route_add_target(route, &set->target, err) : 0;
 }
 
@@ -54,7 +53,6 @@ static void route_init(struct route *route, const struct route_settings *set)
 #undef OPT
 	};
 	gates_build(&route->gates, &options);
-	route->files_options = (struct files_options){ set->cache_control, set->content_security_policy, &set->index };
 }
 
 /* The most specific first. Routes that are equal here never match the same request: settings_read() saw to that. */
@@ -81,11 +79,9 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
 	routes->own = (struct str_list){ NULL, 0 };
 	own_names_list(&routes->own, opener);
-	for (size_t i = 0; i < routes->count;
-	     i++) { /* in its last place: the web root keeps a pointer to files_options */
+	for (size_t i = 0; i < routes->count; i++)
 		if (route_open(&routes->item[i], err) != 0)
 			status = -1;
-	}
 	if (status != 0)
 		routes_clear(routes);
 	return status;

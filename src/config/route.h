@@ -10,15 +10,13 @@
 #include "config/settings.h"
 #include "gate/gate.h"
 #include "gate/tally.h"
-#include "handler/files.h"
 #include "handler/handler.h"
 
 struct route {
 	const struct route_settings *set;
 	struct span prefix; /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
 	bool exact;
-	struct files_options files_options;
-	struct handler *handler; /* of plain requests: set->root; NULL: the route is for upgrades */
+	struct handler *handler; /* of plain requests; NULL: the route is for upgrades */
 	struct gates gates;     /* of upgrades */
 	struct pool pool;       /* of their targets; empty: the gates name one */
 	struct tally *tally;    /* of its sessions */

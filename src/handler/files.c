@@ -23,11 +23,14 @@
 
 #define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
 
+#define PLACE_MAX 512
+
 struct files {
 	struct handler handler; /* first: the one is the other */
 	struct beneath root;
 	char *path, *real; /* its names */
 	atomic_flag told;  /* that a link leads out */
+	struct files_options own; /* when it was made for a section */
 	const struct files_options *options;
 };
 
@@ -367,8 +370,6 @@ static void files_close(struct handler *handler)
 	free(files);
 }
 
-static const struct handler_ops files_ops = { files_answer, files_close };
-
 struct handler *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
 {
 	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
@@ -389,7 +390,7 @@ struct handler *files_open(const char *where, const char *path, const struct fil
 	}
 
 	struct files *files = mem_zalloc(sizeof(*files));
-	files->handler.ops = &files_ops;
+	files->handler.ops = &handler_files;
 	files->path = mem_strdup(path);
 	files->real = beneath_real_name(path);
 	files->root = (struct beneath){ root, { files->path, files->real } };
@@ -397,3 +398,22 @@ struct handler *files_open(const char *where, const char *path, const struct fil
 	files->options = options;
 	return &files->handler;
 }
+
+/* For a section with a root. */
+static int files_open_for(struct handler **handler, const struct handler_options *options, struct err *err)
+{
+	struct files_options own = { *options->cache_control, *options->content_security_policy, options->index };
+	char place[PLACE_MAX];
+	if ((*options->root)[0] == '\0')
+		return 0;
+	options->place(options->section, options->root, place, sizeof(place));
+	*handler = files_open(place, *options->root, &own, err);
+	if (*handler == NULL)
+		return -1;
+	struct files *files = (struct files *)*handler;
+	files->own = own;
+	files->options = &files->own;
+	return 0;
+}
+
+const struct handler_ops handler_files = { .open = files_open_for, .answer = files_answer, .close = files_close };

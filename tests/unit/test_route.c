@@ -168,7 +168,6 @@ static void targets_and_roots_are_opened(void **state)
 	assert_int_equal(route->pool.count, 0);
 	assert_non_null(route->handler);
 	assert_int_equal(route->prefix.n, 0);
-	assert_ptr_equal(route->files_options.index, &route->set->index);
 }
 
 /* All of them at once, each with its line; and nothing is left open. */
