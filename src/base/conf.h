@@ -26,6 +26,8 @@ struct conf_option {
 	conf_needs *needs;
 	int (*check)(const char *text, struct err *err); /* of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does */
 	const char *example; /* a section has no default for it, and must give it, such as this; NULL: it need not */
+	int leads; /* what its section leads to by it, by an enum of the table's owner; 0: nowhere. Of those that lead somewhere a section
+	            * gives exactly one, and example is such a one */
 	int file; /* what the files are that it names, by an enum of the table's owner; 0: it names none */
 };
 
@@ -102,13 +104,17 @@ void conf_place(const void *section, const void *field, char *out, size_t cap);
 /* The same for who knows an option by its name alone (NULL: the section), and names it himself behind "command line:". */
 void conf_place_named(const void *section, const char *option, char *out, size_t cap);
 
+/* How many options are given by which the section leads to `what`; 0: anywhere. */
+size_t conf_leads(const void *section, int what);
+
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
  * of that option, and its name stands in front of the text. Return -1. */
 int conf_complain(const void *section, struct err *err, const char *format, ...) printf_like(3, 4);
 int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
         printf_like(4, 5);
 
-/* Complains of each option that was given and has no effect where it stands, and of each that a section must give and does not. */
+/* Complains of each option that was given and has no effect where it stands, of each that a section must give and does not, and of
+ * sections that lead nowhere, or to several places. */
 void conf_check(const struct conf *conf, struct err *err);
 
 /* The end of a complaint about an unknown word: `; did you mean "x"?`, or nothing. Returns out. */

@@ -16,6 +16,7 @@
 #define NEEDS(what)   .needs = needs_##what,           /* a conf_needs of the file that has the table */
 #define CHECK(what)   .check = check_##what,           /* a function of that file, too */
 #define REQUIRED(such) .example = (such),
+#define LEADS(to, such) .leads = LEADS_##to, .example = (such),
 #define NAMES(what)   .file = FILE_##what,             /* files: of which kind */
 
 /* A row, as a struct conf_option; owner is the struct that has the field. */

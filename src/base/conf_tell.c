@@ -3,9 +3,51 @@
 #include "base/conf_internal.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#define LEADS_MAX 256
+
 /* --- what is missing, and what has no effect -------------------------------------------------------------------------- */
+
+size_t conf_leads(const void *section, int what)
+{
+	const struct conf_section *s = section;
+	size_t given = 0;
+	for (size_t i = 0; i < s->kind->options_count; i++) {
+		const struct conf_option *option = &s->kind->options[i];
+		if (option->leads != 0 && (what == 0 || option->leads == what) && conf_given(s, (const char *)s + option->offset))
+			given++;
+	}
+	return given;
+}
+
+/* "a = X, b = Y, or c = Z"; without examples "a, b and c"; "" if no option leads anywhere. */
+static const char *list_leads(const struct conf_kind *kind, bool examples, char out[LEADS_MAX])
+{
+	size_t left = 0, len = 0;
+	out[0] = '\0';
+	for (size_t i = 0; i < kind->options_count; i++)
+		left += kind->options[i].leads != 0;
+	for (size_t i = 0; i < kind->options_count && len < LEADS_MAX; i++) {
+		const struct conf_option *option = &kind->options[i];
+		if (option->leads == 0)
+			continue;
+		const char *then = --left > 1 ? ", " : left == 0 ? "" : examples ? ", or " : " and ";
+		len += (size_t)snprintf(out + len, LEADS_MAX - len, "%s%s%s%s", option->name, examples ? " = " : "", examples ? option->example : "", then);
+	}
+	return out;
+}
+
+static void section_check_leads(const struct conf_section *section, struct err *err)
+{
+	char list[LEADS_MAX];
+	size_t given = conf_leads(section, 0);
+	if (given == 0 && list_leads(section->kind, true, list)[0] != '\0')
+		conf_complain(section, err, "leads nowhere; write %s", list);
+	if (given > 1)
+		conf_complain(section, err, "has more than one of %s; write a %s for each", list_leads(section->kind, false, list), section->kind->name);
+}
 
 static void section_check(const struct conf_section *section, struct err *err)
 {
@@ -16,9 +58,10 @@ static void section_check(const struct conf_section *section, struct err *err)
 		const char *why = option->needs != NULL && given ? option->needs(section) : NULL;
 		if (why != NULL)
 			conf_complain_option(section, field, err, "has no effect %s", why);
-		if (option->example != NULL && !given)
+		if (option->example != NULL && option->leads == 0 && !given)
 			conf_complain(section, err, "has no %s; write, for example, %s = %s", option->name, option->name, option->example);
 	}
+	section_check_leads(section, err);
 }
 
 void conf_check(const struct conf *conf, struct err *err)

@@ -226,7 +226,7 @@ static bool all_unix(const struct listen_settings *s)
 /* A route that leads nowhere, or to several places, is complained of for that. */
 static bool may_be(const struct route_settings *s, bool it)
 {
-	return it || conf_given(s, &s->target) + conf_given(s, &s->token_file) + conf_given(s, &s->root) != 1;
+	return it || conf_leads(s, 0) != 1;
 }
 
 /* Of a target that could not be read nobody knows what it was to be. */
@@ -243,7 +243,7 @@ CONDITION(proxies, listen, conf_given(s, &s->proxy_protocol) && !all_unix(s),
 CONDITION(client_certificate, tls, conf_given(s, &s->client_certificate), "without client_certificate = optional or required")
 CONDITION(tls12, tls, s->min_version == 0, "with min_version = 1.3; write ciphersuites")
 CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
-CONDITION(target, route, may_be(s, !conf_given(s, &s->root)), "without target or token_file")
+CONDITION(target, route, may_be(s, conf_leads(s, LEADS_PAGES) == 0), "without target or token_file")
 CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL, needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
 CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
 

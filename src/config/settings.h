@@ -69,6 +69,9 @@ struct route_settings {
 };
 #undef OPT
 
+/* What a route is for; a row says it by LEADS(...). */
+enum { LEADS_UPGRADES = 1, LEADS_PAGES };
+
 /* What the files are that a configuration names; a row says it by NAMES(...). */
 enum file_kind {
 	FILE_CONFIGURATION, /* read already, conf.d, too */

@@ -102,23 +102,6 @@ static void check_sources(const struct server_settings *server, struct err *err)
 
 /* --- checks of routes ------------------------------------------------------------------------------------------- */
 
-static bool route_is_root(const struct route_settings *r)
-{
-	return conf_given(r, &r->root);
-}
-
-static bool check_purpose(const struct route_settings *r, struct err *err)
-{
-	int given = conf_given(r, &r->target) + conf_given(r, &r->token_file) + conf_given(r, &r->root);
-
-	if (given == 0)
-		conf_complain(r, err,
-		              "leads nowhere; write target = HOST:PORT, token_file = FILE, or root = DIRECTORY");
-	if (given > 1)
-		conf_complain(r, err, "has more than one of target, token_file and root; write a route for each");
-	return given == 1;
-}
-
 static const struct listen_settings *listen_find(const struct settings *s, const char *name)
 {
 	for (size_t i = 0; i < s->listens_count; i++) {
@@ -177,7 +160,7 @@ static bool routes_tie(const struct route_settings *a, const struct route_settin
 	bool hosts = scope == reach_of_hosts(&b->host) &&
 	             (scope == HOST_ANY || lists_meet(&a->host, &b->host, uri_host));
 
-	return route_is_root(a) == route_is_root(b) && strcmp(a->path, b->path) == 0 && hosts &&
+	return conf_leads(a, LEADS_PAGES) == conf_leads(b, LEADS_PAGES) && strcmp(a->path, b->path) == 0 && hosts &&
 	       lists_meet(&a->listen, &b->listen, as_it_is);
 }
 
@@ -197,7 +180,7 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 {
 	const struct route_settings *r = s->routes[i];
 
-	if (check_purpose(r, err))
+	if (conf_leads(r, 0) == 1)
 		check_ties(s, i, err);
 	if (whole)
 		check_listen_names(s, r, err);
@@ -219,7 +202,7 @@ static bool allows_any_origin(const struct route_settings *r)
  * page already: the certificate does not have its name. */
 static const struct listen_settings *rebound_at(const struct settings *s, const struct route_settings *r)
 {
-	if (route_is_root(r) || r->host.count > 0 || allows_any_origin(r))
+	if (conf_leads(r, LEADS_PAGES) > 0 || r->host.count > 0 || allows_any_origin(r))
 		return NULL;
 	for (size_t i = 0; i < s->listens_count; i++) {
 		if (s->listens[i]->tls != TLS_MODE_ON && reach_has_listener(r, s->listens[i]->section.name))
