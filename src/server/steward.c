@@ -165,15 +165,14 @@ static void work_clear(struct steward_work *work)
 /* What the steward reports; fd: room for CHANNEL_FDS_MAX, or NULL. */
 static int hear(const struct steward *steward, int *fd, size_t *fds, struct err *err)
 {
-	struct steward_report *report = mem_zalloc(sizeof(*report));
-	int result = fd != NULL ? channel_receive_fds(steward->control, report, sizeof(*report), fd, fds)
-	                        : channel_receive(steward->control, report, sizeof(*report));
+	struct steward_report report; /* not of the heap: a log is opened anew also when there is no memory */
+	int result = fd != NULL ? channel_receive_fds(steward->control, &report, sizeof(report), fd, fds)
+	                        : channel_receive(steward->control, &report, sizeof(report));
 
 	if (result != 0)
 		err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
-	else if ((result = report->result) != 0)
-		err_add(err, "%.*s", (int)sizeof(report->words) - 1, report->words);
-	free(report);
+	else if ((result = report.result) != 0)
+		err_add(err, "%.*s", (int)sizeof(report.words) - 1, report.words);
 	return result;
 }
 
