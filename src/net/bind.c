@@ -5,13 +5,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/tcp.h"
-#include "proto/uri.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,13 +41,12 @@ static int complain(const struct build *b, int error)
 	return err_add(b->err, "cannot listen on %s: %s", b->address->text, strerror(error));
 }
 
-static int complain_tcp(const struct build *b, const struct addrinfo *at, int error)
+static int complain_tcp(const struct build *b, const struct resolved_addr *at, int error)
 {
 	char text[ADDR_TEXT_MAX];
-	const struct sockaddr_in *in = (const void *)at->ai_addr; /* sin6_port is at the same place */
-	const char *hint = hint_of(error, ntohs(in->sin_port));
+	const char *hint = hint_of(error, b->address->port);
 
-	addr_format(at->ai_addr, at->ai_addrlen, text);
+	addr_format((const void *)&at->sa, at->len, text);
 	if (strcmp(text, b->address->text) == 0 || b->address->text[0] == '*')
 		return err_add(b->err, "cannot listen on %s: %s%s", b->address->text, strerror(error), hint);
 	return err_add(b->err, "cannot listen on %s (%s): %s%s", b->address->text, text, strerror(error), hint);
@@ -71,13 +67,13 @@ static int set_flag(int fd, int level, int name, int value)
 
 /* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
-static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, const struct bind_options *options)
+static int bind_tcp(int fd, const struct resolved_addr *at, bool dual_stack, const struct bind_options *options)
 {
 	if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set_flag(fd, SOL_SOCKET, SO_REUSEPORT, options->beside) != 0)
 		return -1;
-	if (at->ai_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
+	if (at->sa.ss_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
 		return -1;
-	if (tcp_set_all(fd) != 0 || bind(fd, at->ai_addr, at->ai_addrlen) != 0)
+	if (tcp_set_all(fd) != 0 || bind(fd, (const void *)&at->sa, at->len) != 0)
 		return -1;
 	if (listen(fd, options->backlog) != 0)
 		return -1;
@@ -85,9 +81,9 @@ static int bind_tcp(int fd, const struct addrinfo *at, bool dual_stack, const st
 }
 
 /* Returns 0 or the errno. */
-static int open_tcp(const struct build *b, const struct addrinfo *at, bool dual_stack)
+static int open_tcp(const struct build *b, const struct resolved_addr *at, bool dual_stack)
 {
-	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return errno;
@@ -108,34 +104,32 @@ static bool is_missing_family(int error)
 
 static int open_any(const struct build *b, uint16_t port)
 {
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) }; /* INADDR_ANY is 0 */
-	struct addrinfo v6 = { .ai_family = AF_INET6, .ai_addr = (void *)&in6, .ai_addrlen = sizeof(in6) };
-	struct addrinfo v4 = { .ai_family = AF_INET, .ai_addr = (void *)&in, .ai_addrlen = sizeof(in) };
+	struct resolved v4, v6;
 
-	int error = open_tcp(b, &v6, true);
+	resolved_at_once("::", port, &v6);
+	resolved_at_once("0.0.0.0", port, &v4);
+	int error = open_tcp(b, v6.addr, true);
 	if (is_missing_family(error))
-		error = open_tcp(b, &v4, false);
-	return error == 0 ? 0 : complain_tcp(b, &v4, error);
+		error = open_tcp(b, v4.addr, false);
+	return error == 0 ? 0 : complain_tcp(b, v4.addr, error);
 }
 
 /* The hosts file may name one address twice. */
-static bool seen_before(const struct addrinfo *first, const struct addrinfo *at)
+static bool seen_before(const struct resolved *found, const struct resolved_addr *at)
 {
-	for (; first != at; first = first->ai_next)
-		if (first->ai_addrlen == at->ai_addrlen && memcmp(first->ai_addr, at->ai_addr, at->ai_addrlen) == 0)
+	for (const struct resolved_addr *before = found->addr; before != at; before++)
+		if (before->len == at->len && memcmp(&before->sa, &at->sa, at->len) == 0)
 			return true;
 	return false;
 }
 
-static int open_all(const struct build *b, const struct addrinfo *all)
+static int open_all(const struct build *b, const struct resolved *found)
 {
-	const struct addrinfo *missing = all;
+	const struct resolved_addr *missing = found->addr;
 	int missing_error = 0;
 
-	assert(all != NULL); /* who found an address has one */
-	for (const struct addrinfo *at = all; at != NULL; at = at->ai_next) {
-		int error = seen_before(all, at) ? 0 : open_tcp(b, at, false);
+	for (const struct resolved_addr *at = found->addr; at != found->addr + found->count; at++) {
+		int error = seen_before(found, at) ? 0 : open_tcp(b, at, false);
 		if (error == 0)
 			continue;
 		if (!is_missing_family(error))
@@ -147,45 +141,23 @@ static int open_all(const struct build *b, const struct addrinfo *all)
 	return b->bound->count > 0 ? 0 : complain_tcp(b, missing, missing_error);
 }
 
-static int complain_name(const struct build *b, int failure)
-{
-	return err_add(b->err, "cannot listen on %s: %s", b->address->text, gai_strerror(failure));
-}
-
-/* In the form in which getaddrinfo() answers. */
-static int open_found(const struct build *b)
-{
-	const struct resolved *found = b->options->found;
-	struct addrinfo all[RESOLVED_MAX];
-
-	for (size_t i = 0; i < found->count; i++)
-		all[i] = (struct addrinfo){ .ai_family = found->addr[i].sa.ss_family,
-			                    .ai_addr = (void *)(uintptr_t)&found->addr[i].sa,
-			                    .ai_addrlen = found->addr[i].len,
-			                    .ai_next = i + 1 < found->count ? &all[i + 1] : NULL };
-	return found->count > 0 ? open_all(b, all) : complain_name(b, found->error);
-}
-
 static int open_host(const struct build *b)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-	struct addrinfo *all;
-	char port[8];
+	const struct address *address = b->address;
+	const struct resolved *found = b->options->found;
+	struct resolved here;
 
-	if (b->address->host == NULL)
-		return open_any(b, b->address->port);
-	if (b->options->found != NULL)
-		return open_found(b);
-	snprintf(port, sizeof(port), "%u", b->address->port);
-	const char *host = uri_is_localhost(span_of(b->address->host)) ? NULL : b->address->host; /* NULL: loopback, without asking */
-	int failure = getaddrinfo(host, port, &hints, &all);
-	if (failure == EAI_SYSTEM)
-		return complain(b, errno);
-	if (failure != 0)
-		return complain_name(b, failure);
-	int result = open_all(b, all);
-	freeaddrinfo(all);
-	return result;
+	if (address->host == NULL)
+		return open_any(b, address->port);
+	if (found == NULL) {
+		if (!resolved_at_once(address->host, address->port, &here))
+			resolved_by_system(address->host, address->port, 0, &here);
+		found = &here;
+	}
+	if (found->count > 0)
+		return open_all(b, found);
+	return found->error == EAI_SYSTEM ? complain(b, errno)
+	                                  : err_add(b->err, "cannot listen on %s: %s", address->text, gai_strerror(found->error));
 }
 
 /* --- UNIX --------------------------------------------------------------------------------------------------------- */

@@ -62,9 +62,17 @@ bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer)
 	return answer->count > 0;
 }
 
-void resolved_by_system(const char *host, struct resolved *answer)
+static void set_port(struct sockaddr_storage *sa, uint16_t port)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	if (sa->ss_family == AF_INET)
+		((struct sockaddr_in *)sa)->sin_port = htons(port);
+	else
+		((struct sockaddr_in6 *)sa)->sin6_port = htons(port);
+}
+
+void resolved_by_system(const char *host, uint16_t port, int flags, struct resolved *answer)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags };
 	struct addrinfo *all;
 
 	answer->count = 0;
@@ -75,14 +83,8 @@ void resolved_by_system(const char *host, struct resolved *answer)
 		if (at->ai_family == AF_INET || at->ai_family == AF_INET6)
 			add_address(answer, at->ai_addr, at->ai_addrlen);
 	freeaddrinfo(all);
-}
-
-static void set_port(struct sockaddr_storage *sa, uint16_t port)
-{
-	if (sa->ss_family == AF_INET)
-		((struct sockaddr_in *)sa)->sin_port = htons(port);
-	else
-		((struct sockaddr_in6 *)sa)->sin6_port = htons(port);
+	for (size_t i = 0; i < answer->count; i++)
+		set_port(&answer->addr[i].sa, port);
 }
 
 void resolved_copy(struct resolved *to, const struct resolved *answer, uint16_t port)

@@ -13,7 +13,7 @@
 struct resolved {
 	size_t count; /* 0: the name was not found, or the look-up failed */
 	int error;    /* EAI_*: the look-up failed, and the addresses, if any, are those of an earlier one */
-	struct {
+	struct resolved_addr {
 		struct sockaddr_storage sa;
 		socklen_t len;
 	} addr[RESOLVED_MAX];
@@ -22,9 +22,9 @@ struct resolved {
 /* A number, or localhost, fills *answer and returns true. */
 bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer);
 
-/* Fills *answer with stream addresses of host (port 0), or sets count 0 and an EAI_* error. getaddrinfo with
- * AI_ADDRCONFIG, so it may block. */
-void resolved_by_system(const char *host, struct resolved *answer);
+/* Fills *answer with stream addresses of host, or sets count 0 and an EAI_* error. Asks getaddrinfo with these
+ * flags, so it may block. */
+void resolved_by_system(const char *host, uint16_t port, int flags, struct resolved *answer);
 
 /* As answer, with another port. */
 void resolved_copy(struct resolved *to, const struct resolved *answer, uint16_t port);

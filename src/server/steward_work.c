@@ -325,7 +325,7 @@ void steward_answer(int end)
 		memset(&answer, 0, sizeof(answer)); /* what is left over must not tell anything */
 		answer.error = EAI_FAIL;
 		if (result == 0 && memchr(question.host, '\0', sizeof(question.host)) != NULL)
-			resolved_by_system(question.host, &answer);
+			resolved_by_system(question.host, 0, AI_ADDRCONFIG, &answer);
 		if (channel_send(end, &answer, sizeof(answer), NULL, 0) != 0)
 			return;
 	}

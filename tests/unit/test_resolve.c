@@ -240,7 +240,7 @@ static void names_are_found_by_the_system(void **state)
 	struct resolved answer;
 
 	(void)state;
-	resolved_by_system("localhost", &answer);
+	resolved_by_system("localhost", 22, AI_ADDRCONFIG, &answer);
 	assert_int_equal(answer.error, 0);
 	assert_in_range(answer.count, 1, RESOLVED_MAX);
 }
