@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# How much code has to be trusted, and that it has none of what cannot be used safely. The last line says how many passed and failed.
+# How much code has to be trusted, that it can be read in one look, and that it has none of what cannot be used safely. The last
+# line says how many passed and failed.
 #
 #     tests/size.sh
 #
@@ -56,6 +57,22 @@ printf '        %-8s %6d lines, load time and control, are not of what is truste
 verdict $? "$TRUSTED: $total lines see the bytes of strangers (the goal is $GOAL), at most $LIMIT"
 
 mapfile -t list < <(files .)
+long=$(wc -l "${list[@]}" | awk '$2 != "total" && $1 > 450 { print $2 ": " $1 " lines" }')
+[ -z "$long" ] || echo "$long"
+[ -z "$long" ]
+verdict $? "no file over 450 lines"
+
+# A function is from its name's line to the brace that closes it, both at the beginning of a line.
+mapfile -t sources < <(find . -name '*.c')
+awk '/^[a-z].*[(]/ { from = FNR } /^\}$/ { print FNR - from + 1 }' "${sources[@]}" | sort -n | awk '
+	{ lines[NR] = $1; short += $1 <= 40 }
+	END {
+		median = lines[int((NR + 1) / 2)]
+		printf "        %d functions: median %d lines, longest %d, %.1f %% at most 40\n", NR, median, lines[NR], 100 * short / NR
+		exit !(NR > 0 && median <= 12 && short >= 0.97 * NR)
+	}'
+verdict $? "functions have 12 lines or fewer, and hardly any more than 40"
+
 found=$(for file in "${list[@]}"; do code "$file" | grep -nE "(^|[^A-Za-z0-9_])($FORBIDDEN)[[:space:]]*\(" | sed "s|^|$file: |"; done)
 [ -z "$found" ] || echo "$found"
 [ -z "$found" ]

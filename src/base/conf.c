@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- places and complaints -------------------------------------------------------------------------------------- */
-
 const char *conf_keep_name(struct conf *conf, const char *name)
 {
 	str_list_add(&conf->files, span_of(name));
@@ -91,38 +89,19 @@ static const char *first_word(const struct conf_section *section)
 	return "";
 }
 
-static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
-        printf_like(4, 0);
-
-static void complain(const struct conf_section *section, const void *field, struct err *err, const char *format, va_list args)
-{
-	const char *option = field != NULL ? option_word(section, field_index(section, field)) : first_word(section);
-	char place[CONF_PLACE_MAX];
-	char text[2048];
-
-	conf_place_format(place_of(section, field), section, place, sizeof(place));
-	vsnprintf(text, sizeof(text), format, args);
-	err_add(err, "%s %s%s%s", place, option, option[0] != '\0' ? ": " : "", text);
-}
-
-int conf_complain(const void *section, struct err *err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	complain(section, NULL, err, format, args);
-	va_end(args);
-	return -1;
-}
-
 int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
 {
+	const struct conf_section *s = section;
+	const char *option = field != NULL ? option_word(s, field_index(s, field)) : first_word(s);
+	char place[CONF_PLACE_MAX];
+	char text[2048];
 	va_list args;
 
+	conf_place_format(place_of(s, field), s, place, sizeof(place));
 	va_start(args, format);
-	complain(section, field, err, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	return -1;
+	return err_add(err, "%s %s%s%s", place, option, option[0] != '\0' ? ": " : "", text);
 }
 
 const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *const *known, size_t count)
@@ -134,8 +113,6 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
 		snprintf(out, CONF_HINT_MAX, "; did you mean \"%s\"?", near);
 	return out;
 }
-
-/* --- values ----------------------------------------------------------------------------------------------------- */
 
 unsigned conf_misread(const struct conf *conf)
 {
@@ -253,8 +230,6 @@ int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, st
 	return -1;
 }
 
-/* --- sections --------------------------------------------------------------------------------------------------- */
-
 size_t conf_kind_index(const struct conf *conf, struct span name)
 {
 	size_t i = 0;
@@ -291,7 +266,6 @@ struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct spa
 		section->values[i].text = mem_strdup(def);
 		int bad = value_parse(section, i, def, false, &err);
 		assert(!bad);
-		(void)bad;
 	}
 	sections->item = mem_resize(sections->item, sections->count + 1, sizeof(*sections->item));
 	sections->item[sections->count++] = section;
@@ -376,5 +350,4 @@ void conf_set_default(void *section, const void *field, const char *text)
 	err_init(&err);
 	int bad = value_parse(s, i, text, false, &err);
 	assert(!bad);
-	(void)bad;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Why an option that was given does nothing in its section, in words that follow "has no effect"; NULL: it does something. */
+/* Why an option that was given does nothing where it is, in words that follow "has no effect"; NULL: it does something. */
 typedef const char *conf_needs(const void *section);
 
 /* A row of a table. What follows help is said by the words of base/conf_row.h, and zero when it is not. */
@@ -85,7 +85,7 @@ struct conf_file {
 	const char *path;   /* as it is written, never empty; the conf's */
 };
 
-/* Lists those it was read from, and then those of all options, section by section. Returns how many; *files is the caller's to free. */
+/* Those it was read from, then those of all options by section. Returns how many; *files is the caller's to free. */
 size_t conf_list_files(const struct conf *conf, struct conf_file **files);
 
 /* The sections of one kind; owned by the conf. */
@@ -109,7 +109,7 @@ size_t conf_leads(const void *section, int what);
 
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
  * of that option, and its name stands in front of the text. Return -1. */
-int conf_complain(const void *section, struct err *err, const char *format, ...) printf_like(3, 4);
+#define conf_complain(section, err, ...) conf_complain_option(section, NULL, err, __VA_ARGS__)
 int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
         printf_like(4, 5);
 
@@ -125,7 +125,7 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
  * their options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
-/* Calls changed() with "[server] workers" for every such option that takes a restart and whose text differs between the two. */
+/* Calls changed() with "[server] workers" for each option that takes a restart and whose text differs between the two. */
 void conf_restart_differences(const struct conf *old, const struct conf *new,
                               void (*changed)(void *arg, const char *what), void *arg);
 

@@ -56,15 +56,6 @@ static void refuse(struct reader *r, const char *format, ...)
 	r->failed = true;
 }
 
-static bool all_of(struct span s, const char *set)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
-			return false;
-	}
-	return true;
-}
-
 #define LOWER    "abcdefghijklmnopqrstuvwxyz0123456789_"
 #define UPPER    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define EXPECTED "expected \"option = value\", a [section], or a comment"
@@ -89,7 +80,7 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 		refuse(r, "[%s] needs a name: [%s NAME]", k->name, k->name);
 	} else if (!k->repeatable && name.n > 0) {
 		refuse(r, "[%s] takes no name", k->name);
-	} else if (name.n > CONF_NAME_MAX || !all_of(name, LOWER UPPER ".-")) {
+	} else if (name.n > CONF_NAME_MAX || !span_made_of(name, LOWER UPPER ".-")) {
 		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n,
 		       name.p, CONF_NAME_MAX);
 	} else if (k->repeatable && old != NULL) {
@@ -100,11 +91,10 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 			old->line = r->at.line;
 		}
 		r->section = old;
-		r->skip = false;
 	} else {
 		r->section = conf_section_new(r->conf, kind, name, r->at);
-		r->skip = false;
 	}
+	r->skip = r->section == NULL;
 }
 
 static void section_line(struct reader *r, struct span line)
@@ -126,7 +116,7 @@ static void section_line(struct reader *r, struct span line)
 	}
 	struct span inner = span_trim((struct span){ line.p + 1, used - 2 });
 	struct span kind = { inner.p, 0 };
-	while (kind.n < inner.n && !conf_text_is_blank(inner.p[kind.n]))
+	while (kind.n < inner.n && !str_is_blank(inner.p[kind.n]))
 		kind.n++;
 	size_t k = conf_kind_index(r->conf, kind);
 	if (k == r->conf->kinds_count)
@@ -197,8 +187,6 @@ static bool refuse_twice(struct reader *r, size_t i)
 	return true;
 }
 
-/* --- values: the lines of an option, gathered, become its text ---------------------------------------------------------- */
-
 /* Sets the option to a text: that of all lines, or a list's to that of one, behind which more may come. */
 static void value_set(struct reader *r, char *text, bool more)
 {
@@ -216,36 +204,25 @@ static void value_set(struct reader *r, char *text, bool more)
 		r->failed = true;
 }
 
-/* Each line of a list is as good as an option of its own. */
-static void value_set_lines(struct reader *r)
-{
-	for (char *line = r->value, *end; line != NULL; line = end != NULL ? end + 1 : NULL) {
-		end = strchr(line, '\n');
-		if (end != NULL)
-			*end = '\0';
-		value_set(r, line, end != NULL);
-	}
-}
-
-/* No line goes on with the option above any more. */
+/* No line goes on with the option above any more. Each line of a list is as good as an option of its own. */
 static void option_end(struct reader *r)
 {
 	struct place at = r->at;
 
-	if (r->above == ABOVE_OPTION) {
-		r->at = r->option_at;
-		if (r->section->kind->options[r->option].type->is_list)
-			value_set_lines(r);
-		else
-			value_set(r, r->value, false);
-		r->at = at;
+	r->at = r->option_at;
+	for (char *line = r->above == ABOVE_OPTION ? r->value : NULL, *end; line != NULL; line = end != NULL ? end + 1 : NULL) {
+		end = r->section->kind->options[r->option].type->is_list ? strchr(line, '\n') : NULL;
+		if (end != NULL)
+			*end = '\0';
+		value_set(r, line, end != NULL);
 	}
+	r->at = at;
 	r->above = ABOVE_REFUSED;
 }
 
 static void option_begin(struct reader *r, const char *name)
 {
-	if (name[0] == '\0' || !all_of(span_of(name), LOWER UPPER "-")) {
+	if (name[0] == '\0' || !span_made_of(span_of(name), LOWER UPPER "-")) {
 		refuse(r, EXPECTED);
 		return;
 	}
@@ -266,8 +243,6 @@ static void option_begin(struct reader *r, const char *name)
 	}
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------------- */
-
 /* Whoever indents all of a section means no continuation, which a list or a free text would swallow. */
 static bool looks_like_new(const struct reader *r, struct span line)
 {
@@ -275,7 +250,7 @@ static bool looks_like_new(const struct reader *r, struct span line)
 	struct span rest = span_skip(line, section);
 	size_t n = 0;
 
-	while (n < rest.n && all_of((struct span){ rest.p + n, 1 }, LOWER))
+	while (n < rest.n && strchr(LOWER, rest.p[n]) != NULL)
 		n++;
 	if (section)
 		return conf_kind_index(r->conf, (struct span){ rest.p, n }) < r->conf->kinds_count;
@@ -321,7 +296,7 @@ static char *reader_line(char *out, int cap, void *stream)
 	struct span text = span_trim(line);
 	if (text.n == 0 || conf_text_is_comment(text))
 		return out;
-	r->indented = conf_text_is_blank(line.p[0]);
+	r->indented = str_is_blank(line.p[0]);
 	if (!r->indented)
 		option_end(r);
 	if (!line_clean(r, line))
@@ -355,8 +330,6 @@ static int reader_option(void *user, const char *section, const char *name, cons
 	return 1;
 }
 
-/* --- texts and files ------------------------------------------------------------------------------------------------- */
-
 static int read_span(struct conf *conf, const char *name, struct span text, struct err *err)
 {
 	struct reader r = { .conf = conf, .err = err, .at = { conf_keep_name(conf, name), 0 }, .rest = text };
@@ -374,22 +347,6 @@ int conf_read_text(struct conf *conf, const char *name, const char *text, struct
 	return read_span(conf, name, span_of(text), err);
 }
 
-static int file_load(int fd, char *out, size_t *len)
-{
-	*len = 0;
-	while (*len <= CONF_FILE_MAX) {
-		ssize_t n = read(fd, out + *len, CONF_FILE_MAX + 1 - *len);
-		if (n > 0)
-			*len += (size_t)n;
-		else if (n == 0)
-			return 0;
-		else if (errno != EINTR)
-			return -1;
-	}
-	errno = EFBIG;
-	return -1;
-}
-
 int conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err)
 {
 	const char *why;
@@ -399,9 +356,9 @@ int conf_read_file(struct conf *conf, const char *path, struct opener *opener, s
 
 	char *text = mem_resize(NULL, CONF_FILE_MAX + 1, 1);
 	size_t len;
-	int status = file_load(fd, text, &len);
-	if (status != 0)
-		err_add(err, "%s: cannot be read: %s", path, strerror(errno));
+	int status = file_read(fd, text, CONF_FILE_MAX + 1, &len);
+	if (status != 0 || len > CONF_FILE_MAX)
+		status = err_add(err, "%s: cannot be read: %s", path, strerror(status != 0 ? errno : EFBIG));
 	else
 		status = read_span(conf, path, (struct span){ text, len }, err);
 	free(text);

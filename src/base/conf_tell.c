@@ -8,8 +8,6 @@
 
 #define LEADS_MAX 256
 
-/* --- what is missing, and what has no effect -------------------------------------------------------------------------- */
-
 size_t conf_leads(const void *section, int what)
 {
 	const struct conf_section *s = section;
@@ -71,8 +69,6 @@ void conf_check(const struct conf *conf, struct err *err)
 			section_check(conf->sections[i].item[k], err);
 }
 
-/* --- files ------------------------------------------------------------------------------------------------------ */
-
 struct file_list {
 	struct conf_file *item;
 	size_t count;
@@ -109,8 +105,6 @@ size_t conf_list_files(const struct conf *conf, struct conf_file **out)
 	*out = files.item;
 	return files.count;
 }
-
-/* --- defaults and reloads ----------------------------------------------------------------------------------------- */
 
 static void option_print(const struct conf_option *option, const char *commented, FILE *out)
 {

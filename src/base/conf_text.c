@@ -5,11 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-bool conf_text_is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 bool conf_text_is_comment(struct span line)
 {
 	return line.n > 0 && (line.p[0] == ';' || line.p[0] == '#');
@@ -19,7 +14,7 @@ bool conf_text_is_comment(struct span line)
 static const char *comment_cut(struct span *line)
 {
 	for (size_t i = 0; i < line->n; i++) {
-		if (i > 0 && !conf_text_is_blank(line->p[i - 1]))
+		if (i > 0 && !str_is_blank(line->p[i - 1]))
 			continue;
 		if (line->p[i] == '#')
 			return "'#' begins a comment only at the start of a line; use ';', or put the value in double quotes";
@@ -54,7 +49,7 @@ const char *conf_text_quoted(char *text)
 	if (end == NULL)
 		return "the closing '\"' is missing";
 	struct span rest = span_of(end + 1);
-	bool comment = conf_text_is_comment(span_trim(rest)) && conf_text_is_blank(end[1]) && strchr(end, '\n') == NULL;
+	bool comment = conf_text_is_comment(span_trim(rest)) && str_is_blank(end[1]) && strchr(end, '\n') == NULL;
 	if (rest.n > 0 && !comment)
 		return "there is text after the closing '\"'";
 	*end = '\0';

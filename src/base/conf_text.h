@@ -5,10 +5,9 @@
 
 #include <stdbool.h>
 
-bool conf_text_is_blank(char c);
 bool conf_text_is_comment(struct span line); /* one that is trimmed */
 
-/* Makes one line of several, in place, with a blank between them, and without comments. NULL, or what is wrong with it. */
+/* Makes one line of several, in place, with a blank between them, and without comments. NULL, or what is wrong. */
 const char *conf_text_plain(char *text);
 
 /* The same for a text that begins with a quote, up to the closing one; the opening one stays. */

@@ -12,7 +12,6 @@
 
 static int text_parse(const char *text, void *field, struct err *err)
 {
-	(void)err;
 	*(char **)field = mem_strdup(text);
 	return 0;
 }
@@ -38,7 +37,6 @@ static const char *path_file(const void *field, size_t i)
 
 static int texts_parse(const char *text, void *field, struct err *err)
 {
-	(void)err;
 	str_list_add(field, span_of(text));
 	return 0;
 }

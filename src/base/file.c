@@ -59,7 +59,6 @@ bool file_is_special(const char *path)
 static int open_at_once(struct opener *opener, const char *path)
 {
 	struct stat st;
-	(void)opener;
 
 	if (file_is_descriptor(path) || file_is_special(path)) {
 		errno = ENXIO;
@@ -107,5 +106,15 @@ int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names)
 	closedir(directory);
 	if (names->count > 0)
 		qsort(names->item, names->count, sizeof(names->item[0]), by_name);
+	return 0;
+}
+
+int file_read(int fd, char *out, size_t cap, size_t *len)
+{
+	ssize_t n = 0;
+
+	for (*len = 0; *len < cap && (n = read(fd, out + *len, cap - *len)) != 0; *len += n > 0 ? (size_t)n : 0)
+		if (n < 0 && errno != EINTR)
+			return -1;
 	return 0;
 }

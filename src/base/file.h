@@ -12,10 +12,10 @@ struct beneath;
 
 /* Who opens files for the thread it belongs to. */
 struct opener {
-	/* A file or directory that the configuration names, to be read; nobody is waited for. The descriptor, or -1 and errno. */
+	/* A file or directory that the configuration names, to be read without waiting. The descriptor, or -1 and errno. */
 	int (*open)(struct opener *opener, const char *path);
 
-	/* A file below a directory, as beneath_open() does (sys/beneath.h); of directories it may tell no more than EISDIR. */
+	/* A file below a directory, as by beneath_open() (sys/beneath.h); of a directory it may only say EISDIR. */
 	int (*open_below)(struct opener *opener, const struct beneath *beneath, const char *path);
 };
 
@@ -41,3 +41,6 @@ must_check int file_list(int fd, bool (*wanted)(const char *name), struct str_li
 
 /* For who waits for nobody, and needs nobody else: refuses what file_is_special() says is. */
 extern struct opener file_opener;
+
+/* Reads to the end of the file, or cap bytes. -1 and errno. */
+must_check int file_read(int fd, char *out, size_t cap, size_t *len);

@@ -1,4 +1,4 @@
-/* A number for a run of bytes, to tell states apart that nobody makes on purpose (FNV-1a); no defence against an attacker. */
+/* A number for bytes, to tell states apart that nobody makes on purpose (FNV-1a); no defence against an attacker. */
 #pragma once
 
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many there were in this second, which begins with the first that comes after the last one is over. Any thread may call. */
+/* How many there were in this second, which begins with the first after the last one is over. Any thread may call. */
 struct meter {
 	atomic_uint_least64_t word;
 };
@@ -35,7 +35,7 @@ struct pace {
 	uint64_t rest;     /* of a millisecond, in bytes times 1000 */
 };
 
-/* What may be taken at once with a rate of so many bytes a second (0: any number): a sixteenth of it, and at least one byte. */
+/* What may be taken at once with a rate of so many bytes a second (0: any number): a sixteenth, and at least one. */
 size_t pace_room(uint64_t rate);
 
 /* n bytes were taken: from now on nothing more for so many ms. */

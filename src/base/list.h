@@ -54,12 +54,8 @@ static inline struct list_node *list_first(const struct list *list)
 static inline struct list_node *list_take(struct list *list)
 {
 	struct list_node *node = list_first(list);
-	if (node == NULL)
-		return NULL;
-	list->head.next = node->next;
-	node->next->prev = &list->head;
-	node->next = node->prev = NULL;
-	list->count--;
+	if (node != NULL)
+		list_remove(list, node);
 	return node;
 }
 

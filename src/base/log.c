@@ -44,8 +44,6 @@ struct log {
 	uint64_t untold; /* lost records that the log does not tell of yet */
 };
 
-/* --- writing out: the thread, or whoever logs while there is none --------------------------------------------------- */
-
 static enum log_format format_of(const struct log *log)
 {
 	return (enum log_format)atomic_load_explicit(&log->format, memory_order_relaxed);
@@ -117,8 +115,6 @@ static void write_batch(struct log *log, const struct batch *batch)
 		tell_lost(log);
 }
 
-/* --- the thread ----------------------------------------------------------------------------------------------------- */
-
 /* With the lock held. False: there is nothing left, and nothing will come. */
 static bool wait_for_work(struct log *log)
 {
@@ -127,20 +123,15 @@ static bool wait_for_work(struct log *log)
 	return log->filling.n > 0 || log->filling.lost > 0;
 }
 
-static void swap_batches(struct log *log)
-{
-	struct batch full = log->filling;
-	log->filling = (struct batch){ .bytes = log->writing.bytes };
-	log->writing = full;
-}
-
 static void *log_main(void *arg)
 {
 	struct log *log = arg;
 
 	pthread_mutex_lock(&log->lock);
 	while (wait_for_work(log)) {
-		swap_batches(log);
+		struct batch full = log->filling;
+		log->filling = (struct batch){ .bytes = log->writing.bytes };
+		log->writing = full;
 		pthread_mutex_unlock(&log->lock);
 		write_batch(log, &log->writing);
 		pthread_mutex_lock(&log->lock);
@@ -190,8 +181,6 @@ static bool end_thread(struct log *log)
 	(void)(ended ? pthread_join(log->thread, NULL) : pthread_detach(log->thread));
 	return ended;
 }
-
-/* --- opening and closing -------------------------------------------------------------------------------------------- */
 
 static void init_locks(struct log *log)
 {
@@ -260,8 +249,6 @@ uint64_t log_dropped(const struct log *log)
 {
 	return atomic_load_explicit(&log->dropped, memory_order_relaxed);
 }
-
-/* --- logging -------------------------------------------------------------------------------------------------------- */
 
 /* With the lock held. */
 static void enqueue(struct log *log, const struct record *r)

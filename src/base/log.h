@@ -18,7 +18,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log;
 
-/* How a log file is opened, always. O_NONBLOCK so that a FIFO without a reader can stop neither the start nor a session. */
+/* How a log file is opened, always. O_NONBLOCK so that a FIFO without a reader stops neither a start nor a session. */
 #define LOG_FILE_MODE  0640
 #define LOG_FILE_FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 

@@ -66,7 +66,7 @@ static bool has_room(const struct log_out *out, int timeout)
 	return poll(&room, 1, timeout) == 1;
 }
 
-/* A descriptor that does not block is waited for as if it did: it may have been made so by another process that shares it. */
+/* A descriptor that does not block is waited for as if it did: another process that shares it may have made it so. */
 static ssize_t push(const struct log_out *out, const char *bytes, size_t n)
 {
 	ssize_t written;
@@ -76,29 +76,19 @@ static ssize_t push(const struct log_out *out, const char *bytes, size_t n)
 	return written;
 }
 
-/* A disk that fills up may take the beginning of a record; the next one must not go on in its line. */
-static bool mend_line(struct log_out *out)
-{
-	if (out->torn && push(out, "\n", 1) == 1)
-		out->torn = false;
-	return !out->torn;
-}
-
-static void to_syslog(enum log_level level, const char *text, size_t n)
-{
-	static const int priorities[] = {
-		[LEVEL_ERROR] = LOG_ERR, [LEVEL_WARN] = LOG_WARNING, [LEVEL_INFO] = LOG_INFO, [LEVEL_DEBUG] = LOG_DEBUG
-	};
-	syslog(priorities[level], "%.*s", (int)n, text);
-}
-
 size_t log_out_write(struct log_out *out, enum log_level level, const char *text, size_t n)
 {
 	if (out->fd < 0) {
-		to_syslog(level, text, n - 1); /* it ends lines itself */
+		static const int priorities[] = {
+			[LEVEL_ERROR] = LOG_ERR, [LEVEL_WARN] = LOG_WARNING, [LEVEL_INFO] = LOG_INFO, [LEVEL_DEBUG] = LOG_DEBUG
+		};
+		syslog(priorities[level], "%.*s", (int)(n - 1), text);
 		return n;
 	}
-	if (!mend_line(out))
+	/* A disk that fills up may take the beginning of a record; the next one must not go on in its line. */
+	if (out->torn && push(out, "\n", 1) == 1)
+		out->torn = false;
+	if (out->torn)
 		return 0;
 	ssize_t written = push(out, text, n);
 	size_t taken = written > 0 ? (size_t)written : 0;

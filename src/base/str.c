@@ -50,19 +50,20 @@ bool span_starts(struct span s, struct span prefix)
 	return s.n >= prefix.n && same_bytes(s.p, prefix.p, prefix.n);
 }
 
-static bool is_blank(char c)
+bool span_made_of(struct span s, const char *set)
 {
-	return c == ' ' || c == '\t';
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
+			return false;
+	return true;
 }
 
 struct span span_trim(struct span s)
 {
-	while (s.n > 0 && is_blank(s.p[s.n - 1]))
+	while (s.n > 0 && str_is_blank(s.p[s.n - 1]))
 		s.n--;
-	while (s.n > 0 && is_blank(s.p[0])) {
-		s.p++;
-		s.n--;
-	}
+	while (s.n > 0 && str_is_blank(s.p[0]))
+		s = span_skip(s, 1);
 	return s;
 }
 

@@ -19,8 +19,14 @@ struct span span_of(const char *text); /* text may be NULL: an absent span */
 bool span_eq(struct span a, struct span b);
 bool span_eq_nocase(struct span a, struct span b); /* ASCII case only */
 bool span_starts(struct span s, struct span prefix);
+bool span_made_of(struct span s, const char *set); /* of no other bytes */
 struct span span_trim(struct span s); /* spaces and tabs at both ends */
 struct span span_skip(struct span s, size_t n);
+
+static inline bool str_is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
 
 /* Takes the next item of a list off the front of *rest and trims it; items may be empty. Returns false when *rest is
  * used up. `a, b` gives "a", "b"; `` gives nothing; `a,` gives "a", "". */

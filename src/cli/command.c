@@ -160,11 +160,6 @@ static int take_words(struct invocation *r, char **word, int count)
 	return 0;
 }
 
-static bool needs_settings(const struct invocation *r)
-{
-	return r->action == RUN || r->action == CHECK;
-}
-
 static int take(struct invocation *r, int argc, char **argv)
 {
 	int code, status = 0;
@@ -172,15 +167,9 @@ static int take(struct invocation *r, int argc, char **argv)
 	opterr = 0; /* complaints are ours, all in one form */
 	while (status == 0 && (code = getopt_long(argc, argv, ":c:th", options, NULL)) != -1)
 		status = take_option(r, code, argv[optind - 1]);
-	if (status != 0 || !needs_settings(r))
+	if (status != 0 || (r->action != RUN && r->action != CHECK))
 		return status;
 	return take_words(r, argv + optind, argc - optind);
-}
-
-static void print_version(void)
-{
-	printf("sallyport %s\nlibevent %s\n%s\n", PACKAGE_VERSION, event_get_version(),
-	       OpenSSL_version(OPENSSL_VERSION));
 }
 
 /* Every complaint on a line of its own. */
@@ -234,12 +223,12 @@ int command_main(int argc, char **argv)
 	int status = take(&request, argc, argv);
 	if (status != 0)
 		return status;
-	if (needs_settings(&request))
+	if (request.action == RUN || request.action == CHECK)
 		return run(&request);
 	if (request.action == HELP)
 		fputs(help_text, stdout);
 	else if (request.action == SHOW_VERSION)
-		print_version();
+		printf("sallyport %s\nlibevent %s\n%s\n", PACKAGE_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
 	else
 		settings_print_defaults(stdout);
 	bool written = fflush(stdout) == 0 && !ferror(stdout); /* what failed before is not what is flushed now */

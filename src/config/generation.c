@@ -6,26 +6,10 @@
 #include "config/exposure.h"
 #include "config/reach.h"
 #include "config/settings_check.h"
-#include "config/users.h"
 #include "proto/uri.h"
+#include "sys/privs.h"
 
 #include <stdlib.h>
-
-static void identity_fill(struct tls_identity *identity, const struct tls_settings *set,
-                          const struct generation *before)
-{
-	identity->where = (struct tls_where){ conf_place_named, set };
-	identity->certificates = set->certificate;
-	identity->keys = set->key;
-	identity->client_ca = set->client_ca;
-	identity->client_certificate = (enum tls_client_certificate)set->client_certificate;
-	identity->tls13_only = set->min_version == 1;
-	identity->ciphers = set->ciphers;
-	identity->ciphersuites = set->ciphersuites;
-	identity->groups = set->groups;
-	identity->tickets = set->tickets;
-	identity->before = before != NULL ? before->tls : NULL;
-}
 
 static int generation_load_tls(struct generation *g, const struct generation *before, struct err *err,
                                struct err *warnings)
@@ -34,14 +18,26 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 	if (count == 0)
 		return 0;
 	struct tls_identity *identities = mem_resize(NULL, count, sizeof(*identities));
-	for (size_t i = 0; i < count; i++)
-		identity_fill(&identities[i], g->settings->tls[i], before);
+	for (size_t i = 0; i < count; i++) {
+		const struct tls_settings *set = g->settings->tls[i];
+		identities[i] = (struct tls_identity){
+			.where = { conf_place_named, set },
+			.certificates = set->certificate,
+			.keys = set->key,
+			.client_ca = set->client_ca,
+			.client_certificate = (enum tls_client_certificate)set->client_certificate,
+			.tls13_only = set->min_version == 1,
+			.ciphers = set->ciphers,
+			.ciphersuites = set->ciphersuites,
+			.groups = set->groups,
+			.tickets = set->tickets,
+			.before = before != NULL ? before->tls : NULL,
+		};
+	}
 	g->tls = tls_server_new(identities, count, err, warnings);
 	free(identities);
 	return g->tls != NULL ? 0 : -1;
 }
-
-/* --- ways round a certificate ------------------------------------------------------------------------------------ */
 
 static const struct tls_settings *tls_that(const struct settings *s, bool requires)
 {
@@ -84,8 +80,6 @@ static void warn_of_bypass(const struct generation *g, const struct route_settin
 		              "certificate that [tls %s] requires; write listen = NAME", plain->section.name, asks->section.name);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
-
 static struct admission_terms terms_of(const struct server_settings *set)
 {
 	return (struct admission_terms){
@@ -102,6 +96,34 @@ static struct admission_terms terms_of(const struct server_settings *set)
 	};
 }
 
+static void check_owner(const struct listen_settings *set, const void *option, const char *user, const char *group, struct err *err)
+{
+	struct err why;
+	uid_t uid;
+	gid_t gid;
+
+	err_init(&why);
+	if (privs_find_owner(user, group, &uid, &gid, &why) != 0)
+		conf_complain_option(set, option, err, "%s", why.text);
+}
+
+/* Whether the users and groups that are named exist, and `user` is not root. */
+static int check_users(const struct settings *settings, struct err *err)
+{
+	unsigned before = err->count;
+	struct err why;
+
+	err_init(&why);
+	if (privs_check(settings->server->user, &why) != 0)
+		conf_complain_option(settings->server, &settings->server->user, err, "%s", why.text);
+	for (size_t i = 0; i < settings->listens_count; i++) {
+		const struct listen_settings *set = settings->listens[i];
+		check_owner(set, &set->unix_user, set->unix_user, "", err);
+		check_owner(set, &set->unix_group, "", set->unix_group, err);
+	}
+	return err->count == before ? 0 : -1;
+}
+
 struct generation *generation_build(struct settings *settings, const struct generation *before, struct opener *opener,
                                     struct err *err, struct err *warnings)
 {
@@ -113,7 +135,7 @@ struct generation *generation_build(struct settings *settings, const struct gene
 	int tls = generation_load_tls(g, before, err, warnings);
 	int routes = routes_build(&g->routes, settings, opener, err);
 	int exposed = exposure_check(settings, err);
-	int user = before != NULL ? 0 : users_check(settings, err); /* a reload does not change it */
+	int user = before != NULL ? 0 : check_users(settings, err); /* a reload does not change it */
 	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {
 		generation_unref(g);
 		return NULL;

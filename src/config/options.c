@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- types ------------------------------------------------------------------------------------------------------ */
-
 /* A type that is one of some words; the field is the word's index, which the enum named in settings.h follows. */
 #define CHOICE(id, ...)                                                                                                \
 	static int id##_parse(const char *text, void *field, struct err *err)                                          \
@@ -132,8 +130,6 @@ static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NUL
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL, target_file };
 static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL, NULL };
 
-/* --- what a row CHECKs: the form of a text ---------------------------------------------------------------------------- */
-
 static bool made_of(struct span s, const char *set)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -197,8 +193,6 @@ static int check_subprotocol(const char *text, struct err *err)
 	return check_token(text, err);
 }
 
-/* --- what a row NEEDS --------------------------------------------------------------------------------------------- */
-
 /* A question to a section s, and what its owner learns if the answer is no: the option has no effect ... */
 #define CONDITION(id, kind, holds, otherwise)                                                                          \
 	static const char *needs_##id(const void *section)                                                             \
@@ -246,8 +240,6 @@ CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
 CONDITION(target, route, may_be(s, conf_leads(s, LEADS_PAGES) == 0), "without target or token_file")
 CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL, needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
 CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
-
-/* --- tables ----------------------------------------------------------------------------------------------------- */
 
 #define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
 #define READ_MIN       1024

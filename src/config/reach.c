@@ -6,10 +6,9 @@
 
 bool reach_has_listener(const struct route_settings *route, const char *listen)
 {
-	for (size_t i = 0; i < route->listen.count; i++) {
+	for (size_t i = 0; i < route->listen.count; i++)
 		if (strcmp(route->listen.item[i], listen) == 0)
 			return true;
-	}
 	return route->listen.count == 0;
 }
 

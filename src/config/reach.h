@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* What a route's list of hosts takes. HOST_OWN: the names of this machine (sys/own_names.h), and the names that are listed. */
+/* What a route's list of hosts takes. HOST_OWN: the names of this machine (sys/own_names.h), and those listed. */
 enum host_scope { HOST_ANY, HOST_OWN, HOST_LISTED };
 #define REACH_HOST_ANY "*"
 #define REACH_HOST_OWN "own"

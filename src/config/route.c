@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- building --------------------------------------------------------------------------------------------------- */
-
 static int route_add_target(struct route *route, const struct address *target, struct err *err)
 {
 	const struct route_settings *set = route->set;
@@ -127,8 +125,6 @@ void routes_inherit(struct routes *routes, const struct routes *before)
 		pool_inherit(&route->pool, &same->pool);
 	}
 }
-
-/* --- matching --------------------------------------------------------------------------------------------------- */
 
 static bool host_matches(const struct route *route, const struct str_list *own, struct span host)
 {

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- profiles --------------------------------------------------------------------------------------------------- */
-
 /* What stands in the configuration means what it says, whatever the profile. */
 static void profile_apply(struct route_settings *route)
 {
@@ -28,8 +26,6 @@ static void profile_apply(struct route_settings *route)
 	for (size_t i = 0; route->profile == PROFILE_INTERACTIVE && i < ARRAY_LEN(interactive); i++)
 		conf_set_default(route, interactive[i].field, interactive[i].text);
 }
-
-/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* Sections come as pointers to void; what they point to begins with a struct conf_section of that kind. */
 static const void *sections_of(const struct conf *conf, const char *kind, size_t *count)

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- checks of listeners and certificates ----------------------------------------------------------------------- */
-
 static void check_unique_address(const struct settings *s, size_t i, size_t k, struct err *err)
 {
 	const struct address *address = &s->listens[i]->address.item[k];
@@ -100,8 +98,6 @@ static void check_sources(const struct server_settings *server, struct err *err)
 		                     err, "source_penalty_min must be at most source_penalty_max");
 }
 
-/* --- checks of routes ------------------------------------------------------------------------------------------- */
-
 static const struct listen_settings *listen_find(const struct settings *s, const char *name)
 {
 	for (size_t i = 0; i < s->listens_count; i++) {
@@ -187,8 +183,6 @@ static void check_route(const struct settings *s, size_t i, bool whole, struct e
 	check_quantities(r, err);
 }
 
-/* --- warnings ---------------------------------------------------------------------------------------------------- */
-
 static bool allows_any_origin(const struct route_settings *r)
 {
 	for (size_t i = 0; i < r->origin.count; i++) {
@@ -230,8 +224,6 @@ void settings_warn(const struct settings *s, struct err *warnings)
 	              "host = own for IP addresses and this machine's names, or host = * to allow it",
 	              rebound_at(s, first)->section.name, others);
 }
-
-/* --- all --------------------------------------------------------------------------------------------------------- */
 
 void settings_check(const struct settings *s, const char *where, bool whole, struct err *err)
 {

@@ -33,19 +33,17 @@ void admission_free(struct admission *a)
 	free(a);
 }
 
-/* 0: it is exempt. */
+/* 0: it is exempt, or nobody yet. */
 static uint64_t key_of(const struct admission_terms *terms, const struct peer *peer)
 {
-	if (cidr_list_has(terms->exempt, peer))
-		return 0;
-	return source_key(peer, terms->ipv4_prefix, terms->ipv6_prefix);
+	bool counts = peer != NULL && !cidr_list_has(terms->exempt, peer);
+	return counts ? source_key(peer, terms->ipv4_prefix, terms->ipv6_prefix) : 0;
 }
 
 struct claimant admission_claimant(const struct admission_terms *terms, const struct peer *peer)
 {
-	static const struct claimant nobody = { .group = { 0 } };
-	if (peer == NULL || key_of(terms, peer) == 0)
-		return nobody;
+	if (key_of(terms, peer) == 0)
+		return (struct claimant){ .group = { 0 } };
 	return claimant_of(peer, terms->ipv4_prefix, terms->ipv6_prefix);
 }
 
@@ -59,7 +57,7 @@ static enum reason admission_ask_source(struct admission *a, const struct admiss
 		[SOURCE_IS_TOO_FAST] = REASON_SOURCE_RATE,
 		[SOURCE_IS_REFUSED] = REASON_SOURCE_PENALTY,
 	};
-	uint64_t key = peer != NULL ? key_of(terms, peer) : 0;
+	uint64_t key = key_of(terms, peer);
 	enum reason reason = key == 0 ? REASON_NONE : reasons[sources_enter(a->sources, key, &terms->limits, clock_ms(), &seat->counted)];
 
 	if (reason != REASON_NONE) {
@@ -100,7 +98,7 @@ void admission_leave(struct admission *a, const struct admission_terms *terms, c
 bool admission_spares_handshake(struct limiter *handshakes, const struct admission_terms *terms, const struct peer *peer,
                                 uint64_t most)
 {
-	uint64_t key = peer != NULL ? key_of(terms, peer) : 0;
+	uint64_t key = key_of(terms, peer);
 	return limiter_take(handshakes, key, key == 0 ? UINT8_MAX : 1, most, clock_ms());
 }
 

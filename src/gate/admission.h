@@ -54,7 +54,7 @@ void admission_leave(struct admission *admission, const struct admission_terms *
 must_check bool admission_spares_handshake(struct limiter *handshakes, const struct admission_terms *terms, const struct peer *peer,
                                            uint64_t most);
 
-/* Whether the peer's source is under a penalty by now. Asked before a guess can be made on a connection that is older than it. */
+/* Whether the peer's source is under a penalty by now. Asked before a guess on an older connection. */
 must_check bool admission_refuses(struct admission *admission, const struct admission_terms *terms, const struct peer *peer);
 
 /* A session of the peer ended for this reason: an offence is held against its source. Returns for how many ms the source is refused

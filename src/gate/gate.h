@@ -24,7 +24,7 @@ struct gate {
 };
 
 struct gate_ops {
-	/* Whether by its options the route has this gate. Opens nothing. NULL: every route has it, and there is nothing to make. */
+	/* Whether by its options the route has this gate. NULL: every route has it, and there is nothing to make. */
 	bool (*build)(struct gate *gate);
 	/* Judges, and notes in the request what it found. VERDICT_WAIT: it will call request->decided() later, once, from the event loop of
 	 * this thread; until then the head is the request's own. */

@@ -70,12 +70,6 @@ static bool read_authority(struct span text, struct origin *origin)
 	return port.p == NULL || read_port(port, &origin->port);
 }
 
-/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
-static bool origin_parse(struct span text, struct origin *origin)
-{
-	return text.p != NULL && take_scheme(&text, &origin->scheme) && read_authority(text, origin);
-}
-
 /* An entry of the allow list is an origin, or has the host `*.domain`, or `*`: of applications, whose hosts are often random
  * numbers. Of web servers that would be the whole world, for which there is a word. */
 static bool entry_parse(struct span text, struct origin *listed, enum reach *reach)
@@ -133,10 +127,9 @@ static bool is_below(struct span host, struct span domain)
 	labels = (struct span){ host.p, host.n - domain.n - 1 };
 	if (labels.p[labels.n] != '.')
 		return false;
-	while (span_next(&labels, '.', &label)) {
+	while (span_next(&labels, '.', &label))
 		if (label.n == 0)
 			return false;
-	}
 	return true;
 }
 
@@ -161,10 +154,12 @@ static bool is_listed(struct span text, const struct origin *origin, const char 
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow)
 {
 	struct origin parsed;
+	struct span rest = origin;
 
 	if (origin.p == NULL)
 		return true;
-	bool well_formed = origin_parse(origin, &parsed);
+	/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
+	bool well_formed = take_scheme(&rest, &parsed.scheme) && read_authority(rest, &parsed);
 	for (size_t i = 0; i < allow->count; i++)
 		if (is_listed(origin, well_formed ? &parsed : NULL, allow->item[i]))
 			return true;

@@ -28,14 +28,9 @@ enum reason reason_from_ws(uint16_t close_code)
 
 enum reason reason_from_dial(enum dial_result result)
 {
-	switch (result) {
-	case DIAL_TIMED_OUT:
+	if (result == DIAL_TIMED_OUT)
 		return REASON_BACKEND_TIMEOUT;
-	case DIAL_NOT_FOUND:
+	if (result == DIAL_NOT_FOUND)
 		return REASON_BACKEND_NOT_FOUND;
-	case DIAL_NO_RESOURCE:
-		return REASON_NO_RESOURCE;
-	default:
-		return REASON_BACKEND_REFUSED;
-	}
+	return result == DIAL_NO_RESOURCE ? REASON_NO_RESOURCE : REASON_BACKEND_REFUSED;
 }

@@ -1,4 +1,4 @@
-/* Why a session ended. One row of reason.def is one reason; it gives the answer to the client, the log line and its level. */
+/* Why a session ended. One row of reason.def is one: the answer to the client, the log line and its level. */
 #pragma once
 
 #include "base/log.h"

@@ -36,8 +36,6 @@ struct sources {
 	struct bucket *bucket;
 };
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
-
 struct sources *sources_new(size_t places)
 {
 	struct sources *s = calloc(1, sizeof(*s));
@@ -66,8 +64,6 @@ void sources_free(struct sources *s)
 	free(s->bucket);
 	free(s);
 }
-
-/* --- keys ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t cut(uint64_t value, unsigned width, unsigned bits)
 {
@@ -113,8 +109,6 @@ uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_b
 		return 0;
 	return ipv6_key(peer->sa.in6.sin6_addr.s6_addr, ipv4_bits, ipv6_bits);
 }
-
-/* --- finding and making room ---------------------------------------------------------------------------------------- */
 
 uint64_t source_hash(uint64_t key, uint64_t secret)
 {
@@ -169,17 +163,13 @@ static uint64_t worth(const struct source *source, uint64_t now)
 	return penalty * COUNT_MAX + begun;
 }
 
-static struct source *cheaper(struct source *a, struct source *b, uint64_t now)
-{
-	return worth(b, now) < worth(a, now) ? b : a;
-}
-
 static struct source *cheapest(struct bucket *bucket[2], uint64_t now)
 {
 	struct source *place = &bucket[0]->source[0];
 
-	for (size_t i = 0; i < WAYS; i++)
-		place = cheaper(cheaper(place, &bucket[0]->source[i], now), &bucket[1]->source[i], now);
+	for (size_t i = 1; i < 2 * WAYS; i++)
+		if (worth(&bucket[i / WAYS]->source[i % WAYS], now) < worth(place, now))
+			place = &bucket[i / WAYS]->source[i % WAYS];
 	return place;
 }
 
@@ -213,8 +203,6 @@ static struct source *sources_get(struct sources *s, uint64_t key, uint64_t now)
 	struct source *source = sources_find(s, key);
 	return source != NULL ? source : sources_make(s, key, now);
 }
-
-/* --- limits --------------------------------------------------------------------------------------------------------- */
 
 static bool is_refused(struct source *source, uint64_t now)
 {

@@ -28,7 +28,7 @@ struct source_limits {
 
 enum source_verdict { SOURCE_WELCOME, SOURCE_HAS_TOO_MANY, SOURCE_IS_TOO_FAST, SOURCE_IS_REFUSED };
 
-/* NULL: out of memory. Makes at least `places`, rounded up to a power of two. The kernel gives memory as places are used. */
+/* NULL: out of memory. Makes at least `places`, up to a power of two. The kernel gives memory as they are used. */
 struct sources *sources_new(size_t places) must_check;
 void sources_free(struct sources *sources); /* NULL is allowed */
 

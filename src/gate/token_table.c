@@ -10,8 +10,6 @@
 
 #define TARGET_MAX 512 /* a longer target is none: names end at 255 bytes, UNIX paths at 108 */
 
-/* --- targets -------------------------------------------------------------------------------------------------------- */
-
 /* websockify splits a value at its last colon and so takes IPv6 without brackets: ::1:5900, fe80::1%eth0:5900. */
 static bool is_bare_in6(struct span value, size_t *host_len)
 {
@@ -85,8 +83,6 @@ bool token_line_target(const struct token_line *line, struct address *target, ch
 	return refuse(why, "a token leads to HOST:PORT or unix:/path, and without TLS");
 }
 
-/* --- lines ---------------------------------------------------------------------------------------------------------- */
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
@@ -156,8 +152,6 @@ static bool add_line(struct token_table *table, const struct token_text *text, u
 	table->lines[table->count++] = line;
 	return true;
 }
-
-/* --- the table ------------------------------------------------------------------------------------------------------ */
 
 struct token_text *token_text_new(const char *path, size_t len)
 {

@@ -50,6 +50,6 @@ void token_table_clear(struct token_table *table);
 /* NULL: no line has that name. */
 const struct token_line *token_table_find(const struct token_table *table, struct span name);
 
-/* Where the line leads (TCP or UNIX, never TLS), for the caller to address_clear(). False: it is faulty, and why says how. */
+/* Where the line leads (TCP or UNIX, never TLS), for the caller to address_clear(). False: why says what is wrong. */
 #define TOKEN_WHY_MAX 160
 must_check bool token_line_target(const struct token_line *line, struct address *target, char why[static TOKEN_WHY_MAX]);

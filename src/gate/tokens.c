@@ -3,6 +3,7 @@
 #include "gate/tokens.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "gate/token_table.h"
@@ -137,23 +138,9 @@ static const char *words_of(int error)
 }
 
 /* It says nothing about the file, and may be over at the next try. */
-static bool is_transient_size(int error)
+static bool is_transient_error(int error)
 {
 	return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EAGAIN || error == ESTALE;
-}
-
-/* Reads to the end or to the size. Returns 0 or an errno. */
-static int read_whole(int fd, struct token_text *text, size_t size)
-{
-	ssize_t n = 0;
-
-	text->len = 0;
-	while (text->len < size && (n = read(fd, text->bytes + text->len, size - text->len)) != 0) {
-		if (n < 0 && errno != EINTR)
-			return errno;
-		text->len += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
 }
 
 /* Returns 0 or an errno. */
@@ -164,7 +151,7 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 	struct token_text *text = token_text_new(path, (size_t)size);
 	if (text == NULL)
 		return ENOMEM;
-	int error = read_whole(fd, text, (size_t)size);
+	int error = file_read(fd, text->bytes, (size_t)size, &text->len) != 0 ? errno : 0;
 	if (error == 0)
 		return token_table_add(table, text, report) ? 0 : ENOMEM;
 	token_text_free(text);
@@ -186,7 +173,7 @@ static int read_member(struct token_table *table, const struct beneath *director
 	} else if (error == ENXIO || (fstatat(directory->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))) {
 		return 0; /* a socket, or a directory that is nobody's business */
 	}
-	if (is_transient_size(error))
+	if (is_transient_error(error))
 		return error;
 	if (error != 0)
 		err_add(report, "%s: %s", path, words_of(error));
@@ -219,7 +206,7 @@ static void read_anew(struct tokens *tokens, const struct state *state, struct e
 	if (tokens->error != 0)
 		err_add(report, "%s: %s", tokens->path, words_of(tokens->error));
 	token_table_sort(&tokens->table);
-	tokens->settled = !is_transient_size(tokens->error) && time(NULL) - state->changed > SETTLED_S;
+	tokens->settled = !is_transient_error(tokens->error) && time(NULL) - state->changed > SETTLED_S;
 }
 
 /* With the lock held. */

@@ -34,7 +34,7 @@ struct token_answer {
 struct tokens *tokens_new(const char *path) must_check;
 void tokens_free(struct tokens *tokens); /* NULL is allowed */
 
-/* Reads the files, as whoever will serve, and reports what is wrong with them: a line each, of the form "FILE[:LINE]: why". */
+/* Reads the files, as whoever will serve, and reports what is wrong: a line each, of the form "FILE[:LINE]: why". */
 void tokens_check(struct tokens *tokens, struct err *report);
 
 /* The token is the first `token` parameter of the query, form-decoded. */

@@ -8,7 +8,6 @@ static enum verdict websocket_start(const struct gate *gate, struct request *req
 {
 	struct span key;
 	int status = upgrade_check(request->head, &key);
-	(void)gate;
 	if (status == 400 && !http_list_has(request->head, "Connection", SPAN("Upgrade")))
 		return request_refuse(request, REASON_CONNECTION_DROPPED);
 	if (status != 0)

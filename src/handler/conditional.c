@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Stores and images that want the same bytes from every build (Nix, OSTree) date all files to the epoch or a second after. */
+/* Stores that want the same bytes from every build (Nix, OSTree) date all files to the epoch or a second after. */
 #define EPOCH_DAY 86400
 
 /* The three forms of RFC 9110 section 5.6.7. */

@@ -55,23 +55,12 @@ struct result {
 	struct file_part part;
 };
 
-/* --- the tree ----------------------------------------------------------------------------------------------------- */
-
 /* Everything that a visitor could learn about the tree by an error's kind is one and the same 404. */
 static int status_of_errno(int error)
 {
-	switch (error) {
-	case EAGAIN:
-	case EMFILE:
-	case ENFILE:
-	case ENOMEM:
+	if (error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM)
 		return 503;
-	case EIO:
-	case ESTALE:
-		return 500;
-	default:
-		return 404;
-	}
+	return error == EIO || error == ESTALE ? 500 : 404;
 }
 
 /* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send. */
@@ -95,8 +84,6 @@ static int look_up(const struct files *files, struct opener *opener, const char 
 	}
 	return status;
 }
-
-/* --- from the request's path to a path in the tree ---------------------------------------------------------------- */
 
 static bool segment_allowed(const char *segment, size_t len)
 {
@@ -170,16 +157,6 @@ static int look_up_index(const struct files *files, struct result *result)
 	return 404;
 }
 
-static int find(const struct files *files, struct result *result)
-{
-	size_t len = strlen(result->path);
-	if (len == 0 || result->path[len - 1] == '/')
-		return look_up_index(files, result);
-	return look_up(files, result->opener, result->path, &result->found);
-}
-
-/* --- gzip --------------------------------------------------------------------------------------------------------- */
-
 /* `;q=0`, `; q=0.000` and so on: the one weight that means "not at all". */
 static bool weight_is_zero(struct span parameters)
 {
@@ -244,16 +221,17 @@ static int choose(const struct files *files, struct span prefix, struct result *
 	if (!span_eq(request->method, SPAN("GET")) && !span_eq(request->method, SPAN("HEAD")))
 		return 405;
 	int status = map_path(request->path, prefix, result);
-	if (status == 200)
-		status = find(files, result);
+	if (status != 200)
+		return status;
+	size_t len = strlen(result->path);
+	status = len == 0 || result->path[len - 1] == '/' ? look_up_index(files, result)
+	                                                  : look_up(files, result->opener, result->path, &result->found);
 	if (status != 200)
 		return status;
 	prefer_gzip(files, result);
 	validators_init(&result->validators, &result->found.st, result->found.gzip, result->now);
 	return conditional_status(request, &result->validators, &result->part);
 }
-
-/* --- the answer --------------------------------------------------------------------------------------------------- */
 
 /* The words of an answer that is no file; an absent span when it is one. */
 static struct span words_of(int status)
@@ -303,16 +281,6 @@ static void put_file_fields(struct http_answer *out, const struct files_options 
 	http_answer_field(out, "Content-Length", "%" PRIu64, result->part.length);
 }
 
-static void put_text_fields(struct http_answer *out, int status, const struct result *result)
-{
-	struct span path = result->request->path, query = result->request->query;
-	if (status == 301)
-		http_answer_field(out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "",
-		                  (int)query.n, query.p != NULL ? query.p : "");
-	if (status == 416)
-		http_answer_field(out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
-}
-
 static void write_head(const struct files *files, const struct result *result, const struct http_stamp *stamp,
                        struct answer *answer)
 {
@@ -324,7 +292,12 @@ static void write_head(const struct files *files, const struct result *result, c
 		put_file_fields(&out, files->options, answer->status, result);
 		http_answer_end(&out, answer->keep_alive);
 	} else {
-		put_text_fields(&out, answer->status, result);
+		struct span path = result->request->path, query = result->request->query;
+		if (answer->status == 301)
+			http_answer_field(&out, "Location", "%.*s/%s%.*s", (int)path.n, path.p, query.p != NULL ? "?" : "",
+			                  (int)query.n, query.p != NULL ? query.p : "");
+		if (answer->status == 416)
+			http_answer_field(&out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
 		http_answer_words(&out, words, answer->keep_alive, span_eq(result->request->method, SPAN("HEAD")));
 	}
 	assert(!out.overflow); /* ANSWER_HEAD_MAX and FILES_POLICY_MAX see to it */
@@ -358,8 +331,6 @@ static void files_answer(struct handler *handler, struct opener *opener, struct 
 		close(result.found.fd);
 	}
 }
-
-/* --- a web root -------------------------------------------------------------------------------------------------- */
 
 static void files_close(struct handler *handler)
 {

@@ -46,7 +46,7 @@ struct handler_ops {
 	int (*open)(struct handler **handler, const struct handler_options *options, struct err *err);
 	/* prefix is what the route's path has in front of what the handler serves: for `/vnc/<anything>` it is "/vnc", for exact
 	 * paths and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there is
-	 * no head: its caller answers as it does when there is no such route, and who asks can't tell the two. Any thread. */
+	 * no head: its caller answers as when there is no such route, and who asks can't tell the two. Any thread. */
 	void (*answer)(struct handler *handler, struct opener *opener, struct span prefix, const struct http_head *request,
 	               const struct http_stamp *stamp, struct answer *answer);
 	void (*close)(struct handler *handler);

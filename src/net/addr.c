@@ -3,25 +3,12 @@
 #include "net/addr.h"
 
 #include "proto/ip.h"
+#include "proto/uri.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* --- peers and socket addresses ----------------------------------------------------------------------------------- */
-
-static void peer_unmap(struct peer *peer)
-{
-	const struct in6_addr *in6 = &peer->sa.in6.sin6_addr;
-
-	if (!IN6_IS_ADDR_V4MAPPED(in6))
-		return;
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = peer->sa.in6.sin6_port };
-	memcpy(&in.sin_addr, &in6->s6_addr[12], sizeof(in.sin_addr));
-	peer->sa.in = in;
-}
 
 void peer_init(struct peer *peer, int fd, const struct sockaddr *sa, socklen_t len)
 {
@@ -30,8 +17,13 @@ void peer_init(struct peer *peer, int fd, const struct sockaddr *sa, socklen_t l
 	if (len >= sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
 		memcpy(&peer->sa.in, sa, sizeof(peer->sa.in));
 	} else if (len >= sizeof(struct sockaddr_in6) && sa->sa_family == AF_INET6) {
-		memcpy(&peer->sa.in6, sa, sizeof(peer->sa.in6));
-		peer_unmap(peer);
+		struct sockaddr_in6 in6;
+		memcpy(&in6, sa, sizeof(in6));
+		peer->sa.in6 = in6;
+		if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
+			peer->sa.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = in6.sin6_port };
+			memcpy(&peer->sa.in.sin_addr, &in6.sin6_addr.s6_addr[12], sizeof(peer->sa.in.sin_addr));
+		}
 	} else {
 		struct ucred who;
 		socklen_t size = sizeof(who);
@@ -112,8 +104,6 @@ socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_u
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
-
 enum use { USE_LISTEN, USE_TARGET };
 
 /* One text being read. */
@@ -137,16 +127,12 @@ static int complete(const struct reading *r, char *text)
 	return 0;
 }
 
-static char *print(const char *format, ...) printf_like(1, 2);
-static char *print(const char *format, ...)
+/* What is a name behind the form has no other spelling. */
+static int complete_name(const struct reading *r, enum address_kind kind, const char *name)
 {
-	char *text;
-	va_list args;
-
-	va_start(args, format);
-	int n = vasprintf(&text, format, args);
-	va_end(args);
-	return n < 0 ? NULL : text;
+	r->address->kind = kind;
+	r->address->name = strdup(name);
+	return complete(r, r->address->name != NULL ? strdup(r->text) : NULL);
 }
 
 /* Numbers get their one shortest form and names lower case, so that equal addresses have equal texts. */
@@ -178,11 +164,6 @@ static bool is_in6(const char *host, size_t n)
 	return ip_read_zoned((struct span){ host, n }, address, &zone);
 }
 
-static bool all_of(const char *text, size_t n, const char *set)
-{
-	return strspn(text, set) >= n;
-}
-
 /* The C library takes "127.1" and "0x7f.1" for numbers too; whoever writes those hides something or errs. */
 static bool looks_like_in4(const char *host, size_t n)
 {
@@ -191,17 +172,13 @@ static bool looks_like_in4(const char *host, size_t n)
 	size_t left = (size_t)(host + n - last);
 
 	if (left > 2 && last[0] == '0' && (last[1] | 0x20) == 'x')
-		return all_of(last + 2, left - 2, "0123456789abcdefABCDEF");
-	return left > 0 && all_of(last, left, "0123456789");
+		return strspn(last + 2, "0123456789abcdefABCDEF") >= left - 2;
+	return left > 0 && strspn(last, "0123456789") >= left;
 }
 
 static bool is_name(const char *host, size_t n)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-
-	if (n > 253 || host[0] == '.' || host[0] == '-')
-		return false;
-	return all_of(host, n, allowed) && memmem(host, n, "..", 2) == NULL;
+	return n <= 253 && host[0] != '.' && host[0] != '-' && strspn(host, HOST_NAME_BYTES) >= n && memmem(host, n, "..", 2) == NULL;
 }
 
 static const char *check_host(const struct reading *r, const char *host, size_t n, bool brackets)
@@ -246,9 +223,10 @@ static char *print_tcp(const struct address *address)
 	const char *host = address->host == NULL ? "*" : address->host;
 	const char *scheme = address->tls ? "tls:" : is_form(host) ? "tcp:" : "";
 
-	if (strchr(host, ':') != NULL)
-		return print("%s[%s]:%u", scheme, host, address->port);
-	return print("%s%s:%u", scheme, host, address->port);
+	bool in6 = strchr(host, ':') != NULL;
+	char *text;
+
+	return asprintf(&text, "%s%s%s%s:%u", scheme, in6 ? "[" : "", host, in6 ? "]" : "", address->port) < 0 ? NULL : text;
 }
 
 static int read_tcp(const struct reading *r, const char *rest)
@@ -296,9 +274,7 @@ static int read_unix(const struct reading *r, const char *rest)
 		return refuse(r, "a UNIX socket is unix:/path (absolute) or unix:@name");
 	if (rest[1] == '\0')
 		return refuse(r, "the UNIX socket has no name");
-	r->address->kind = ADDRESS_UNIX;
-	r->address->name = strdup(rest);
-	return r->address->name == NULL ? refuse(r, "out of memory") : complete(r, print("unix:%s", rest));
+	return complete_name(r, ADDRESS_UNIX, rest);
 }
 
 static int read_fd(const struct reading *r, const char *rest)
@@ -307,9 +283,7 @@ static int read_fd(const struct reading *r, const char *rest)
 		return refuse(r, "fd: is for listeners, not for targets");
 	if (rest[0] == '\0' || strchr(rest, ':') != NULL)
 		return refuse(r, "an inherited socket is fd:NAME, with a name of LISTEN_FDNAMES");
-	r->address->kind = ADDRESS_FD;
-	r->address->name = strdup(rest);
-	return r->address->name == NULL ? refuse(r, "out of memory") : complete(r, print("fd:%s", rest));
+	return complete_name(r, ADDRESS_FD, rest);
 }
 
 static int read_echo(const struct reading *r, const char *rest)
@@ -319,7 +293,7 @@ static int read_echo(const struct reading *r, const char *rest)
 	if (r->use == USE_LISTEN)
 		return refuse(r, "echo: is for targets, not for listeners");
 	r->address->kind = ADDRESS_ECHO;
-	return complete(r, strdup("echo:"));
+	return complete(r, strdup(r->text));
 }
 
 static int read_address(const struct reading *r)
@@ -332,31 +306,25 @@ static int read_address(const struct reading *r)
 		{ { "fd:", 3 }, read_fd },   { { "echo:", 5 }, read_echo },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
-		if (span_starts(span_of(r->text), forms[i].prefix))
-			return forms[i].read(r, r->text + forms[i].prefix.n);
-	return read_tcp(r, r->text);
-}
+	size_t i = 0;
 
-static int read_or_clear(struct address *address, const char *text, enum use use, struct err *err)
-{
-	struct reading r = { .address = address, .text = text, .use = use, .err = err };
-
-	*address = (struct address){ .text = NULL };
-	int result = read_address(&r);
+	*r->address = (struct address){ .text = NULL };
+	while (i < ARRAY_LEN(forms) && !span_starts(span_of(r->text), forms[i].prefix))
+		i++;
+	int result = i < ARRAY_LEN(forms) ? forms[i].read(r, r->text + forms[i].prefix.n) : read_tcp(r, r->text);
 	if (result != 0)
-		address_clear(address);
+		address_clear(r->address);
 	return result;
 }
 
 int address_parse_listen(struct address *address, const char *text, struct err *err)
 {
-	return read_or_clear(address, text, USE_LISTEN, err);
+	return read_address(&(struct reading){ address, text, USE_LISTEN, err });
 }
 
 int address_parse_target(struct address *address, const char *text, struct err *err)
 {
-	return read_or_clear(address, text, USE_TARGET, err);
+	return read_address(&(struct reading){ address, text, USE_TARGET, err });
 }
 
 void address_clear(struct address *address)

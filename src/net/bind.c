@@ -25,8 +25,6 @@ struct build {
 	struct err *err;
 };
 
-/* --- complaints --------------------------------------------------------------------------------------------------- */
-
 static const char *hint_of(int error, uint16_t port)
 {
 	if (error == EACCES && port != 0 && port < 1024)
@@ -52,8 +50,6 @@ static int complain_tcp(const struct build *b, const struct resolved_addr *at, i
 	return err_add(b->err, "cannot listen on %s (%s): %s%s", b->address->text, text, strerror(error), hint);
 }
 
-/* --- sockets in general ------------------------------------------------------------------------------------------- */
-
 static void adopt(struct bound *bound, int fd)
 {
 	bound->fd = mem_resize(bound->fd, bound->count + 1, sizeof(*bound->fd));
@@ -64,8 +60,6 @@ static int set_flag(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
-
-/* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
 static int bind_tcp(int fd, const struct resolved_addr *at, bool dual_stack, const struct bind_options *options)
 {
@@ -160,8 +154,6 @@ static int open_host(const struct build *b)
 	                                  : err_add(b->err, "cannot listen on %s: %s", address->text, gai_strerror(found->error));
 }
 
-/* --- UNIX --------------------------------------------------------------------------------------------------------- */
-
 /* Returns 0 when nobody listens on the socket file any more, else the errno that says why it must stay. */
 static int test_stale(const struct sockaddr_un *sa, socklen_t len)
 {
@@ -247,8 +239,6 @@ static int open_unix(const struct build *b)
 	return listen(fd, b->options->backlog) == 0 ? 0 : complain(b, errno);
 }
 
-/* --- inherited ---------------------------------------------------------------------------------------------------- */
-
 static int int_option(int fd, int name)
 {
 	int value = -1;
@@ -305,8 +295,6 @@ static int open_inherited(const struct build *b)
 	return err_add(b->err, "cannot listen on %s: no socket of that name was passed (LISTEN_FDNAMES is \"%s\")",
 	               b->address->text, names == NULL ? "" : names);
 }
-
-/* --- opening and closing ------------------------------------------------------------------------------------------ */
 
 static int open_address(const struct build *b)
 {

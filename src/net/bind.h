@@ -53,7 +53,7 @@ struct bind_options {
  * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
 must_check int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err);
 
-/* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. They can still fail to. */
+/* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. It can still fail. */
 void bind_let_beside(const struct bound *bound, bool let);
 
 /* Closes the sockets alone: the socket file stays, and bind_close()'s to remove. */

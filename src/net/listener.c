@@ -32,8 +32,6 @@ struct listener {
 	uint64_t told_not_before;
 };
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
-
 struct listener *listener_adopt(const char *text, const struct bound *bound)
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
@@ -86,17 +84,6 @@ bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEX
 	return true;
 }
 
-/* --- accepting ---------------------------------------------------------------------------------------------------- */
-
-static int watch_all(struct listener *listener)
-{
-	int result = 0;
-
-	for (size_t i = 0; i < listener->bound.count; i++)
-		result |= event_add(&listener->event[i], NULL);
-	return result;
-}
-
 static void pause_all(struct listener *listener)
 {
 	struct timeval pause;
@@ -127,14 +114,15 @@ static void listener_pause(struct listener *listener, int error)
 
 static void listener_watch(struct listener *listener)
 {
-	if (watch_all(listener) != 0)
+	int result = 0;
+	for (size_t i = 0; i < listener->bound.count; i++)
+		result |= event_add(&listener->event[i], NULL);
+	if (result != 0)
 		listener_pause(listener, ENOMEM);
 }
 
 static void listener_on_resume(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
 	listener_watch(arg);
 }
 
@@ -174,7 +162,6 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *listener = arg;
 
-	(void)what;
 	for (int i = 0; i < ACCEPTS_A_WAKE_UP && listener->started; i++) {
 		int error = accept_one(listener, fd);
 		if (error == EAGAIN)

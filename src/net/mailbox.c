@@ -2,7 +2,6 @@
  * It must never run a mail while it holds the lock, nor touch one after its run(). */
 #include "net/mailbox.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -38,28 +37,11 @@ static void mailbox_run(struct mailbox *box, struct mail *mail)
 
 static void mailbox_on_wake(evutil_socket_t fd, short what, void *arg)
 {
-	(void)what;
 	eventfd_t ignored;
 
 	/* First the signal, then the queue: a mail that comes in between wakes us once too often, never too seldom. */
 	(void)!eventfd_read(fd, &ignored);
 	mailbox_run(arg, mailbox_take(arg));
-}
-
-static int mailbox_open(struct mailbox *box, struct event_base *base)
-{
-	box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (box->fd < 0)
-		return -1;
-	box->event = event_new(base, box->fd, EV_READ | EV_PERSIST, mailbox_on_wake, box);
-	if (box->event == NULL || event_add(box->event, NULL) != 0) {
-		if (box->event != NULL)
-			event_free(box->event);
-		close(box->fd);
-		errno = ENOMEM;
-		return -1;
-	}
-	return 0;
 }
 
 struct mailbox *mailbox_new(struct event_base *base, void *owner)
@@ -70,7 +52,13 @@ struct mailbox *mailbox_new(struct event_base *base, void *owner)
 		return NULL;
 	box->owner = owner;
 	box->tail = &box->head;
-	if (mailbox_open(box, base) != 0) {
+	box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	box->event = box->fd < 0 ? NULL : event_new(base, box->fd, EV_READ | EV_PERSIST, mailbox_on_wake, box);
+	if (box->event == NULL || event_add(box->event, NULL) != 0) {
+		if (box->event != NULL)
+			event_free(box->event);
+		if (box->fd >= 0)
+			close(box->fd);
 		free(box);
 		return NULL;
 	}

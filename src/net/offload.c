@@ -21,13 +21,10 @@ struct offload {
 	pthread_t thread[];
 };
 
-/* --- jobs --------------------------------------------------------------------------------------------------------- */
-
 static void job_arrived(struct mail *mail, void *owner)
 {
 	struct offload_job *job = (struct offload_job *)mail;
 
-	(void)owner;
 	if (job->cancelled)
 		job->drop(job);
 	else
@@ -73,8 +70,6 @@ static void job_work(struct offload *offload, struct offload_job *job, unsigned 
 	if (owned)
 		job_return(offload, job);
 }
-
-/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static void *thread_main(void *arg)
 {
@@ -141,8 +136,6 @@ void offload_free(struct offload *offload)
 	pthread_mutex_destroy(&offload->lock);
 	free(offload);
 }
-
-/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 int offload_start(struct offload *offload, struct offload_job *job, struct mailbox *owner)
 {

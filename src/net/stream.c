@@ -24,8 +24,6 @@ static const struct timeval at_once = { 0, 0 };
 
 static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
 
-/* --- holding and reading -------------------------------------------------------------------------------------------- */
-
 /* What fails here and not in the connection, as for want of memory, would just be silent for ever, since the peer is well:
  * the next read, now, says that it failed. */
 static void stream_fail(struct stream *st)
@@ -41,13 +39,6 @@ static void stream_watch(struct stream *st, const struct timeval *at_the_latest)
 {
 	if (event_add(&st->rd, at_the_latest) != 0)
 		stream_fail(st);
-}
-
-/* Bytes that already are inside the SSL wake nobody, nor does an end that was not told yet, hence the extra look on the
- * next turn of the loop. */
-static void stream_read_on(struct stream *st)
-{
-	stream_watch(st, st->ssl != NULL || st->ended != 0 ? &at_once : NULL);
 }
 
 void stream_hold(struct stream *st, enum stream_hold why)
@@ -70,14 +61,16 @@ void stream_release(struct stream *st, enum stream_hold why)
 	if (st->hold == 0 || !stream_is_open(st))
 		return;
 	st->hold &= (uint8_t)~why;
-	if (st->hold == 0)
-		stream_read_on(st);
+	if (st->hold == 0) {
+		/* Bytes that already are inside the SSL wake nobody, nor does an end that was not told yet, hence the extra look on the
+		 * next turn of the loop. */
+		stream_watch(st, st->ssl != NULL || st->ended != 0 ? &at_once : NULL);
+	}
 }
 
 static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
-	(void)fd;
 	if (st->hold != 0)
 		return;
 	if (what & EV_TIMEOUT)
@@ -85,14 +78,11 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 	st->cb(st->owner, st, STREAM_READABLE);
 }
 
-/* --- TLS waiting for room to write ---------------------------------------------------------------------------------- */
-
 static void stream_send_fin(struct stream *st);
 
 static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
-	(void)what;
 	event_free(st->wr);
 	st->wr = NULL;
 	if (!st->finishing || st->finished || stream_backlog(st) > 0) {
@@ -118,12 +108,9 @@ int stream_wait_for_room(struct stream *st)
 	return -1;
 }
 
-/* --- the backlog's pool --------------------------------------------------------------------------------------------- */
-
 static void stream_on_backlog(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct stream_pool *pool = arg;
-	(void)buffer;
 	pool->held += info->n_added;
 	pool->held -= info->n_deleted;
 }
@@ -168,8 +155,6 @@ void stream_count_in_ssl(struct stream *st, size_t held)
 	st->in_ssl = held;
 }
 
-/* --- the bufferevent's callbacks ------------------------------------------------------------------------------------ */
-
 void stream_break(struct stream *st, int error)
 {
 	st->broken = true;
@@ -182,7 +167,6 @@ void stream_break(struct stream *st, int error)
 static void stream_on_drained(struct bufferevent *bev, void *arg)
 {
 	struct stream *st = arg;
-	(void)bev;
 	if (st->finishing && !st->finished && stream_backlog(st) == 0)
 		stream_send_fin(st);
 	st->cb(st->owner, st, STREAM_DRAINED);
@@ -212,8 +196,6 @@ static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg
 	stream_break(st, error);
 	st->cb(st->owner, st, STREAM_BROKEN);
 }
-
-/* --- opening and closing -------------------------------------------------------------------------------------------- */
 
 static int stream_use_bufferevent(struct stream *st, enum bufferevent_ssl_state state)
 {
@@ -289,8 +271,6 @@ void stream_close(struct stream *st, bool reset)
 	st->open = false;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
-
 ssize_t stream_end_reading(struct stream *st, int how, int error)
 {
 	st->eof = true;
@@ -355,8 +335,6 @@ bool stream_was_left(const struct stream *st)
 	bool lost = !of_tls && (st->error == 0 || st->error == ECONNRESET || st->error == EPIPE);
 	return st->ended == STREAM_EOF || cut || lost;
 }
-
-/* --- ending our direction ------------------------------------------------------------------------------------------- */
 
 static void stream_send_fin(struct stream *st)
 {

@@ -47,7 +47,7 @@ enum stream_hold {
 	HOLD_PACE = 1 << 4,  /* its bandwidth is used up for now */
 };
 
-/* Bytes that the peers of one thread make it hold: in the backlogs of streams, in their SSLs, and what their owners add. */
+/* Bytes that the peers of one thread make it hold: in the backlogs of streams, in SSLs, and what owners add. */
 struct stream_pool {
 	size_t held;
 	size_t most; /* what is to be held at the same time; 0: any. Streams enforce it for large TLS handshakes only: who offers
@@ -98,7 +98,7 @@ struct stream {
 must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role,
                            stream_cb *cb, void *owner);
 
-/* Turns an open plain stream, of which nothing was read (but skipped) or written yet, into a TLS one. Takes ssl over. */
+/* Turns an open plain stream, of which nothing was read (but skipped) or written, into a TLS one. Takes ssl over. */
 must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_role role);
 
 static inline bool stream_is_open(const struct stream *stream)
@@ -113,7 +113,7 @@ static inline bool stream_is_open(const struct stream *stream)
 /* Reads what is there, at most cap bytes. Returns how many, or one of the three above; the last two stay so. */
 must_check ssize_t stream_read(struct stream *stream, void *buf, size_t cap);
 
-/* Looks at the next bytes, at most cap, without taking them (plain only). Returns how many, or one of the three above. */
+/* Looks at the next bytes, at most cap, without taking them (plain only). Returns how many, or one of those above. */
 must_check ssize_t stream_peek(struct stream *stream, void *buf, size_t cap);
 
 /* Takes len bytes that stream_peek() has just shown, once more to buf. They are not the other end's own: nothing was heard
@@ -126,14 +126,14 @@ must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool)
 /* Whether a byte ever came, be it only of a handshake. */
 bool stream_heard(const struct stream *stream);
 
-/* Whether it ended, or broke, because the other end left: by a FIN, under TLS also without close_notify, or by an RST. */
+/* Whether it ended, or broke, as the other end left: by a FIN, under TLS also without close_notify, or by an RST. */
 bool stream_was_left(const struct stream *stream);
 
-/* Both may be called at any time; release does nothing for a reason that does not hold, and both nothing once it is closed. */
+/* Both may be called at any time; release does nothing for a reason that does not hold, and neither once it is closed. */
 void stream_hold(struct stream *stream, enum stream_hold why);
 void stream_release(struct stream *stream, enum stream_hold why);
 
-/* Tells STREAM_READABLE on the next turn of the loop, whether or not something came, unless the stream is held by then. */
+/* Tells STREAM_READABLE on the next turn of the loop, whether or not something came, unless it is held then. */
 void stream_wake(struct stream *stream);
 
 /* Ends our direction once the backlog is out: close_notify if TLS, then FIN. Reading goes on. */

@@ -1,4 +1,4 @@
-/* Whether the other end of a connection that lasts is still there: the kernel finds out, and where it would be wrong, we do. */
+/* Whether the other end of a connection that lasts is still there: the kernel finds out, or we where it errs. */
 #pragma once
 
 #include "net/stream.h"

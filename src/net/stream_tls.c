@@ -26,16 +26,10 @@
 #define HANDSHAKE_LEAST ((size_t)16 * 1024)
 #define RECORD_BUFFER   ((size_t)17 * 1024)
 
-/* --- how much an SSL takes ------------------------------------------------------------------------------------------ */
-
 /* Told of each record's header before the record is looked at. */
 static void stream_tls_on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl, void *arg)
 {
 	struct stream *st = arg;
-	(void)version;
-	(void)bytes;
-	(void)len;
-	(void)ssl;
 	if (sent || type != SSL3_RT_HEADER)
 		return;
 	st->turn_records++;
@@ -85,10 +79,6 @@ static void stream_tls_was_read(struct stream *st, size_t n)
 static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size_t len, int argi, long argl, int result,
                                      size_t *done)
 {
-	(void)bytes;
-	(void)len;
-	(void)argi;
-	(void)argl;
 	if ((what & ~BIO_CB_RETURN) != BIO_CB_READ)
 		return result;
 	struct stream *st = (struct stream *)BIO_get_callback_arg(bio);
@@ -119,8 +109,6 @@ int stream_tls_attach(struct stream *st)
 	SSL_set_msg_callback_arg(st->ssl, st);
 	return 0;
 }
-
-/* --- reading and writing -------------------------------------------------------------------------------------------- */
 
 /* Judges an SSL_read_ex that brought nothing. */
 static ssize_t stream_tls_trouble(struct stream *st, int result, int error)

@@ -16,8 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- bytes ---------------------------------------------------------------------------------------------------------- */
-
 /* A bufferevent that cannot be told of room says nothing of it; asked to write, it does. */
 static bool stream_will_drain(struct stream *st)
 {
@@ -47,7 +45,7 @@ static bool stream_kernel_full(const struct stream *st)
 	return st->notsent_lowat > 0 && ioctl(st->fd, SIOCOUTQNSD, &unsent) == 0 && unsent >= st->notsent_lowat;
 }
 
-/* In chunks that go one by one as they are sent: of a single one all would stay allocated until its last byte is gone. */
+/* In chunks that go one by one as they are sent: a single one would stay allocated until its last byte is gone. */
 static int stream_append(struct evbuffer *output, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
@@ -92,8 +90,6 @@ ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
 {
 	return stream_offer(st, data, len, MSG_MORE);
 }
-
-/* --- files ---------------------------------------------------------------------------------------------------------- */
 
 /* One sendfile() takes all of what is queued, and that while others wait. */
 #define FILE_PIECE_MAX ((uint64_t)256 * 1024)
@@ -153,8 +149,6 @@ ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t l
 		return STREAM_FAILED;
 	return n;
 }
-
-/* --- how far it is -------------------------------------------------------------------------------------------------- */
 
 size_t stream_backlog(const struct stream *st)
 {

@@ -29,5 +29,5 @@ uint64_t stream_progress(const struct stream *stream);
 /* STREAM_DRAINED is told when the backlog falls to this many bytes. */
 void stream_set_low_water(struct stream *stream, size_t low);
 
-/* Takes no more while the kernel holds so many bytes that were not even sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
+/* Takes no more while the kernel holds so many bytes that were not sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
 void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);

@@ -23,18 +23,13 @@ void tls_prepare(void)
 	(void)OPENSSL_init_ssl(0, NULL);
 }
 
-/* --- one identity ------------------------------------------------------------------------------------------------- */
-
-/* --- the server, and SNI ------------------------------------------------------------------------------------------ */
-
 /* Takes a number of two bytes off the front; what it counts must then be there as well. */
 static bool take_length(struct span *in, size_t *n)
 {
 	if (in->n < 2)
 		return false;
 	*n = (size_t)(unsigned char)in->p[0] << 8 | (unsigned char)in->p[1];
-	in->p += 2;
-	in->n -= 2;
+	*in = span_skip(*in, 2);
 	return *n <= in->n;
 }
 
@@ -50,8 +45,7 @@ static struct span requested_name(SSL *ssl)
 	in.p = (const char *)bytes;
 	if (!take_length(&in, &n) || in.n < 1 || in.p[0] != TLSEXT_NAMETYPE_host_name)
 		return none;
-	in.p++;
-	in.n--;
+	in = span_skip(in, 1);
 	return take_length(&in, &n) && n > 0 ? (struct span){ in.p, n } : none;
 }
 
@@ -219,8 +213,6 @@ bool tls_asks_for_certificate(const SSL *ssl)
 {
 	return SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
 }
-
-/* --- the client --------------------------------------------------------------------------------------------------- */
 
 static int client_verify(SSL_CTX *ctx, const struct tls_where *where, const char *ca, const char *name, struct err *err)
 {

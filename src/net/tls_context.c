@@ -36,11 +36,6 @@ int tls_complain(const struct tls_where *where, const char *option, const char *
 	return err_add(err, "%s %s %s: %s", tls_place(where, option, place), option, file, cause);
 }
 
-static const char *errno_words(void)
-{
-	return errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : strerror(errno);
-}
-
 /* Thousands of certificates take seconds to read, and nothing else is done meanwhile. */
 #define PEM_MAX (1 << 20)
 
@@ -51,7 +46,7 @@ FILE *tls_pem_open(const struct tls_where *where, const char *option, const char
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL) {
-		tls_complain(where, option, path, errno_words(), err);
+		tls_complain(where, option, path, errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : strerror(errno), err);
 		return NULL;
 	}
 	const char *wrong = fstat(fileno(file), &st) != 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "is a directory" :
@@ -75,9 +70,6 @@ int tls_pem_check(const struct tls_where *where, const char *option, const char 
 
 int tls_refuse_passphrase(char *buf, int size, int writing, void *asked)
 {
-	(void)buf;
-	(void)size;
-	(void)writing;
 	if (asked != NULL)
 		*(bool *)asked = true;
 	return -1;

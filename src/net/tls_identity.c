@@ -147,18 +147,12 @@ static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen,
                    void *arg)
 {
-	static const char wanted[] = "http/1.1";
+	static const unsigned char ours[] = "\x08" "http/1.1";
+	unsigned char *chosen;
+	int found = SSL_select_next_proto(&chosen, outlen, ours, sizeof(ours) - 1, in, inlen);
 
-	(void)ssl;
-	(void)arg;
-	for (unsigned i = 0; i < inlen && in[i] < inlen - i; i += 1u + in[i]) {
-		if (in[i] == sizeof(wanted) - 1 && memcmp(in + i + 1, wanted, sizeof(wanted) - 1) == 0) {
-			*out = in + i + 1;
-			*outlen = in[i];
-			return SSL_TLSEXT_ERR_OK;
-		}
-	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct err *err)
@@ -204,8 +198,6 @@ void identity_clear(struct identity *identity)
 	free(identity->client_ca);
 	free(identity->groups);
 }
-
-/* --- questions ---------------------------------------------------------------------------------------------------- */
 
 bool identity_is_for(const struct identity *identity, struct span name, unsigned flags)
 {

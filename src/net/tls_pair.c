@@ -16,8 +16,6 @@
 #include <string.h>
 #include <time.h>
 
-/* --- what can be read no more --------------------------------------------------------------------------------------- */
-
 static bool is_closed_to_us(const char *path)
 {
 	FILE *file = fopen(path, "re");
@@ -48,8 +46,6 @@ static bool is_of_file(const struct pair *pair, const void *path)
 	return strcmp(pair->file, path) == 0;
 }
 
-/* --- in words ------------------------------------------------------------------------------------------------------- */
-
 static bool contains(const char *path, const char *text)
 {
 	char line[128];
@@ -77,8 +73,6 @@ static const char *why_no_key(const struct pair_files *files, const char *path)
 	               ? "there is no private key in it, but a certificate: are certificate and key swapped?"
 	               : "no private key in PEM form in it";
 }
-
-/* --- loading -------------------------------------------------------------------------------------------------------- */
 
 static void warn_dates(const X509 *leaf, const struct pair_files *files, struct err *warnings)
 {
@@ -209,8 +203,6 @@ void pair_clear(struct pair *pair)
 	sk_X509_pop_free(pair->chain, X509_free);
 	EVP_PKEY_free(pair->key);
 }
-
-/* --- names ---------------------------------------------------------------------------------------------------------- */
 
 bool pair_is_for(const struct pair *pair, struct span name, unsigned flags)
 {

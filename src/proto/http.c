@@ -231,15 +231,6 @@ static int check_host(struct http_head *head)
 	return 0;
 }
 
-static bool is_zero(struct span digits)
-{
-	size_t zeros = 0;
-
-	while (zeros < digits.n && digits.p[zeros] == '0')
-		zeros++;
-	return zeros == digits.n;
-}
-
 /* RFC 9112 section 6.1: whose coding is not chunked in the end, or that also has a length or an older version, ends
  * nobody knows where. */
 static int check_coding(struct http_head *head)
@@ -266,14 +257,7 @@ static int check_no_body(struct http_head *head)
 		return 0;
 	if (length->value.n == 0 || !all_of(length->value, DIGIT))
 		return bad_request(head, "Content-Length");
-	return is_zero(length->value) ? 0 : BODY;
-}
-
-static bool wants_keep_alive(const struct http_head *head)
-{
-	if (http_list_has(head, "Connection", SPAN("close")))
-		return false;
-	return head->minor == 1 || http_list_has(head, "Connection", SPAN("keep-alive"));
+	return span_made_of(length->value, "0") ? 0 : BODY;
 }
 
 /* Takes a line off the front of *rest, without its CRLF; absent when there is no such line. */
@@ -315,8 +299,8 @@ int http_parse_head(struct http_head *head, const char *buf, size_t len)
 		status = check_host(head);
 	if (status == 0)
 		status = check_no_body(head);
-	if (status == 0)
-		head->keep_alive = wants_keep_alive(head);
+	head->keep_alive = status == 0 && !http_list_has(head, "Connection", SPAN("close")) &&
+	                   (head->minor == 1 || http_list_has(head, "Connection", SPAN("keep-alive")));
 	return status;
 }
 

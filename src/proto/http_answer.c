@@ -81,12 +81,6 @@ static bool value_clean(const char *value, size_t len)
 	return true;
 }
 
-static void start_line(struct http_answer *out)
-{
-	int n = snprintf(out->buf, out->cap, "HTTP/1.1 %d %s\r\n", out->status, http_status_text(out->status));
-	commit(out, n < 0 || (size_t)n >= out->cap ? 0 : (size_t)n);
-}
-
 static size_t append_name(const struct http_answer *out, const char *name)
 {
 	size_t end = append(out, out->len, span_of(name));
@@ -132,7 +126,8 @@ void http_answer_start(struct http_answer *out, char *buf, size_t cap, int statu
 	char date[HTTP_DATE_MAX];
 
 	*out = (struct http_answer){ .buf = buf, .cap = cap, .status = status };
-	start_line(out);
+	int n = snprintf(out->buf, out->cap, "HTTP/1.1 %d %s\r\n", out->status, http_status_text(out->status));
+	commit(out, n < 0 || (size_t)n >= out->cap ? 0 : (size_t)n);
 	if (stamp->hsts > 0)
 		http_answer_field(out, "Strict-Transport-Security", "max-age=%" PRIu64, stamp->hsts);
 	if (status < 200)
@@ -143,46 +138,24 @@ void http_answer_start(struct http_answer *out, char *buf, size_t cap, int statu
 	http_answer_text(out, "X-Content-Type-Options", SPAN("nosniff"));
 }
 
-/* RFC 9110 section 7.8: who is told to upgrade is told so in Connection as well. */
-static struct span connection_of(const struct http_answer *out, bool keep_alive)
-{
-	if (out->status == 101)
-		return SPAN("Upgrade");
-	if (out->status == 426)
-		return SPAN("close, Upgrade");
-	return keep_alive ? SPAN("keep-alive") : SPAN("close");
-}
-
 void http_answer_end(struct http_answer *out, bool keep_alive)
 {
-	http_answer_text(out, "Connection", connection_of(out, keep_alive));
+	/* RFC 9110 section 7.8: who is told to upgrade is told so in Connection as well. */
+	http_answer_text(out, "Connection", out->status == 101 ? SPAN("Upgrade") : out->status == 426 ? SPAN("close, Upgrade") :
+	                                    keep_alive ? SPAN("keep-alive") : SPAN("close"));
 	commit(out, append(out, out->len, SPAN("\r\n")));
-}
-
-static void status_fields(struct http_answer *out)
-{
-	switch (out->status) {
-	case 405:
-		http_answer_text(out, "Allow", SPAN("GET, HEAD"));
-		break;
-	case 426:
-		http_answer_text(out, "Upgrade", SPAN("websocket"));
-		http_answer_text(out, "Sec-WebSocket-Version", SPAN("13"));
-		break;
-	case 429:
-		http_answer_text(out, "Retry-After", SPAN("10"));
-		break;
-	case 503:
-		http_answer_text(out, "Retry-After", SPAN("5"));
-		break;
-	default:
-		break;
-	}
 }
 
 void http_answer_words(struct http_answer *out, struct span words, bool keep_alive, bool head_only)
 {
-	status_fields(out);
+	if (out->status == 405)
+		http_answer_text(out, "Allow", SPAN("GET, HEAD"));
+	if (out->status == 426) {
+		http_answer_text(out, "Upgrade", SPAN("websocket"));
+		http_answer_text(out, "Sec-WebSocket-Version", SPAN("13"));
+	}
+	if (out->status == 429 || out->status == 503)
+		http_answer_text(out, "Retry-After", out->status == 429 ? SPAN("10") : SPAN("5"));
 	http_answer_text(out, "Cache-Control", SPAN("no-store"));
 	http_answer_text(out, "Content-Type", SPAN("text/plain; charset=utf-8"));
 	http_answer_field(out, "Content-Length", "%zu", words.n + 1);

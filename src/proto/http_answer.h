@@ -30,7 +30,7 @@ struct http_answer {
 	bool overflow; /* to be looked at in the end */
 };
 
-/* The status line, and what every answer has: Date and X-Content-Type-Options (not a 1xx), Strict-Transport-Security. */
+/* The status line, and what all answers have: Date and X-Content-Type-Options (not a 1xx), Strict-Transport-Security. */
 void http_answer_start(struct http_answer *answer, char *buf, size_t cap, int status, const struct http_stamp *stamp);
 
 /* A field. One whose value holds a control byte is dropped as well: it would end the line. */

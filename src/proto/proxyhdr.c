@@ -25,8 +25,6 @@ static bool begins(const uint8_t *bytes, size_t len, const uint8_t *signature, s
 	return memcmp(bytes, signature, len < signature_len ? len : signature_len) == 0;
 }
 
-/* --- version 1 ------------------------------------------------------------------------------------------------------ */
-
 /* Cuts a line at each space; false unless that gives exactly count words, the empty ones included. */
 static bool cut(struct span line, struct span *word, size_t count)
 {
@@ -75,8 +73,6 @@ static int parse_v1(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 		return PROXYHDR_BAD;
 	return (int)n + 2;
 }
-
-/* --- version 2 ------------------------------------------------------------------------------------------------------ */
 
 static unsigned read_u16(const uint8_t *bytes)
 {
@@ -148,17 +144,6 @@ static const struct subject *find_subject(uint8_t command, uint8_t transport)
 	return NULL;
 }
 
-static void read_source(struct proxyhdr *header, const struct subject *subject, const uint8_t *block)
-{
-	size_t width = subject->width;
-
-	header->family = subject->family;
-	if (subject->family == PROXYHDR_UNIX)
-		return;
-	memcpy(header->source.address, block, width);
-	header->source.port = (uint16_t)read_u16(block + 2 * width);
-}
-
 static int parse_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 {
 	if (len < V2_HEAD)
@@ -171,11 +156,13 @@ static int parse_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 		return PROXYHDR_MORE;
 	if (subject == &nobody)
 		return (int)whole;
-	read_source(header, subject, bytes + V2_HEAD);
+	header->family = subject->family;
+	if (subject->family != PROXYHDR_UNIX) {
+		memcpy(header->source.address, bytes + V2_HEAD, subject->width);
+		header->source.port = (uint16_t)read_u16(bytes + V2_HEAD + 2 * (size_t)subject->width);
+	}
 	return check_tlvs(bytes, whole, V2_HEAD + (size_t)subject->least) ? (int)whole : PROXYHDR_BAD;
 }
-
-/* --- either --------------------------------------------------------------------------------------------------------- */
 
 int proxyhdr_parse(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No header is longer. Version 1 has at most 107 bytes; of version 2, which could have 64 KiB, more than this is refused. */
+/* No header is longer. Version 1 has at most 107 bytes; of version 2, which could have 64 KiB, more is refused. */
 #define PROXYHDR_MAX 4096
 
 /* Who is named as the source. */

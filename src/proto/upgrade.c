@@ -17,22 +17,13 @@ bool upgrade_requested(const struct http_head *head)
 	return http_list_has(head, "Upgrade", SPAN("websocket"));
 }
 
-static bool is_base64(char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-}
-
 /* Sixteen bytes are 21 characters and two bits; in canonical form the other four bits of the 22nd are zero. */
 static bool key_valid(struct span key)
 {
-	static const char last[] = { 'A', 'Q', 'g', 'w' };
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-	if (key.n != UPGRADE_KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
-		return false;
-	for (size_t i = 0; i < 21; i++)
-		if (!is_base64(key.p[i]))
-			return false;
-	return memchr(last, key.p[21], sizeof(last)) != NULL;
+	return key.n == UPGRADE_KEY_LEN && span_made_of((struct span){ key.p, 21 }, base64) &&
+	       span_made_of((struct span){ key.p + 21, 1 }, "AQgw") && span_eq(span_skip(key, 22), SPAN("=="));
 }
 
 /* The status to refuse with, or 0. */
@@ -134,23 +125,15 @@ int upgrade_check(struct http_head *head, struct span *key)
 	return status == BAD_REQUEST ? bad_field(head, "Sec-WebSocket-Protocol") : status;
 }
 
-static struct span find_offered(const struct http_head *head, struct span wanted)
-{
-	struct http_list cursor = { 0 };
-	struct span element;
-
-	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element))
-		if (span_eq(element, wanted))
-			return element;
-	return (struct span){ NULL, 0 };
-}
-
 struct span upgrade_subprotocol(const struct http_head *head, const struct str_list *ours)
 {
+	struct span offered;
+
 	for (size_t i = 0; i < ours->count; i++) {
-		struct span own = span_of(ours->item[i]);
-		if (find_offered(head, own).p != NULL)
-			return own;
+		struct http_list cursor = { 0 };
+		while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &offered))
+			if (span_eq(offered, span_of(ours->item[i])))
+				return span_of(ours->item[i]);
 	}
 	return (struct span){ NULL, 0 };
 }

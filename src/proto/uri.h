@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 
+/* What names of hosts are made of. */
+#define HOST_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 /* A host: without brackets and final dot. */
 struct span uri_host(struct span host);
 

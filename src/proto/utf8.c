@@ -55,25 +55,11 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
 	return at;
 }
 
-bool utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t len)
-{
-	const uint8_t *at = bytes, *end = bytes + len;
-	uint8_t state = utf8->state;
-
-	while (at < end && state != FAILED) {
-		if (state == BETWEEN && *at < 0x80)
-			at = skip_ascii(at, end);
-		else
-			state = step(state, *at++);
-	}
-	utf8->state = state;
-	return state != FAILED;
-}
-
-size_t utf8_valid_length(const uint8_t *bytes, size_t len)
+/* Returns where the last whole character ends. */
+static size_t scan(uint8_t *from, const uint8_t *bytes, size_t len)
 {
 	const uint8_t *at = bytes, *end = bytes + len, *whole = bytes;
-	uint8_t state = BETWEEN;
+	uint8_t state = *from;
 
 	while (at < end && state != FAILED) {
 		if (state == BETWEEN && *at < 0x80)
@@ -83,7 +69,21 @@ size_t utf8_valid_length(const uint8_t *bytes, size_t len)
 		if (state == BETWEEN)
 			whole = at;
 	}
+	*from = state;
 	return (size_t)(whole - bytes);
+}
+
+bool utf8_feed(struct utf8 *utf8, const uint8_t *bytes, size_t len)
+{
+	(void)scan(&utf8->state, bytes, len);
+	return utf8->state != FAILED;
+}
+
+size_t utf8_valid_length(const uint8_t *bytes, size_t len)
+{
+	uint8_t state = BETWEEN;
+
+	return scan(&state, bytes, len);
 }
 
 bool utf8_valid(const uint8_t *bytes, size_t len)

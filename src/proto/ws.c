@@ -301,14 +301,6 @@ static size_t extend_run(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size
 	return n;
 }
 
-static enum ws_status deliver_frame(struct ws_rx *rx, struct ws_run *run)
-{
-	run->message_start = rx->run_starts_message;
-	run->message_end = rx->message_opcode == 0;
-	rx->run_starts_message = false;
-	return WS_DATA;
-}
-
 /* The stream of small messages: frames that are whole, in one piece, binary and at most 125 bytes long need none of the
  * decoder's memory. Takes as many as there are in a row and returns the input it used; whatever else comes, the general way
  * takes, and it would take these as well. */
@@ -376,7 +368,10 @@ enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_r
 		at += extend_run(rx, run, buf + at, len - at);
 		if (!(rx->flags & WS_RX_MERGE) && rx->failed == 0 && (run->len > 0 || rx->message_opcode == 0)) {
 			run->used = at;
-			return deliver_frame(rx, run);
+			run->message_start = rx->run_starts_message;
+			run->message_end = rx->message_opcode == 0;
+			rx->run_starts_message = false;
+			return WS_DATA;
 		}
 	}
 	if (rx->failed == 0)

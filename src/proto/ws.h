@@ -92,7 +92,7 @@ enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_r
 void ws_unmask(uint8_t *dst, const uint8_t *src, size_t len, uint8_t mask[4]);
 
 /* Writes the header of an unmasked frame immediately in front of payload and returns its length, 2 to 10: the frame is
- * then at payload - length. first is opcode, with WS_FIN or without. The caller owns WS_SERVER_HEADER_MAX bytes there. */
+ * then at payload - length. first is opcode, with WS_FIN or without. The caller has WS_SERVER_HEADER_MAX bytes there. */
 size_t ws_push_header(uint8_t *payload, uint8_t first, uint64_t len);
 
 /* Whole unmasked control frames. Each returns the frame's length; out has room for WS_CONTROL_FRAME_MAX. */

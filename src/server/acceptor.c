@@ -46,8 +46,6 @@ struct acceptor {
 	struct event *expiry;  /* for the oldest of them */
 };
 
-/* --- the refused ---------------------------------------------------------------------------------------------------- */
-
 static void refused_close(struct refused *r)
 {
 	event_del(&r->readable);
@@ -56,7 +54,7 @@ static void refused_close(struct refused *r)
 	list_append(&r->owner->free, &r->link);
 }
 
-/* The FIN follows at once, so both go in one segment. Returns whether the socket took it: one that does not is not waited for. */
+/* The FIN follows at once, so both go in one segment. Returns whether the socket took it: nobody waits for one that did not. */
 static bool refused_answer(struct refused *r, bool head_only)
 {
 	char text[REFUSAL_MAX];
@@ -115,8 +113,6 @@ static void acceptor_on_expiry(evutil_socket_t fd, short what, void *arg)
 	struct acceptor *a = arg;
 	struct refused *oldest;
 	uint64_t now = clock_ms();
-	(void)fd;
-	(void)what;
 	while ((oldest = acceptor_oldest(a)) != NULL && oldest->expires_ms <= now)
 		refused_close(oldest); /* it asked for nothing, or does not go */
 	acceptor_arm(a);
@@ -125,33 +121,22 @@ static void acceptor_on_expiry(evutil_socket_t fd, short what, void *arg)
 static void refused_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct refused *r = arg;
-	(void)fd;
-	(void)what;
 	if (!refused_look(r))
 		refused_close(r);
 }
 
-static void refused_make_room(struct refused *oldest)
-{
-	if (!oldest->answered && !oldest->may_be_tls)
-		(void)refused_answer(oldest, false);
-	refused_close(oldest);
-}
-
-/* A slot that is free, or made so. */
-static struct refused *acceptor_slot(struct acceptor *a)
-{
-	struct refused *oldest = acceptor_oldest(a);
-	if (list_empty(&a->free) && oldest != NULL)
-		refused_make_room(oldest);
-	struct list_node *node = list_take(&a->free);
-	assert(node != NULL);
-	return list_entry(node, struct refused, link);
-}
-
 static void acceptor_hold(struct acceptor *a, int fd, enum reason reason, bool may_be_tls)
 {
-	struct refused *r = acceptor_slot(a);
+	/* A slot that is free, or made so. */
+	struct refused *oldest = acceptor_oldest(a);
+	if (list_empty(&a->free) && oldest != NULL) {
+		if (!oldest->answered && !oldest->may_be_tls)
+			(void)refused_answer(oldest, false);
+		refused_close(oldest);
+	}
+	struct list_node *node = list_take(&a->free);
+	assert(node != NULL);
+	struct refused *r = list_entry(node, struct refused, link);
 	list_append(&a->held, &r->link);
 	r->fd = fd;
 	r->reason = reason;
@@ -163,8 +148,6 @@ static void acceptor_hold(struct acceptor *a, int fd, enum reason reason, bool m
 		refused_close(r);
 	acceptor_arm(a);
 }
-
-/* --- every connection ----------------------------------------------------------------------------------------------- */
 
 static struct worker *least_loaded(const struct acceptor *a)
 {
@@ -244,15 +227,6 @@ void acceptor_add_worker(struct acceptor *a, struct worker *worker)
 	a->worker[a->workers++] = worker;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
-
-static void acceptor_add_slot(struct acceptor *a, struct refused *slot)
-{
-	slot->owner = a;
-	event_assign(&slot->readable, a->base, -1, 0, refused_on_readable, slot);
-	list_append(&a->free, &slot->link);
-}
-
 struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct admission *admission, uint64_t refusals,
                               uint64_t timeout_ms)
 {
@@ -269,8 +243,12 @@ struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct a
 		acceptor_free(a);
 		return NULL;
 	}
-	for (uint64_t i = 0; i < refusals; i++)
-		acceptor_add_slot(a, &a->slot[i]);
+	for (uint64_t i = 0; i < refusals; i++) {
+		struct refused *slot = &a->slot[i];
+		slot->owner = a;
+		event_assign(&slot->readable, a->base, -1, 0, refused_on_readable, slot);
+		list_append(&a->free, &slot->link);
+	}
 	return a;
 }
 

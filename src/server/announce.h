@@ -1,4 +1,4 @@
-/* What the log says of the gateway as a whole: what starts, where its routes lead, and how much is left when it stops. */
+/* What the log says of the gateway as a whole: what starts, where routes lead, and how much is left when it stops. */
 #pragma once
 
 #include "base/log.h"

@@ -15,5 +15,5 @@ struct capacity {
 	unsigned dial_spare;    /* a worker's, for several addresses of one target at a time */
 };
 
-/* Raises the limit of descriptors as far as it goes. -1: there are too few for max_sessions, or for any session at all. */
+/* Raises the limit of descriptors as far as it goes. -1: there are too few for max_sessions, or for any at all. */
 must_check int capacity_find(struct capacity *capacity, const struct server_settings *set, size_t workers, struct err *err);

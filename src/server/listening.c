@@ -60,8 +60,6 @@ struct listening *listening_new(struct event_base *base, struct log *log, struct
 	return l;
 }
 
-/* --- planning ------------------------------------------------------------------------------------------------------- */
-
 /* Whether two places to listen are one. Port 0 is another port each time, so there the section has to be the same. */
 static bool same_place(const struct listener *listener, const struct listen_settings *its, const struct address *address,
                        const struct listen_settings *set)
@@ -211,12 +209,9 @@ void listening_plan_drop(struct listening_plan *plan)
 	free(plan);
 }
 
-/* --- committing ----------------------------------------------------------------------------------------------------- */
-
 static void listen_entry_accepted(void *arg, struct listener *listener, int fd, const struct peer *peer)
 {
 	const struct listen_entry *entry = arg;
-	(void)listener;
 	acceptor_take(entry->owner->acceptor, entry->owner->current, entry->set, fd, peer);
 }
 
@@ -258,23 +253,19 @@ void listening_commit(struct listening *l, struct listening_plan *plan)
 
 static const char *const tls_words[] = { [TLS_MODE_OFF] = "off", [TLS_MODE_ON] = "on", [TLS_MODE_AUTO] = "auto" };
 
-static void listening_log(const struct listening *l, const struct listen_entry *entry, const char *address)
-{
-	const struct log_field fields[] = {
-		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(entry->set->section.name) },
-		{ .key = "address", .kind = FIELD_TEXT, .text = span_of(address) },
-		{ .key = "tls", .kind = FIELD_TEXT, .text = span_of(tls_words[entry->set->tls]) },
-	};
-	log_record(l->log, LEVEL_INFO, "listening", fields, ARRAY_LEN(fields));
-}
-
 void listening_announce(const struct listening *l, char first[ADDR_TEXT_MAX])
 {
 	char address[ADDR_TEXT_MAX];
 	first[0] = '\0';
 	for (size_t i = 0; i < l->entries.count; i++) {
 		for (size_t k = 0; listener_bound(l->entries.item[i]->listener, k, address); k++) {
-			listening_log(l, l->entries.item[i], address);
+			const struct listen_entry *entry = l->entries.item[i];
+			const struct log_field fields[] = {
+				{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(entry->set->section.name) },
+				{ .key = "address", .kind = FIELD_TEXT, .text = span_of(address) },
+				{ .key = "tls", .kind = FIELD_TEXT, .text = span_of(tls_words[entry->set->tls]) },
+			};
+			log_record(l->log, LEVEL_INFO, "listening", fields, ARRAY_LEN(fields));
 			if (first[0] == '\0')
 				memcpy(first, address, sizeof(address));
 		}

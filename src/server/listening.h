@@ -1,5 +1,5 @@
 /* The set of listeners that a generation asks for. Changing it is a transaction: planning binds what is new and may fail,
- * committing swaps the sets and cannot. A listener whose address stays is kept, so no connection in its backlog is lost. */
+ * committing swaps the sets and cannot. A listener whose address stays is kept, with all connections in its backlog. */
 #pragma once
 
 #include "base/attr.h"

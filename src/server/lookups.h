@@ -1,4 +1,4 @@
-/* The names that new listeners have, looked up before a reload binds them: on the resolver's threads, as a look-up may hang. */
+/* The names of new listeners, looked up before a reload binds them: on the resolver's threads, as a look-up may hang. */
 #pragma once
 
 #include "base/attr.h"

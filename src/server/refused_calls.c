@@ -16,8 +16,6 @@ static void refused_calls_on_news(evutil_socket_t fd, short what, void *arg)
 {
 	struct refused_calls *calls = arg;
 	char name[SANDBOX_CALL_MAX];
-	(void)fd;
-	(void)what;
 
 	while (sandbox_refused(calls->sandbox, name))
 		log_line(calls->log, LEVEL_WARN, "sandbox: refused system call %s with EPERM; if a library was updated it may need "

@@ -27,8 +27,6 @@ struct reload {
 	void *arg;
 };
 
-/* --- on its thread -------------------------------------------------------------------------------------------------- */
-
 static struct settings *reading_settings(const struct reload_setup *setup, struct err *err, struct err *warnings)
 {
 	if (steward_read(setup->steward, err) != 0)
@@ -44,15 +42,12 @@ static void reading_work(struct offload_job *job, unsigned thread)
 {
 	struct reading *r = (struct reading *)job;
 	struct settings *settings = reading_settings(&r->reload->setup, &r->err, &r->warnings);
-	(void)thread;
 	if (settings == NULL)
 		return;
 	r->next = generation_build(settings, r->before, steward_reader(r->reload->setup.steward), &r->err, &r->warnings);
 	if (r->next != NULL)
 		routes_check_gates(&r->next->routes, &r->warnings);
 }
-
-/* --- on the main thread --------------------------------------------------------------------------------------------- */
 
 static void reading_drop(struct offload_job *job)
 {

@@ -37,8 +37,6 @@ struct arrival_mail {
 	struct arrival arrival;
 };
 
-/* --- sessions come and go ------------------------------------------------------------------------------------------- */
-
 static struct worker *worker_of(struct session_context *context)
 {
 	return list_entry(context, struct worker, context);
@@ -57,16 +55,11 @@ unsigned worker_load(const struct worker *w)
 	return atomic_load_explicit(&w->load, memory_order_relaxed);
 }
 
-static unsigned worker_refusals(const struct worker *w)
-{
-	return atomic_load_explicit(&w->refusals, memory_order_relaxed);
-}
-
 bool worker_may_refuse(const struct worker *w, struct limiter *handshakes, const struct generation *generation,
                        const struct listen_settings *listen, const struct peer *peer, enum reason refusal)
 {
 	bool unnamed = listen->proxy_protocol && refusal == REASON_OVERLOAD; /* no proxy has said whose it is */
-	if (worker_refusals(w) >= w->refusals_most || refusal == REASON_SOURCE_PENALTY)
+	if (atomic_load_explicit(&w->refusals, memory_order_relaxed) >= w->refusals_most || refusal == REASON_SOURCE_PENALTY)
 		return false;
 	return listen->tls != TLS_MODE_ON || admission_spares_handshake(handshakes, &generation->terms, unnamed ? NULL : peer,
 	                                                                generation->settings->server->max_tls_refusals);
@@ -108,8 +101,6 @@ static void worker_reap_soon(struct session_context *context)
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
-	(void)fd;
-	(void)what;
 	session_reap_all(&w->context);
 }
 
@@ -123,13 +114,9 @@ static void worker_gone(struct session_context *context, bool was_refusal)
 		event_base_loopbreak(context->base);
 }
 
-/* --- the end -------------------------------------------------------------------------------------------------------- */
-
 static void worker_on_drain_over(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
-	(void)fd;
-	(void)what;
 	session_cut_all(&w->context);
 }
 
@@ -143,7 +130,6 @@ static void worker_on_drain(struct mail *mail, void *owner)
 {
 	struct worker *w = owner;
 	struct timeval limit = clock_timeval(w->drain_timeout);
-	(void)mail;
 	session_drain_all(&w->context);
 	if (event_add(w->drain_over, &limit) != 0)
 		session_cut_all(&w->context); /* without a timer nothing would end the wait */
@@ -153,7 +139,6 @@ static void worker_on_drain(struct mail *mail, void *owner)
 static void worker_on_stop(struct mail *mail, void *owner)
 {
 	struct worker *w = owner;
-	(void)mail;
 	session_cut_all(&w->context);
 	worker_end_if_empty(w);
 }
@@ -168,8 +153,6 @@ void worker_stop(struct worker *w)
 {
 	mailbox_post(w->mailbox, &w->stop);
 }
-
-/* --- the thread ----------------------------------------------------------------------------------------------------- */
 
 static void *worker_main(void *arg)
 {
@@ -196,8 +179,6 @@ void worker_join(struct worker *w)
 static void worker_on_next_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream_pool *pool = arg;
-	(void)fd;
-	(void)what;
 	pool->handshake_reads = 0;
 }
 

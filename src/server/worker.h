@@ -29,8 +29,6 @@ struct worker *worker_new(const struct worker_setup *setup) must_check;
 struct session_context *worker_context(struct worker *worker); /* for its own thread, which a test may be */
 must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
 
-/* --- from the main thread --- */
-
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
 unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */

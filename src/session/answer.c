@@ -28,16 +28,6 @@ static void answer_log(const struct session *s, const struct http_head *head, in
 	log_record(s->context->log, LEVEL_INFO, "request", fields, ARRAY_LEN(fields));
 }
 
-static void answer_warn(const struct session *s, const struct http_head *head, const char *warning)
-{
-	const struct log_field fields[] = {
-		{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
-		{ .key = "root", .kind = FIELD_TEXT, .text = span_of(s->route->set->root) },
-		{ .key = "path", .kind = FIELD_TEXT, .text = head->path },
-	};
-	log_record(s->context->log, LEVEL_WARN, warning, fields, ARRAY_LEN(fields));
-}
-
 static enum reason answer_finished(struct session *s)
 {
 	if (!s->sending.keep_alive)
@@ -95,8 +85,14 @@ enum reason answer_start(struct session *s, const struct http_head *head)
 	struct answer answer;
 	const struct http_stamp stamp = session_stamp(s);
 	handler->ops->answer(handler, s->context->opener, s->route->prefix, head, &stamp, &answer);
-	if (answer.warning != NULL)
-		answer_warn(s, head, answer.warning);
+	if (answer.warning != NULL) {
+		const struct log_field fields[] = {
+			{ .key = "route", .kind = FIELD_TEXT, .text = span_of(s->route->set->section.name) },
+			{ .key = "root", .kind = FIELD_TEXT, .text = span_of(s->route->set->root) },
+			{ .key = "path", .kind = FIELD_TEXT, .text = head->path },
+		};
+		log_record(s->context->log, LEVEL_WARN, answer.warning, fields, ARRAY_LEN(fields));
+	}
 	if (answer.status == 404) { /* answered as any path that is not there */
 		answer_log(s, head, answer.status, 0);
 		return REASON_NO_ROUTE;
@@ -123,7 +119,6 @@ static enum reason answer_enter(struct session *s)
 
 static enum reason answer_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	(void)stream;
 	switch (event) {
 	case STREAM_DRAINED:
 		return answer_pump(s);

@@ -20,8 +20,6 @@
 #define BACKEND_DISCARD_MAX ((uint64_t)64 << 20)
 #define LOOKS       4                   /* how often a limit is looked at before it runs out */
 
-/* --- telling the client --------------------------------------------------------------------------------------------- */
-
 static void closing_send_close(struct session *s)
 {
 	const struct reason_row *row = &reason_row[s->reason];
@@ -120,16 +118,11 @@ static void closing_tell(struct session *s)
 	}
 }
 
-/* --- each direction's end ------------------------------------------------------------------------------------------- */
-
 /* Releases every hold: data that nobody will receive is read and discarded. */
 static void closing_open_streams(struct session *s)
 {
-	stream_release(&s->backend, HOLD_PEER);
-	stream_release(&s->backend, HOLD_STATE);
-	stream_release(&s->client, HOLD_STATE);
-	stream_release(&s->backend, HOLD_PACE);
-	stream_release(&s->client, HOLD_PACE);
+	stream_release(&s->backend, HOLD_PEER | HOLD_STATE | HOLD_PACE);
+	stream_release(&s->client, HOLD_STATE | HOLD_PACE);
 	if (s->echo || s->ending.client_done)
 		stream_release(&s->client, HOLD_PEER);
 }
@@ -194,8 +187,6 @@ static enum reason closing_enter(struct session *s)
 	return REASON_NONE;
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------- */
-
 static void closing_discard(struct session *s, struct stream *stream)
 {
 	bool client = stream == &s->client;
@@ -228,8 +219,6 @@ static enum reason closing_on_stream(struct session *s, struct stream *stream, e
 	closing_advance(s);
 	return REASON_NONE;
 }
-
-/* --- time ----------------------------------------------------------------------------------------------------------- */
 
 /* Whether what is under way to the backend is waited for. A client that has not answered our Close may have sent much
  * before it saw it, but not for ever: one that just goes on sending has no claim to be waited for. */

@@ -6,31 +6,24 @@
 
 #include <string.h>
 
-/* --- plain ---------------------------------------------------------------------------------------------------------- */
-
 static enum reason plain_up(struct codec *codec, const struct ws_run *run, struct piece *piece)
 {
-	(void)codec;
 	*piece = (struct piece){ .at = run->payload, .len = run->len };
 	return REASON_NONE;
 }
 
 static enum reason plain_down(struct codec *codec, uint8_t *bytes, size_t len, struct piece *piece)
 {
-	(void)codec;
 	*piece = (struct piece){ .at = bytes, .len = len, .first = WS_BINARY | WS_FIN };
 	return REASON_NONE;
 }
 
 static enum reason plain_end(const struct codec *codec)
 {
-	(void)codec;
 	return REASON_BACKEND_CLOSED;
 }
 
 const struct codec_ops codec_plain = { .rx = WS_RX_MERGE, .up = plain_up, .down = plain_down, .end = plain_end };
-
-/* --- text ----------------------------------------------------------------------------------------------------------- */
 
 /* A text message must be whole characters, so an unfinished one waits for its rest. What stands in front of a byte that is no
  * text is delivered, as it would be had it come alone. */
@@ -52,12 +45,9 @@ static enum reason text_end(const struct codec *codec)
 
 const struct codec_ops codec_text = { .rx = WS_RX_MERGE, .up = plain_up, .down = text_down, .end = text_end };
 
-/* --- echo ----------------------------------------------------------------------------------------------------------- */
-
 /* The header fits in front: the client's own header was longer, and at the start of the buffer there is headroom. */
 static enum reason echo_up(struct codec *codec, const struct ws_run *run, struct piece *piece)
 {
-	(void)codec;
 	uint8_t first = run->message_start ? run->opcode : WS_CONTINUATION;
 	if (run->message_end)
 		first |= WS_FIN;

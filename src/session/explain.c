@@ -44,7 +44,6 @@ static struct span value_of(const struct http_head *head, const char *name)
 
 static void say_fault(struct words *w, const struct session *s, const struct http_head *head)
 {
-	(void)s;
 	if (head->fault != NULL)
 		say(w, "%s", head->fault);
 }
@@ -79,7 +78,6 @@ static void say_origin(struct words *w, const struct session *s, const struct ht
 
 static void say_path(struct words *w, const struct session *s, const struct http_head *head)
 {
-	(void)s;
 	say(w, "path %.*s", CUT(head->path));
 }
 
@@ -100,7 +98,6 @@ static void say_token(struct words *w, const struct session *s, const struct htt
 
 static void say_method(struct words *w, const struct session *s, const struct http_head *head)
 {
-	(void)s;
 	say(w, "method %.*s", CUT(head->method));
 }
 

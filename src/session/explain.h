@@ -1,4 +1,4 @@
-/* What the log says of a refused request beyond its reason: what was asked for, the rule it met, and the cure if there is one. */
+/* What the log says of a refused request beyond its reason: what was asked for, the rule it met, and a cure. */
 #pragma once
 
 #include "session/session.h"

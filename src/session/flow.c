@@ -18,8 +18,6 @@
 
 _Static_assert(FLOW_BACKLOG_MAX <= CONTEXT_SCRATCH, "what a read takes must fit the scratch buffer");
 
-/* --- both directions ------------------------------------------------------------------------------------------------ */
-
 /* What the worker's backlogs leave for one read: the less is left, the smaller the share. When nothing is, a stream that
  * takes what it gets still gets a little at a time, and only one that does not waits. */
 size_t flow_share(const struct session *s, const struct stream *to)
@@ -80,8 +78,6 @@ static void flow_frame(struct session *s, struct piece *piece)
 	piece->len += header;
 }
 
-/* --- up ------------------------------------------------------------------------------------------------------------- */
-
 /* What a read becomes on its way up. A client can put 30,000 frames into one read, and a send for each would take a turn of
  * 100 ms: so what is small is moved behind what is to be sent already, and only so many pings are answered at once. It all
  * stands in the input itself, in front of what was not decoded yet. */
@@ -105,25 +101,21 @@ static enum reason flow_flush(struct session *s, struct feed *feed)
 	return flow_send(s, flow_end_of_up(s), &s->client, feed->at, len);
 }
 
-static enum reason flow_collect(struct session *s, struct feed *feed, uint8_t *bytes, size_t len)
-{
-	enum reason reason = len > FLOW_SMALL ? flow_flush(s, feed) : REASON_NONE;
-	if (feed->len == 0)
-		feed->at = bytes;
-	else
-		memmove(feed->at + feed->len, bytes, len);
-	feed->len += len;
-	return reason;
-}
-
 static enum reason flow_pass(struct session *s, struct feed *feed, struct piece *piece)
 {
 	if (piece->at == NULL)
 		return REASON_NONE;
 	if (s->echo)
 		flow_frame(s, piece);
-	if (!piece->own)
-		return flow_collect(s, feed, piece->at, piece->len);
+	if (!piece->own) {
+		enum reason reason = piece->len > FLOW_SMALL ? flow_flush(s, feed) : REASON_NONE;
+		if (feed->len == 0)
+			feed->at = piece->at;
+		else
+			memmove(feed->at + feed->len, piece->at, piece->len);
+		feed->len += piece->len;
+		return reason;
+	}
 	enum reason reason = flow_flush(s, feed);
 	return reason != REASON_NONE ? reason : flow_send(s, flow_end_of_up(s), &s->client, piece->at, piece->len);
 }
@@ -303,8 +295,6 @@ static enum reason flow_go_on_up(struct session *s)
 	return kept > 0 ? flow_feed(s, s->context->scratch, kept) : REASON_NONE;
 }
 
-/* --- down ----------------------------------------------------------------------------------------------------------- */
-
 static enum reason flow_encode_down(struct session *s, uint8_t *bytes, size_t len)
 {
 	struct codec *codec = &s->traffic.codec;
@@ -352,8 +342,6 @@ enum reason flow_down(struct session *s)
 	return flow_encode_down(s, scratch, held + (size_t)n);
 }
 
-/* --- credit --------------------------------------------------------------------------------------------------------- */
-
 enum reason flow_credit(struct session *s, const struct stream *stream)
 {
 	const struct codec *codec = &s->traffic.codec;
@@ -370,8 +358,6 @@ enum reason flow_credit(struct session *s, const struct stream *stream)
 	}
 	return flow_first_of(up, down);
 }
-
-/* --- start ---------------------------------------------------------------------------------------------------------- */
 
 static const struct codec_ops *flow_codec(const struct session *s)
 {

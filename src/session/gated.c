@@ -96,7 +96,6 @@ static void gated_leave(struct session *s)
 
 static enum reason gated_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	(void)stream;
 	if (event == STREAM_READABLE) /* only now: a client that waits for its answer need not be held */
 		stream_hold(&s->client, HOLD_STATE);
 	return event == STREAM_BROKEN ? REASON_CLIENT_RESET : REASON_NONE;

@@ -16,8 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- the answer ----------------------------------------------------------------------------------------------------- */
-
 enum reason handshake_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
@@ -37,8 +35,6 @@ static enum reason handshake_established(struct session *s)
 	enum reason reason = handshake_answer(s);
 	return reason != REASON_NONE ? reason : session_next(s, STATE_OPEN);
 }
-
-/* --- the dial ------------------------------------------------------------------------------------------------------- */
 
 static enum reason handshake_backend_tls(struct session *s, int fd)
 {
@@ -115,7 +111,6 @@ static enum reason handshake_on_stream(struct session *s, struct stream *stream,
 
 static enum reason handshake_on_timer(struct session *s)
 {
-	(void)s;
 	return REASON_BACKEND_TIMEOUT;
 }
 

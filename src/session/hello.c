@@ -65,7 +65,6 @@ static enum reason hello_failed(const struct session *s)
 
 static enum reason hello_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	(void)stream;
 	switch (event) {
 	case STREAM_READABLE:
 		return hello_look(s);

@@ -17,8 +17,6 @@ _Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratc
  * can make it some hundred bytes long by the name it gives. */
 #define STUN_FIRST_MAX 3
 
-/* --- a head --------------------------------------------------------------------------------------------------------- */
-
 static enum reason input_no_route(struct session *s, const struct http_head *head, bool upgrade)
 {
 	s->opening.near = routes_near(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path);
@@ -146,8 +144,6 @@ static enum reason input_read(struct session *s)
 	return input_look(s, had + (size_t)n);
 }
 
-/* --- the state REQUEST ---------------------------------------------------------------------------------------------- */
-
 /* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
 static void input_next_request(struct session *s)
 {
@@ -172,7 +168,6 @@ static enum reason input_enter(struct session *s)
 
 static enum reason input_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	(void)stream;
 	switch (event) {
 	case STREAM_READABLE:
 		return input_read(s);

@@ -7,8 +7,6 @@
 #include "session/kept.h"
 #include "session/watch.h"
 
-/* --- time ----------------------------------------------------------------------------------------------------------- */
-
 /* The timer is for the first of: what waits for its pace, and next. In ms from now. */
 static uint64_t open_next(const struct session *s, uint64_t now, uint64_t next)
 {
@@ -55,8 +53,6 @@ static enum reason open_on_timer(struct session *s)
 	return open_check(s, WATCH_LOOK);
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------- */
-
 static enum reason open_read(struct session *s, struct stream *from)
 {
 	uint64_t before = from->received;
@@ -78,8 +74,6 @@ static enum reason open_on_stream(struct session *s, struct stream *stream, enum
 		return REASON_NONE;
 	}
 }
-
-/* --- start ---------------------------------------------------------------------------------------------------------- */
 
 static enum reason open_enter(struct session *s)
 {

@@ -91,7 +91,6 @@ static enum reason proxied_enter(struct session *s)
 
 static enum reason proxied_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	(void)stream;
 	return event == STREAM_READABLE ? proxied_read(s) : REASON_NONE;
 }
 

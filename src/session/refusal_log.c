@@ -60,8 +60,6 @@ static void refusal_log_on_over(evutil_socket_t fd, short what, void *arg)
 {
 	struct refusal_log *reject_log = arg;
 	const struct timeval second = clock_timeval(EVERY_MS);
-	(void)fd;
-	(void)what;
 	if (refusal_log_tell(reject_log))
 		evtimer_add(reject_log->over, &second); /* without it the next one is told at once */
 }

@@ -17,8 +17,6 @@
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
 
-/* --- states --------------------------------------------------------------------------------------------------------- */
-
 static enum reason session_die(struct session *s)
 {
 	event_del(&s->timer);
@@ -121,8 +119,6 @@ static void session_cut(struct session *s)
 	session_proceed(s, REASON_NONE);
 }
 
-/* --- the timer ------------------------------------------------------------------------------------------------------ */
-
 /* Nothing but the timer ends a session whose peers just stay, so without one it is told to end, and then made to. */
 static void session_on_timer_failure(struct session *s)
 {
@@ -170,8 +166,6 @@ static bool session_was_frozen(struct session *s)
 static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
-	(void)fd;
-	(void)what;
 	if (s->timer_failed)
 		session_on_timer_failure(s);
 	else if (!session_was_frozen(s) && session_ops(s)->on_timer != NULL)
@@ -238,11 +232,8 @@ static void session_reap(struct session *s)
 	free(s);
 }
 
-/* --- all sessions of a worker --------------------------------------------------------------------------------------- */
-
 enum reason session_drain_at_once(struct session *s)
 {
-	(void)s;
 	return REASON_DRAIN;
 }
 

@@ -52,8 +52,6 @@ int beneath_probe(int fd)
 	return probe < 0 ? -1 : close(probe);
 }
 
-/* --- links ---------------------------------------------------------------------------------------------------------- */
-
 /* What stands behind a name of the directory; NULL when the text begins with none. */
 static const char *text_inside(const struct beneath *in, const char *text)
 {

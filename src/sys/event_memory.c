@@ -13,7 +13,7 @@
 #define SLOT_SIZE 1024 /* a TLS bufferevent is the largest piece, and takes half of it */
 #define SLOTS     256  /* it takes about six; whoever gets that far then fails in OpenSSL, and gives them back */
 
-/* libevent's hooks have no argument to hang it on, hence the one static object. Memory that is never used is never there. */
+/* libevent's hooks have no argument to hang it on, hence the one static object. What is never used is never there. */
 static struct {
 	pthread_mutex_t lock;
 	bool taken[SLOTS];

@@ -34,23 +34,15 @@ static void load_module(struct span service)
 		dlclose(module);
 }
 
-/* glibc reads the file again when it has changed, and would load what it names then. */
-static void pin(const char *services)
-{
-#ifdef HAVE___NSS_CONFIGURE_LOOKUP
-	__nss_configure_lookup("hosts", services);
-#else
-	(void)services;
-#endif
-}
-
 static void take(const char *services)
 {
 	struct span rest = span_of(services), service;
 
 	while (span_next(&rest, ' ', &service))
 		load_module(service);
-	pin(services);
+#ifdef HAVE___NSS_CONFIGURE_LOOKUP
+	__nss_configure_lookup("hosts", services);
+#endif
 }
 
 /* Whether the line is about hosts. */

@@ -73,15 +73,6 @@ static int change_ids(const char *user, const struct ids *to, struct err *err)
 	return 0;
 }
 
-/* --- capabilities --------------------------------------------------------------------------------------------------- */
-
-/* Only who has CAP_SETPCAP may, and only as long: for anybody else no_new_privs makes the bounding set meaningless. */
-static void drop_bounding_set(void)
-{
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-}
-
 static bool has_only(const struct __user_cap_data_struct *data, uint32_t keep)
 {
 	return ((data->effective | data->permitted) & ~keep) == 0 && data->inheritable == 0;
@@ -138,8 +129,6 @@ static int drop_capabilities(uint64_t keep, struct err *err)
 		return err_add(err, "cannot drop capabilities: some are left");
 	return 0;
 }
-
-/* --- all of it ------------------------------------------------------------------------------------------------------ */
 
 static int forbid_gains(bool debuggable, struct err *err)
 {
@@ -199,7 +188,9 @@ int privs_become(const char *user, bool debuggable, uint64_t keep, struct err *e
 	const char *name = choose(user);
 	struct ids to;
 
-	drop_bounding_set();
+	/* Only who has CAP_SETPCAP may: for anybody else no_new_privs makes the bounding set meaningless. */
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	(void)prctl(PR_SET_KEEPCAPS, keep != 0, 0, 0, 0); /* what is not kept goes below */
 	if (name != NULL && (find_user(name, &to, err) != 0 || (!is_already(&to) && change_ids(name, &to, err) != 0)))
 		return -1;

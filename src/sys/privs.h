@@ -28,7 +28,7 @@
  * Returns -1 with a complaint; the caller must then exit, as only a part may have been given up. */
 must_check int privs_become(const char *user, bool debuggable, uint64_t keep, struct err *err);
 
-/* The numbers of a user and a group, each a name or a number itself; empty: (uid_t)-1, (gid_t)-1, as chown(2) has it. */
+/* The numbers of a user and a group, each a name or a number; empty: (uid_t)-1, (gid_t)-1, as chown(2) has it. */
 must_check int privs_find_owner(const char *user, const char *group, uid_t *uid, gid_t *gid, struct err *err);
 
 /* Whether there is such a user, and it is not root. Needs no rights. 0 as well for an empty one. */

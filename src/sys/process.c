@@ -18,27 +18,21 @@ static int open_standard_descriptors(void)
 	return 0;
 }
 
-static void let_these_wait(void)
+int process_prepare(void)
 {
 	sigset_t wait;
 
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&wait);
 	sigaddset(&wait, SIGHUP);
 	sigaddset(&wait, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &wait, NULL);
-}
-
-int process_prepare(void)
-{
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN);
-	let_these_wait();
 	return open_standard_descriptors();
 }
 
 static void on_end(int number)
 {
-	(void)number;
 	_exit(EXIT_SUCCESS);
 }
 

@@ -34,7 +34,7 @@ static bool leads_to_roots(const char *link, bool holds_file)
 	return alone;
 }
 
-/* In a sticky directory, such as /tmp, nobody can move what is root's; but the file may be missing, or somebody else's. */
+/* In a sticky directory, such as /tmp, nobody can move what is root's; but the file may be missing, or another's. */
 static bool is_roots(const char *path, bool holds_file)
 {
 	struct stat st;

@@ -270,15 +270,6 @@ static void allow_ruled(struct filter *f, const struct rule *rule, size_t count)
 		allow(f, &rule[i].call, rule[i].arg, rule[i].args);
 }
 
-static void allow_listed(struct filter *f)
-{
-	allow_ruled(f, sending_calls, ARRAY_LEN(sending_calls));
-	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
-		allow(f, &plain_calls[i], NULL, 0);
-	allow_ruled(f, ruled_calls, ARRAY_LEN(ruled_calls));
-	allow_ruled(f, role_calls[f->role].rule, role_calls[f->role].count);
-}
-
 static void allow_opening(struct filter *f, int write_flags, const struct open_how *how, size_t hows)
 {
 	/* 32-bit programs may have O_LARGEFILE added. */
@@ -290,14 +281,6 @@ static void allow_opening(struct filter *f, int write_flags, const struct open_h
 		const struct scmp_arg_cmp this_one = { 2, SCMP_CMP_EQ, (uintptr_t)&how[i], 0 };
 		allow(f, &(struct call){ "openat2", NULL }, &this_one, 1);
 	}
-}
-
-/* The one signal that the process may send, and only to itself. */
-static void allow_abort(struct filter *f)
-{
-	const struct scmp_arg_cmp arg[] = { INT(0, (uint32_t)getpid()), INT(2, SIGABRT) };
-
-	allow(f, &(struct call){ "tgkill", NULL }, arg, ARRAY_LEN(arg));
 }
 
 static bool is_allowed(const struct filter *f, const char *name)
@@ -330,18 +313,6 @@ static void refuse_listed(struct filter *f)
 		answer(f, "socket", SCMP_ACT_ERRNO(EAFNOSUPPORT), &netlink, 1);
 }
 
-/* A library may start a thread, and learns that there are too many. It blocks all signals meanwhile, so that the filter
- * itself has to answer. */
-static void answer_clone(struct filter *f)
-{
-	const unsigned flags = f->architecture == SCMP_ARCH_S390X ? 1 : 0;
-	const struct scmp_arg_cmp thread = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD };
-	const struct scmp_arg_cmp process = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0 };
-
-	answer(f, "clone", SCMP_ACT_ERRNO(EAGAIN), &thread, 1);
-	answer(f, "clone", SCMP_ACT_KILL_PROCESS, &process, 1);
-}
-
 static void kill_listed(struct filter *f)
 {
 	for (size_t i = 0; i < ARRAY_LEN(deadly_calls); i++)
@@ -358,12 +329,24 @@ int sandbox_list_calls(void *filter, uint32_t architecture, enum sandbox_role ro
 {
 	struct filter f = { .ctx = filter, .role = role, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX };
 
-	allow_listed(&f);
+	allow_ruled(&f, sending_calls, ARRAY_LEN(sending_calls));
+	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++)
+		allow(&f, &plain_calls[i], NULL, 0);
+	allow_ruled(&f, ruled_calls, ARRAY_LEN(ruled_calls));
+	allow_ruled(&f, role_calls[f.role].rule, role_calls[f.role].count);
 	allow_opening(&f, write_flags, how, hows);
-	allow_abort(&f);
+	/* The one signal that the process may send, and only to itself. */
+	const struct scmp_arg_cmp arg[] = { INT(0, (uint32_t)getpid()), INT(2, SIGABRT) };
+	allow(&f, &(struct call){ "tgkill", NULL }, arg, ARRAY_LEN(arg));
 	refuse_listed(&f);
 	kill_listed(&f);
-	answer_clone(&f);
+	/* A library may start a thread, and learns that there are too many. It blocks all signals meanwhile, so that the filter
+	 * itself has to answer. */
+	const unsigned flags = f.architecture == SCMP_ARCH_S390X ? 1 : 0;
+	const struct scmp_arg_cmp thread = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD };
+	const struct scmp_arg_cmp process = { flags, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0 };
+	answer(&f, "clone", SCMP_ACT_ERRNO(EAGAIN), &thread, 1);
+	answer(&f, "clone", SCMP_ACT_KILL_PROCESS, &process, 1);
 	return f.error != 0 ? f.error : (int)f.allowed;
 }
 

@@ -41,24 +41,17 @@ static int news[2] = { -1, -1 }; /* a pipe: the numbers of refused calls */
 #define SECCOMP_SAYS  1    /* SYS_SECCOMP, which not every libc has */
 #define CALLS_MAX     1024 /* above all numbers of these architectures; so many fit in the pipe */
 
-static void remember(int number)
-{
-	static atomic_bool refused[CALLS_MAX];
-
-	if (number >= 0 && number < CALLS_MAX && !atomic_exchange(&refused[number], true))
-		(void)!write(news[1], &number, sizeof(number));
-}
-
 static void on_refused(int signal, siginfo_t *info, void *context)
 {
 	int before = errno;
-	(void)signal;
 
 	if (info->si_code != SECCOMP_SAYS)
 		return; /* somebody sent it: there is no call to answer */
 	ucontext_t *thread = context;
 	RESULT(thread) = (__typeof__(RESULT(thread)))-EPERM;
-	remember(info->si_syscall);
+	static atomic_bool refused[CALLS_MAX];
+	if (info->si_syscall >= 0 && info->si_syscall < CALLS_MAX && !atomic_exchange(&refused[info->si_syscall], true))
+		(void)!write(news[1], &info->si_syscall, sizeof(info->si_syscall));
 	errno = before;
 }
 

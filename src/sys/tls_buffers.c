@@ -81,14 +81,11 @@ static void slot_give(void *p)
 	pthread_mutex_unlock(&region.lock);
 }
 
-/* --- the three hooks; what they do for 0 and NULL is what OpenSSL's own do ---------------------------------------------- */
-
+/* What the hooks do for 0 and NULL is what OpenSSL's own do. */
 static void *hook_malloc(size_t n, const char *file, int line)
 {
 	void *p = NULL;
 
-	(void)file;
-	(void)line;
 	if (n == 0)
 		return NULL;
 	if (is_transient_size(n))
@@ -98,8 +95,6 @@ static void *hook_malloc(size_t n, const char *file, int line)
 
 static void hook_free(void *p, const char *file, int line)
 {
-	(void)file;
-	(void)line;
 	if (in_region(p))
 		slot_give(p);
 	else

@@ -12,7 +12,6 @@ void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
 char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t len);
-int __real_vasprintf(char **out, const char *format, va_list args);
 void __real_free(void *p);
 
 void *__wrap_malloc(size_t size);
@@ -20,7 +19,7 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t len);
-int __wrap_vasprintf(char **out, const char *format, va_list args);
+int __wrap_asprintf(char **out, const char *format, ...);
 void __wrap_free(void *p);
 
 static bool refused(void)
@@ -66,10 +65,12 @@ char *__wrap_strndup(const char *text, size_t len)
 	return refused() ? NULL : counted(__real_strndup(text, len));
 }
 
-int __wrap_vasprintf(char **out, const char *format, va_list args)
+int __wrap_asprintf(char **out, const char *format, ...)
 {
-	int n = refused() ? -1 : __real_vasprintf(out, format, args);
-
+	va_list args;
+	va_start(args, format);
+	int n = refused() ? -1 : vasprintf(out, format, args);
+	va_end(args);
 	if (n >= 0)
 		counted(*out);
 	return n;
