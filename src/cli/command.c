@@ -12,6 +12,7 @@
 #include "config/settings.h"
 #include "server/confine.h"
 #include "server/server.h"
+#include "sys/beneath.h"
 
 #include <event2/event.h>
 #include <getopt.h>
@@ -199,7 +200,7 @@ static int run(const struct invocation *r)
 	if (first != NULL && r->action == CHECK) {
 		places_check(settings, &warnings);
 		if (confine_check(settings, r->file, &err, &warnings) == 0) {
-			routes_check_gates(&first->routes, &warnings);
+			routes_check_gates(&first->routes, &beneath_opener, &warnings);
 		} else {
 			generation_unref(first);
 			first = NULL;

@@ -99,10 +99,10 @@ void routes_clear(struct routes *routes)
 	*routes = (struct routes){ .item = NULL };
 }
 
-void routes_check_gates(const struct routes *routes, struct err *warnings)
+void routes_check_gates(const struct routes *routes, struct opener *opener, struct err *warnings)
 {
 	for (size_t i = 0; i < routes->count; i++)
-		gates_check(&routes->item[i].gates, routes->item[i].set, warnings);
+		gates_check(&routes->item[i].gates, opener, routes->item[i].set, warnings);
 }
 
 static struct route *routes_find(const struct routes *routes, const char *name)

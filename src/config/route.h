@@ -32,8 +32,8 @@ struct routes {
 must_check int routes_build(struct routes *routes, const struct settings *settings, struct opener *opener, struct err *err);
 void routes_clear(struct routes *routes);
 
-/* Reads what the gates will need to read, as the user who will have to, and adds what is wrong with it. */
-void routes_check_gates(const struct routes *routes, struct err *warnings);
+/* Reads what the gates will need to read, by an opener, and adds what is wrong with it. */
+void routes_check_gates(const struct routes *routes, struct opener *opener, struct err *warnings);
 
 /* Each route that has the name of one before takes its tally over, and the health of its targets. Before the first request, as nothing else may see it. */
 void routes_inherit(struct routes *routes, const struct routes *before);

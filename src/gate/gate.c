@@ -28,11 +28,11 @@ void gates_clear(struct gates *gates)
 	gates->count = 0;
 }
 
-void gates_check(const struct gates *gates, const void *section, struct err *warnings)
+void gates_check(const struct gates *gates, struct opener *opener, const void *section, struct err *warnings)
 {
 	for (size_t i = 0; i < gates->count; i++)
 		if (gates->item[i].ops->check != NULL)
-			gates->item[i].ops->check(&gates->item[i], section, warnings);
+			gates->item[i].ops->check(&gates->item[i], opener, section, warnings);
 }
 
 enum verdict gates_go_on(const struct gates *gates, struct request *request, enum verdict verdict)

@@ -30,9 +30,9 @@ struct gate_ops {
 	 * this thread; until then the head is the request's own. */
 	enum verdict (*start)(const struct gate *gate, struct request *request);
 	void (*cancel)(const struct gate *gate, struct request *request); /* of one that waits: it decides nothing. NULL: it never waits */
-	/* Reads the files it will need, as whoever will serve, and complains of what is wrong with them at the section's option. NULL: it
+	/* Reads the files it will need, by the opener, and complains of what is wrong with them at the section's option. NULL: it
 	 * has none. */
-	void (*check)(const struct gate *gate, const void *section, struct err *warnings);
+	void (*check)(const struct gate *gate, struct opener *opener, const void *section, struct err *warnings);
 	void (*free)(struct gate *gate); /* NULL: build() made nothing */
 };
 
@@ -55,7 +55,7 @@ struct gates {
 /* What the options point to must outlive the gates. */
 void gates_build(struct gates *gates, const struct gate_options *options);
 void gates_clear(struct gates *gates);
-void gates_check(const struct gates *gates, const void *section, struct err *warnings);
+void gates_check(const struct gates *gates, struct opener *opener, const void *section, struct err *warnings);
 
 /* Asks the gates, from the first. The head's spans need to be valid for this call alone, unless it returns VERDICT_WAIT. */
 enum verdict gates_start(const struct gates *gates, struct request *request);

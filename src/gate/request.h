@@ -11,6 +11,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct mailbox;
+struct offload;
+struct opener;
+
+/* What a gate has of the worker it is asked on. */
+struct request_env {
+	struct log *log;
+	struct mailbox *mailbox;
+	struct offload *offload;      /* for what blocks; NULL: there are no helpers, and it is done at once */
+	struct opener *const *opener; /* one for each of its threads */
+};
+
 enum verdict {
 	VERDICT_PASS,   /* request->target may say where to */
 	VERDICT_REFUSE, /* for request->reason */
@@ -22,7 +34,7 @@ struct request {
 	struct http_head *own;        /* see request_own() */
 	bool tls;                     /* how the client reached us */
 	bool penalised;               /* its source is refused for now: it may not guess anything */
-	struct log *log;              /* for what a gate finds wrong with files of its own */
+	const struct request_env *env;
 
 	size_t gate;                  /* of the chain: who is asked next */
 	bool waits;                   /* for the gate before that one */

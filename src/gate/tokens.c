@@ -1,271 +1,232 @@
-/* tokens.c owns the reading of token files, and when they are read anew.
- * It must never follow what a client sent as a path, abort for want of memory, or read a file without a bound. */
+/* tokens.c owns what was read of token files, who looks it up, and who waits until it is read anew.
+ * It must never follow what a client sent as a path, nor open or read a file with its lock held. */
 #include "gate/tokens.h"
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/hash.h"
+#include "base/list.h"
 #include "base/mem.h"
-#include "gate/token_table.h"
+#include "gate/token_files.h"
+#include "net/offload.h"
 #include "proto/http.h"
-#include "sys/beneath.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
-#define SETTLED_S  2 /* a file that changed later may change once more without another date: file systems count in steps */
+#define SETTLED_S 2 /* a file that changed later may change once more without another date: file systems count in steps */
 
 /* After a look at a directory of many files the next one waits a millisecond for so many of them, about ten times as long as the
  * look took: a worker is kept by it. Counted and not measured, so that what a busy machine delays is not old for longer. */
 #define MEMBERS_A_MS 20
 
-/* What there is at the path now. */
-struct state {
-	uint64_t hash;    /* of all that shows a change */
-	time_t changed;   /* the last time that one did */
-	int fd;           /* -1: it can't be opened, or is neither file nor directory, and error says why */
-	int error;
-	bool is_directory;
-	off_t size;
-	struct dirent **member; /* of a directory */
-	int members;
-};
-
 struct tokens {
-	char *path, *real; /* names of it */
-	pthread_mutex_t lock; /* guards what follows */
-	uint64_t hash;        /* of the state that was read; 0: none was */
-	uint64_t rest_until;  /* of clock_ms(): until then it is as it was */
-	bool settled;         /* whoever finds the same state again need not read it again */
-	int error;            /* why it can't be read; 0: table is what was read */
-	struct token_table table;
+	char *path;
+	pthread_mutex_t lock;      /* guards what follows */
+	unsigned refs;             /* the owner, and the job */
+	struct token_files files;  /* as they were read */
+	struct err report;         /* what was wrong with them, until somebody took it */
+	bool settled;              /* whoever finds the same state again need not read it again */
+	uint64_t rest_until;       /* of clock_ms(): until then it is as it was */
+
+	struct offload_job job;    /* reads them, as long as somebody waits */
+	struct opener *const *opener; /* of the helper threads */
+	bool reading;              /* the job is under way */
+	struct list next, served;  /* who waits for the next reading, and for the one under way */
 };
 
-/* --- the state of things ---------------------------------------------------------------------------------------------- */
+struct tokens_wait {
+	struct mail mail; /* first */
+	struct list_node node;
+	struct list *list; /* that it is in; NULL: its mail is posted */
+	struct tokens *tokens;
+	struct mailbox *mailbox;
+	bool cancelled; /* since then */
+	tokens_cb *done;
+	void *arg;
+};
 
-static int is_candidate(const struct dirent *entry)
+/* With the lock held. */
+static void tokens_rest(struct tokens *tokens)
 {
-	const char *name = entry->d_name;
-
-	return name[0] != '.' && name[0] != '#' && name[strlen(name) - 1] != '~';
+	if (tokens->files.members.count >= MEMBERS_A_MS)
+		tokens->rest_until = clock_ms() + tokens->files.members.count / MEMBERS_A_MS;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
+void tokens_read(struct tokens *tokens, struct opener *opener)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	time_t now = time(NULL);
+	struct token_files files;
+	struct err report;
+
+	err_init(&report);
+	token_files_read(&files, tokens->path, opener, &report);
+	pthread_mutex_lock(&tokens->lock);
+	if (files.state.hash != tokens->files.state.hash)
+		tokens->report = report;
+	token_files_clear(&tokens->files);
+	tokens->files = files;
+	tokens->settled = !token_files_is_passing(files.error) && !files.state.hidden && now - files.state.changed > SETTLED_S;
+	tokens_rest(tokens);
+	pthread_mutex_unlock(&tokens->lock);
 }
 
-static void state_add(struct state *state, const struct stat *st)
+void tokens_report(struct tokens *tokens, struct err *report)
 {
-	state->hash = hash_file(state->hash, st);
-	if (st->st_mtim.tv_sec > state->changed)
-		state->changed = st->st_mtim.tv_sec;
-	if (st->st_ctim.tv_sec > state->changed)
-		state->changed = st->st_ctim.tv_sec;
+	err_init(report);
+	pthread_mutex_lock(&tokens->lock);
+	if (tokens->report.count > 0)
+		*report = tokens->report;
+	err_init(&tokens->report);
+	pthread_mutex_unlock(&tokens->lock);
 }
 
-/* Of links it is what they lead to that counts; the link itself is part of the name. */
-static void state_add_members(struct state *state)
+static void tokens_unref(struct tokens *tokens)
 {
-	state->members = scandirat(state->fd, ".", &state->member, is_candidate, by_name);
-	if (state->members < 0)
-		state->error = errno;
-	for (int i = 0; i < state->members; i++) {
-		const char *name = state->member[i]->d_name;
-		struct stat st;
-		state->hash = hash_bytes(state->hash, name, strlen(name) + 1);
-		if (fstatat(state->fd, name, &st, 0) == 0)
-			state_add(state, &st);
+	pthread_mutex_lock(&tokens->lock);
+	unsigned left = --tokens->refs;
+	pthread_mutex_unlock(&tokens->lock);
+	if (left > 0)
+		return;
+	token_files_clear(&tokens->files);
+	pthread_mutex_destroy(&tokens->lock);
+	free(tokens->path);
+	free(tokens);
+}
+
+/* What they ask for may have changed after the last reading had begun. False: nobody waits. */
+static bool serve_next(struct tokens *tokens)
+{
+	pthread_mutex_lock(&tokens->lock);
+	for (struct list_node *node = list_take(&tokens->next); node != NULL; node = list_take(&tokens->next)) {
+		list_append(&tokens->served, node);
+		list_entry(node, struct tokens_wait, node)->list = &tokens->served;
 	}
+	bool any = !list_empty(&tokens->served);
+	tokens->reading = any;
+	pthread_mutex_unlock(&tokens->lock);
+	return any;
 }
 
-static int state_open(struct state *state, const char *path)
+/* The mail is posted with the lock held, so that tokens_cancel() finds it either not yet posted, and prevents it, or wholly posted,
+ * and the mailbox may go. */
+static void tell_served(struct tokens *tokens)
 {
-	struct stat st;
-
-	state->fd = open(path, OPEN_FLAGS);
-	if (state->fd < 0 || fstat(state->fd, &st) != 0)
-		return errno;
-	state_add(state, &st);
-	state->size = st.st_size;
-	state->is_directory = S_ISDIR(st.st_mode);
-	if (state->is_directory)
-		state_add_members(state);
-	return state->error != 0 || state->is_directory || S_ISREG(st.st_mode) ? state->error : EINVAL;
-}
-
-static void state_look(struct state *state, const char *path)
-{
-	*state = (struct state){ .hash = HASH_START, .fd = -1 };
-	state->error = state_open(state, path);
-	if (state->error != 0)
-		state->hash = hash_bytes(state->hash, &state->error, sizeof(state->error));
-}
-
-static void state_clear(struct state *state)
-{
-	for (int i = 0; i < state->members; i++)
-		free(state->member[i]);
-	free(state->member);
-	if (state->fd >= 0)
-		close(state->fd);
-}
-
-/* --- reading ---------------------------------------------------------------------------------------------------------- */
-
-static const char *words_of(int error)
-{
-	switch (error) {
-	case EXDEV:
-		return "leads out of the directory, so it is not read; replace it by a file, or name it in token_file";
-	case EFBIG:
-		return "is larger than 1 MiB, so it is not read";
-	case EINVAL:
-		return "is neither a file nor a directory";
-	default:
-		return strerror(error);
+	pthread_mutex_lock(&tokens->lock);
+	for (struct list_node *node = list_take(&tokens->served); node != NULL; node = list_take(&tokens->served)) {
+		struct tokens_wait *wait = list_entry(node, struct tokens_wait, node);
+		wait->list = NULL;
+		mailbox_post(wait->mailbox, &wait->mail);
 	}
+	pthread_mutex_unlock(&tokens->lock);
 }
 
-/* It says nothing about the file, and may be over at the next try. */
-static bool is_transient_error(int error)
+static void tokens_work(struct offload_job *job, unsigned thread)
 {
-	return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EAGAIN || error == ESTALE;
-}
+	struct tokens *tokens = list_entry(job, struct tokens, job);
 
-/* Returns 0 or an errno. */
-static int read_file(struct token_table *table, int fd, const char *path, off_t size, struct err *report)
-{
-	if (size > TOKEN_FILE_MAX)
-		return EFBIG;
-	struct token_text *text = token_text_new(path, (size_t)size);
-	if (text == NULL)
-		return ENOMEM;
-	int error = file_read(fd, text->bytes, (size_t)size, &text->len) != 0 ? errno : 0;
-	if (error == 0)
-		return token_table_add(table, text, report) ? 0 : ENOMEM;
-	token_text_free(text);
-	return error;
-}
-
-/* A member that can't be read is none, but for causes that are ours: then nobody can know. Returns 0 or such an errno. */
-static int read_member(struct token_table *table, const struct beneath *directory, const char *name, struct err *report)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	int fd = beneath_open(directory, name), error = fd < 0 ? errno : 0;
-
-	snprintf(path, sizeof(path), "%s/%s", directory->name[0], name);
-	if (fd >= 0) {
-		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-			error = read_file(table, fd, path, st.st_size, report);
-		close(fd);
-	} else if (error == ENXIO || (fstatat(directory->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))) {
-		return 0; /* a socket, or a directory that is nobody's business */
+	while (serve_next(tokens)) {
+		tokens_read(tokens, tokens->opener[thread]);
+		tell_served(tokens);
 	}
-	if (is_transient_error(error))
-		return error;
-	if (error != 0)
-		err_add(report, "%s: %s", path, words_of(error));
-	return 0;
-}
-
-static int read_members(struct tokens *tokens, const struct state *state, struct err *report)
-{
-	const struct beneath directory = { state->fd, { tokens->path, tokens->real } };
-	int error = 0;
-
-	for (int i = 0; i < state->members && error == 0; i++)
-		error = read_member(&tokens->table, &directory, state->member[i]->d_name, report);
-	return error;
-}
-
-static int read_all(struct tokens *tokens, const struct state *state, struct err *report)
-{
-	if (state->error != 0)
-		return state->error;
-	if (state->is_directory)
-		return read_members(tokens, state, report);
-	return read_file(&tokens->table, state->fd, tokens->path, state->size, report);
-}
-
-static void read_anew(struct tokens *tokens, const struct state *state, struct err *report)
-{
-	token_table_clear(&tokens->table);
-	tokens->error = read_all(tokens, state, report);
-	if (tokens->error != 0)
-		err_add(report, "%s: %s", tokens->path, words_of(tokens->error));
-	token_table_sort(&tokens->table);
-	tokens->settled = !is_transient_error(tokens->error) && time(NULL) - state->changed > SETTLED_S;
+	tokens_unref(tokens);
 }
 
 /* With the lock held. */
-static void tokens_refresh(struct tokens *tokens, struct err *report)
+static int tokens_start_job(struct tokens *tokens, const struct request_env *env)
 {
-	struct err told_before;
-	struct state state;
-
-	if (clock_ms() < tokens->rest_until)
-		return;
-	err_init(&told_before);
-	state_look(&state, tokens->path);
-	bool same = state.hash == tokens->hash;
-	if (!same || !tokens->settled)
-		read_anew(tokens, &state, same ? &told_before : report);
-	tokens->hash = state.hash;
-	if (state.members >= MEMBERS_A_MS)
-		tokens->rest_until = clock_ms() + (uint64_t)state.members / MEMBERS_A_MS;
-	state_clear(&state);
+	if (tokens->reading)
+		return 0;
+	tokens->job = (struct offload_job){ .work = tokens_work, .may_hang = true };
+	tokens->opener = env->opener;
+	if (offload_start(env->offload, &tokens->job, NULL) != 0)
+		return -1;
+	tokens->reading = true;
+	tokens->refs++;
+	return 0;
 }
 
-/* --- looking up ------------------------------------------------------------------------------------------------------- */
+static void wait_over(struct mail *mail, void *owner)
+{
+	struct tokens_wait *wait = (struct tokens_wait *)mail;
+
+	if (!wait->cancelled)
+		wait->done(wait->tokens, wait->arg);
+	free(wait);
+}
+
+struct tokens_wait *tokens_wait(struct tokens *tokens, const struct request_env *env, tokens_cb *done, void *arg)
+{
+	struct tokens_wait *wait = malloc(sizeof(*wait));
+
+	if (wait == NULL)
+		return NULL;
+	*wait = (struct tokens_wait){ .mail.run = wait_over, .list = &tokens->next, .tokens = tokens, .mailbox = env->mailbox,
+		                      .done = done, .arg = arg };
+	pthread_mutex_lock(&tokens->lock);
+	int result = tokens_start_job(tokens, env);
+	if (result == 0)
+		list_append(&tokens->next, &wait->node);
+	pthread_mutex_unlock(&tokens->lock);
+	if (result == 0)
+		return wait;
+	free(wait);
+	return NULL;
+}
+
+void tokens_cancel(struct tokens_wait *wait)
+{
+	struct tokens *tokens = wait->tokens;
+
+	pthread_mutex_lock(&tokens->lock);
+	bool posted = wait->list == NULL;
+	if (!posted)
+		list_remove(wait->list, &wait->node);
+	pthread_mutex_unlock(&tokens->lock);
+	if (posted)
+		wait->cancelled = true; /* the mail can't be taken back; it frees the wait */
+	else
+		free(wait);
+}
 
 struct tokens *tokens_new(const char *path)
 {
 	struct tokens *tokens = mem_zalloc(sizeof(*tokens));
 
 	tokens->path = mem_strdup(path);
-	tokens->real = beneath_real_name(path);
+	tokens->refs = 1;
+	list_init(&tokens->next);
+	list_init(&tokens->served);
 	pthread_mutex_init(&tokens->lock, NULL);
 	return tokens;
 }
 
 void tokens_free(struct tokens *tokens)
 {
-	if (tokens == NULL)
-		return;
-	token_table_clear(&tokens->table);
-	pthread_mutex_destroy(&tokens->lock);
-	free(tokens->real);
-	free(tokens->path);
-	free(tokens);
+	if (tokens != NULL)
+		tokens_unref(tokens);
 }
 
-void tokens_check(struct tokens *tokens, struct err *report)
+/* With the lock held. */
+static bool tokens_are_fresh(struct tokens *tokens)
 {
-	pthread_mutex_lock(&tokens->lock);
-	tokens_refresh(tokens, report);
-	pthread_mutex_unlock(&tokens->lock);
+	if (clock_ms() < tokens->rest_until)
+		return true;
+	if (!tokens->settled || token_files_look(&tokens->files, tokens->path).hash != tokens->files.state.hash)
+		return false;
+	tokens_rest(tokens);
+	return true;
 }
 
-/* With the lock held, and after a refresh. */
+/* With the lock held. */
 static enum token_result tokens_find(const struct tokens *tokens, struct span name, struct token_answer *answer)
 {
 	char why[TOKEN_WHY_MAX];
-	const struct token_line *line = token_table_find(&tokens->table, name);
+	const struct token_files *files = &tokens->files;
+	const struct token_line *line = token_table_find(&files->table, name);
 
-	if (tokens->error != 0) {
-		snprintf(answer->detail, sizeof(answer->detail), "%s: %s", tokens->path, words_of(tokens->error));
+	if (files->error != 0) {
+		snprintf(answer->detail, sizeof(answer->detail), "%s: %s", tokens->path, token_files_words(files->error));
 		return TOKEN_UNREADABLE;
 	}
 	if (line == NULL)
@@ -289,18 +250,18 @@ static long token_of(struct span query, char *out)
 	return n;
 }
 
-enum token_result tokens_look_up(struct tokens *tokens, struct span query, struct token_answer *answer)
+enum token_result tokens_look_up(struct tokens *tokens, struct span query, bool as_read, struct token_answer *answer)
 {
 	char name[HTTP_TARGET_MAX + 1];
 	long n = token_of(query, name);
 
-	err_init(&answer->report);
 	answer->detail[0] = '\0';
 	if (n <= 0)
 		return n == 0 ? TOKEN_MISSING : TOKEN_UNKNOWN;
 	pthread_mutex_lock(&tokens->lock);
-	tokens_refresh(tokens, &answer->report);
-	enum token_result result = tokens_find(tokens, (struct span){ name, (size_t)n }, answer);
+	enum token_result result = TOKEN_STALE;
+	if (as_read || tokens_are_fresh(tokens))
+		result = tokens_find(tokens, (struct span){ name, (size_t)n }, answer);
 	pthread_mutex_unlock(&tokens->lock);
 	return result;
 }

@@ -1,41 +1,49 @@
-/* A token names the target: `?token=NAME` is looked up in a file, or a directory of files, of lines as token_table.h has them.
+/* A token names the target: `?token=NAME` is looked up in a file, or a directory of files (gate/token_files.h).
  *
- * A look-up sees what the files say at that moment, in a directory of many a moment before: it asks for their state and reads
- * them anew when that has changed.
- * Replace a file by rename(2), or a look-up may see half a line.
- *
- * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
- * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
+ * A look-up sees what the files say at that moment, in a directory of many a moment before: it looks whether they are as they
+ * were read. If they are not they are read anew, which is to be waited for: a helper thread does it, once for all who ask meanwhile.
+ * Replace a file by rename(2), or a look-up may see half a line. */
 #pragma once
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/str.h"
+#include "gate/request.h"
 #include "net/addr.h"
 
-#define TOKEN_FILE_MAX (1 << 20)
-
-struct tokens; /* the tokens of one route; any thread */
+struct tokens;      /* the tokens of one route; any thread */
+struct tokens_wait; /* for them to be read */
 
 enum token_result {
 	TOKEN_FOUND,
 	TOKEN_MISSING,    /* there is no token in the query, or an empty one */
 	TOKEN_UNKNOWN,    /* no line has it */
 	TOKEN_UNREADABLE, /* nobody can know: its line is faulty, or file or directory can't be read */
+	TOKEN_STALE,      /* it has to be waited until the files were read */
 };
 
 struct token_answer {
 	struct address target; /* TOKEN_FOUND: TCP or UNIX, never TLS; the caller's to address_clear() */
 	char detail[512];      /* TOKEN_UNREADABLE: why, with file and line */
-	struct err report;     /* what is wrong with files that have changed, told to one caller */
 };
 
 /* Opens nothing yet. */
 struct tokens *tokens_new(const char *path) must_check;
-void tokens_free(struct tokens *tokens); /* NULL is allowed */
 
-/* Reads the files, as whoever will serve, and reports what is wrong: a line each, of the form "FILE[:LINE]: why". */
-void tokens_check(struct tokens *tokens, struct err *report);
+/* Nobody waits any more; a reading under way may go on. NULL is allowed. */
+void tokens_free(struct tokens *tokens);
 
-/* The token is the first `token` parameter of the query, form-decoded. */
-enum token_result tokens_look_up(struct tokens *tokens, struct span query, struct token_answer *answer);
+/* Reads the files on this thread. What is wrong with them is in the report of the next look-up. */
+void tokens_read(struct tokens *tokens, struct opener *opener);
+
+/* Takes what is wrong with the files, a line each of the form "FILE[:LINE]: why", and not told yet. */
+void tokens_report(struct tokens *tokens, struct err *report);
+
+/* The token is the first `token` parameter of the query, form-decoded. as_read: never TOKEN_STALE, for who has just waited. */
+enum token_result tokens_look_up(struct tokens *tokens, struct span query, bool as_read, struct token_answer *answer);
+
+/* Waits for a reading that has not begun yet. done runs once, later, on this thread. NULL: too many others wait, or out of memory. */
+typedef void tokens_cb(struct tokens *tokens, void *arg);
+struct tokens_wait *tokens_wait(struct tokens *tokens, const struct request_env *env, tokens_cb *done, void *arg) must_check;
+void tokens_cancel(struct tokens_wait *wait); /* before done ran: it will not */

@@ -39,7 +39,7 @@ static const struct kind_row {
 #define RENEW   "a reload cannot load a new one: give it the permission, or restart after each renewal"
 #define RESTART "reloads will be refused: give it the permission, or restart after each change"
 	[FILE_ROOT] = { 0, X_OK, false, true, "enter", GIVE },
-	[FILE_TOKENS] = { SANDBOX_READ, R_OK, true, true, "read", GIVE },
+	[FILE_TOKENS] = { 0, R_OK, false, true, "read", GIVE },
 	[FILE_AUTHORITIES] = { SANDBOX_READ, R_OK, true, false, "read", RESTART },
 	[FILE_CERTIFICATE] = { SANDBOX_READ, R_OK, true, false, "read", RENEW },
 	[FILE_KEY] = { SANDBOX_READ, R_OK, true, false, "read", RENEW },
@@ -152,18 +152,6 @@ static bool is_too_wide(const char *directory)
 	return wide;
 }
 
-/* Token files are read at each request, so nobody would be told by a reload. */
-static void warn_of_place(const struct need *need, struct err *warnings)
-{
-	char *parent = parent_of(need->path);
-
-	if (need->kind == FILE_TOKENS && access(need->path, F_OK) == 0 && is_too_wide(parent))
-		conf_complain_option(need->section, need->field, warnings,
-		                     "%s lies in a directory that the sandbox does not cover: if the file is replaced, as "
-		                     "editors do, restart; or move it to a directory of its own", need->path);
-	free(parent);
-}
-
 /* What is not there is told by who opens it. */
 static int look(const struct settings *settings, const char *file, const char *user, struct err *err,
                 struct err *warnings)
@@ -176,8 +164,6 @@ static int look(const struct settings *settings, const char *file, const char *u
 		const struct kind_row *kind = &kinds[one->kind];
 		if (kind->permission != 0 && faccessat(AT_FDCWD, one->path, kind->permission, AT_EACCESS) != 0 && errno == EACCES)
 			complain(one, user, kind->act, kind->effect, kind->vital ? err : warnings);
-		if (settings->server->sandbox)
-			warn_of_place(one, warnings);
 	}
 	needs_clear(&needs);
 	return err->count == before ? 0 : -1;
@@ -390,7 +376,7 @@ static void admit(const struct confine *confine, const struct need *need, struct
 			conf_complain_option(need->section, need->field, err, "%s %s", need->path, outside);
 		else /* one of the system's, and nobody asked for it now */
 			err_add(warnings, "%s was replaced and %s", need->path, outside);
-	} else if ((need->kind == FILE_TOKENS || need->kind == FILE_AUTHORITIES) && is_denied(need->path)) {
+	} else if (need->kind == FILE_AUTHORITIES && is_denied(need->path)) {
 		complain(need, confine->user, "read", instead, err);
 	}
 }

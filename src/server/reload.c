@@ -46,7 +46,7 @@ static void reading_work(struct offload_job *job, unsigned thread)
 		return;
 	r->next = generation_build(settings, r->before, steward_reader(r->reload->setup.steward), &r->err, &r->warnings);
 	if (r->next != NULL)
-		routes_check_gates(&r->next->routes, &r->warnings);
+		routes_check_gates(&r->next->routes, steward_reader(r->reload->setup.steward), &r->warnings);
 }
 
 static void reading_drop(struct offload_job *job)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/signals.h"
 #include "net/mailbox.h"
+#include "net/offload.h"
 #include "net/resolve.h"
 #include "server/acceptor.h"
 #include "server/announce.h"
@@ -29,6 +30,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define HELPERS       3    /* threads for what blocks: a token file that hangs keeps one */
+#define HELPERS_QUEUE 1024 /* as many routes as have to wait for one */
+
 struct server_worker {
 	struct mail exit_mail; /* first: a mail is the object it is sent in */
 	struct worker *worker;
@@ -42,6 +46,8 @@ struct server {
 	struct mailbox *mailbox;
 	struct resolver *resolver;
 	struct steward *steward;
+	struct offload *offload;
+	struct opener *opener[HELPERS]; /* of its threads */
 	struct listening *listening;
 	struct confine *confine;
 	struct refused_calls *refused_calls;
@@ -210,6 +216,8 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 		.resolver = srv->resolver,
 		.admission = srv->admission,
 		.opener = steward_opener(srv->steward, (size_t)(slot - srv->workers)),
+		.offload = srv->offload,
+		.helper_opener = srv->opener,
 		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
 		.dial_spare = srv->capacity.dial_spare,
 		.refusals = srv->capacity.refusals_each,
@@ -221,6 +229,14 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 	int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 	slot->started = error == 0;
 	return error;
+}
+
+static int server_start_helpers(struct server *srv, struct err *err)
+{
+	for (size_t i = 0; i < HELPERS; i++)
+		srv->opener[i] = steward_opener(srv->steward, srv->workers_count + i);
+	srv->offload = offload_new(HELPERS, 0, HELPERS_QUEUE);
+	return srv->offload != NULL ? 0 : err_add(err, "cannot start helper threads: %s", strerror(errno));
 }
 
 static int server_start_workers(struct server *srv, struct err *err)
@@ -283,7 +299,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 {
 	srv->workers_count = server_workers_wanted(srv);
 	srv->workers = mem_zalloc(srv->workers_count * sizeof(*srv->workers));
-	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count, err); /* first: it is to inherit nothing */
+	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count + HELPERS, err); /* first: it is to inherit nothing */
 	if (srv->steward == NULL)
 		return -1;
 	if (server_open_log(srv, err) != 0)
@@ -321,7 +337,7 @@ static int server_drop_privileges(struct server *srv, struct err *err)
 	tzset();
 	srv->confine = confine_enter(srv->current->settings, srv->path, err, &warnings);
 	if (srv->confine != NULL)
-		routes_check_gates(&srv->current->routes, &warnings);
+		routes_check_gates(&srv->current->routes, steward_reader(srv->steward), &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);
 	return srv->confine != NULL ? 0 : -1;
 }
@@ -337,7 +353,8 @@ static int server_seal(struct server *srv, struct err *err)
 
 static int server_start_threads(struct server *srv, struct err *err)
 {
-	if (server_catch_signals(srv, err) != 0 || server_start_workers(srv, err) != 0 || server_prepare_reload(srv, err) != 0)
+	if (server_catch_signals(srv, err) != 0 || server_start_helpers(srv, err) != 0 || server_start_workers(srv, err) != 0 ||
+	    server_prepare_reload(srv, err) != 0)
 		return -1;
 	server_let_workers_first(); /* after they were started, or they would inherit it, as the log's thread is to */
 	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
@@ -389,6 +406,7 @@ static void server_clear(struct server *srv)
 	refused_calls_free(srv->refused_calls);
 	steward_hang_up(srv->steward); /* before anybody is waited for who may wait for it */
 	reload_free(srv->reload);
+	offload_free(srv->offload);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);
 	if (srv->resolver != NULL)

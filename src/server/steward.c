@@ -105,9 +105,9 @@ static int files_open_named(struct opener *opener, const char *path)
 	return files_open(opener, "", path);
 }
 
-struct opener *steward_opener(struct steward *steward, size_t worker)
+struct opener *steward_opener(struct steward *steward, size_t thread)
 {
-	return &steward->files[worker].opener;
+	return &steward->files[thread].opener;
 }
 
 struct opener *steward_reader(struct steward *steward)
@@ -176,9 +176,9 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 	return result;
 }
 
-static int start(struct steward *steward, struct steward_work *work, size_t workers, struct err *err)
+static int start(struct steward *steward, struct steward_work *work, size_t files, struct err *err)
 {
-	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, workers + 1) != 0)
+	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, files + 1) != 0)
 		return err_add(err, "cannot make channels to the steward: %s", strerror(errno));
 	(void)signal(SIGCHLD, SIG_IGN); /* the kernel takes the body away: the channel tells us */
 	steward->pid = fork();
@@ -187,7 +187,7 @@ static int start(struct steward *steward, struct steward_work *work, size_t work
 	return steward->pid > 0 ? 0 : err_add(err, "cannot start the steward: %s", strerror(errno));
 }
 
-struct steward *steward_start(struct settings *settings, const char *file, size_t workers, struct err *err)
+struct steward *steward_start(struct settings *settings, const char *file, size_t files, struct err *err)
 {
 	struct steward *steward = mem_zalloc(sizeof(*steward));
 	struct steward_work work = { .settings = settings, .file = file, .control = -1, .life = -1,
@@ -195,7 +195,7 @@ struct steward *steward_start(struct settings *settings, const char *file, size_
 
 	steward->control = steward->life = -1;
 	pthread_mutex_init(&steward->lock, NULL);
-	int result = start(steward, &work, workers, err);
+	int result = start(steward, &work, files, err);
 	work_clear(&work);
 	if (result == 0 && hear(steward, NULL, NULL, err) == 0)
 		return steward;

@@ -15,8 +15,8 @@ struct opener;
 struct steward;
 
 /* Starts it, and waits until it is at work. The process must have no other thread yet, and all rights that the settings need.
- * file: the configuration, NULL for the quick form; workers: how many will open files. NULL on failure, with a complaint. */
-struct steward *steward_start(struct settings *settings, const char *file, size_t workers, struct err *err) must_check;
+ * file: the configuration, NULL for the quick form; files: how many threads will open files, beside the one that reads a configuration. NULL on failure, with a complaint. */
+struct steward *steward_start(struct settings *settings, const char *file, size_t files, struct err *err) must_check;
 
 /* From now on its death is told to the log. */
 must_check int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err);
@@ -35,8 +35,8 @@ void steward_take(struct steward *steward);
 /* Makes a resolver look names up by the steward, which has to stay as long as it. */
 void steward_serve_names(struct steward *steward, struct resolver_options *options);
 
-/* For the thread of that worker alone, and for the one thread that reads a configuration. The steward's, and gone with it. */
-struct opener *steward_opener(struct steward *steward, size_t worker);
+/* For that one of the threads alone, and for the one that reads a configuration. The steward's, and gone with it. */
+struct opener *steward_opener(struct steward *steward, size_t thread);
 struct opener *steward_reader(struct steward *steward);
 
 /* From now on it answers nobody: whoever waits for it, on any thread, goes on as if it were gone. NULL is allowed. */

@@ -245,28 +245,6 @@ static bool is_configuration(const struct steward_work *work, const char *path)
 	return found;
 }
 
-/* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
-static int open_below(const char *root, const char *path)
-{
-	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
-
-	if (beneath.fd < 0)
-		return -1;
-	int fd = beneath_open(&beneath, path);
-	if (fd < 0 && errno == EXDEV) {
-		char *real = beneath_real_name(root);
-		beneath.name[1] = real;
-		fd = beneath_open(&beneath, path);
-		int error = errno;
-		free(real);
-		errno = error;
-	}
-	int error = errno;
-	close(beneath.fd);
-	errno = error;
-	return fd;
-}
-
 /* Returns 0 or the errno. A directory is nobody's: more could be opened from there. */
 static int open_of_root(struct steward_work *work, const struct steward_file *order, int *fd)
 {
@@ -274,7 +252,7 @@ static int open_of_root(struct steward_work *work, const struct steward_file *or
 
 	if (!is_named(work, 1u << FILE_ROOT | 1u << FILE_TOKENS, order->root))
 		return EACCES;
-	*fd = open_below(order->root, order->path);
+	*fd = beneath_open_in(order->root, order->path);
 	if (*fd < 0 || fstat(*fd, &st) != 0)
 		return errno;
 	return S_ISREG(st.st_mode) ? 0 : S_ISDIR(st.st_mode) ? EISDIR : EACCES;

@@ -211,6 +211,7 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	c->refusals = refusal_log_new(c->base, c->log);
 	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || w->reap == NULL || w->drain_over == NULL || c->refusals == NULL)
 		return -1;
+	c->request_env.mailbox = w->mailbox;
 	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox, .spare = &w->dial_spare };
 	return 0;
 }
@@ -221,6 +222,7 @@ static void worker_set_up(struct worker *w, const struct worker_setup *setup)
 		.log = setup->log,
 		.admission = setup->admission,
 		.opener = setup->opener,
+		.request_env = { .log = setup->log, .offload = setup->offload, .opener = setup->helper_opener },
 		.backlogs.most = setup->backlogs,
 		.reap_soon = worker_reap_soon,
 		.refuse = worker_refuse,

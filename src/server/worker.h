@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct offload;
 struct opener;
 struct worker;
 
@@ -18,6 +19,8 @@ struct worker_setup {
 	struct admission *admission;
 	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
 	struct opener *opener;         /* for its thread alone */
+	struct offload *offload;       /* for what blocks; NULL: see struct request_env */
+	struct opener *const *helper_opener; /* for each of its threads */
 	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
 	unsigned refusals;             /* so many connections that are only to be refused at a time */
 	struct mailbox *parent;        /* where exit_mail is posted when the last session is gone and the thread is about to end */

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "gate/admission.h"
+#include "gate/request.h"
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
@@ -28,6 +29,7 @@ struct session_context {
 	struct admission *admission;       /* shared with all other threads */
 	struct refusal_log *refusals;      /* what the log is told of strangers */
 	struct dial_env dial_env;
+	struct request_env request_env;
 	struct opener *opener;             /* opens files for handlers */
 	uint8_t *scratch;                  /* CONTEXT_SCRATCH bytes, with CONTEXT_HEADROOM in front */
 	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */

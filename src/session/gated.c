@@ -83,7 +83,7 @@ static enum reason gated_enter(struct session *s)
 	request->head = &s->context->head;
 	request->tls = s->client.ssl != NULL;
 	request->penalised = gated_is_penalised(s);
-	request->log = s->context->log;
+	request->env = &s->context->request_env;
 	request->decided = gated_on_decided;
 	return gated_judged(s, gates_start(&s->route->gates, request));
 }

@@ -2,11 +2,14 @@
  * It must never open by any other call than openat2 with RESOLVE_BENEATH, so that no text it reads can lead out. */
 #include "sys/beneath.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -168,3 +171,39 @@ int beneath_open(const struct beneath *beneath, const char *path)
 
 	return fd < 0 && errno == EXDEV ? open_by_text(beneath, path) : fd;
 }
+
+/* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
+int beneath_open_in(const char *root, const char *path)
+{
+	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
+
+	if (beneath.fd < 0)
+		return -1;
+	int fd = beneath_open(&beneath, path);
+	if (fd < 0 && errno == EXDEV) {
+		char *real = beneath_real_name(root);
+		beneath.name[1] = real;
+		fd = beneath_open(&beneath, path);
+		int error = errno;
+		free(real);
+		errno = error;
+	}
+	int error = errno;
+	close(beneath.fd);
+	errno = error;
+	return fd;
+}
+
+static int open_named(struct opener *opener, const char *path)
+{
+	(void)opener;
+	return file_opener.open(&file_opener, path);
+}
+
+static int open_below(struct opener *opener, const struct beneath *beneath, const char *path)
+{
+	(void)opener;
+	return beneath_open_in(beneath->name[0], path);
+}
+
+struct opener beneath_opener = { open_named, open_below };

@@ -21,6 +21,12 @@ struct beneath {
  * leads out. */
 must_check int beneath_open(const struct beneath *beneath, const char *path);
 
+/* Likewise, of a directory that is not open yet. */
+must_check int beneath_open_in(const char *root, const char *path);
+
+/* For who needs nobody else to open files. */
+extern struct opener beneath_opener;
+
 /* Whether the kernel can do it: 0, or -1 with errno. */
 must_check int beneath_probe(int fd);
 

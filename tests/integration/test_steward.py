@@ -48,7 +48,7 @@ def test_steward_keeps_one_right(start_gateway, sandbox):
     gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nresolver_threads = 3\nworkers = 2\n" + LISTEN + ECHO)
     check_echo(gateway)
     threads = thread_status(steward_of(gateway))
-    assert len(threads) == 1 + 3 + 2 + 1, "orders, names, files of each worker, files of a reload"
+    assert len(threads) == 1 + 3 + 2 + 3 + 1, "orders, names, files of each worker, of each helper, of a reload"
     for status in threads.values():
         assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == (LOW_PORTS if ROOT else 0)
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0

@@ -1,13 +1,19 @@
 """Tokens: what of a directory is a token file, what a mistyped line costs and whom, and files that change while they are used."""
 
+import contextlib
 import os
+import select
+import signal
 
 import pytest
 
 import backends
-from gateway import find_instrument, open_to_all
+from gateway import find_instrument, open_to_all, wait_until
+from inside import is_asleep, steward_of
 from sections import section
 from test_config import run
+from test_sandbox import reload
+from test_steward import is_gone
 from wsclient import Connection, request
 
 LISTEN = "[listen plain]\naddress = 127.0.0.1:0\n"
@@ -189,3 +195,143 @@ def test_token_guesses_on_connections_older_than_the_penalty(start_gateway, toke
             answers.append(client.read_response().status)
     assert answers == [403] + 9 * [429]
     assert status(gateway, "one") == 101
+
+
+# --- files that take their time ---------------------------------------------------------------------------------------
+
+ECHO = section("route e", path="/echo", target="echo:")
+
+
+@contextlib.contextmanager
+def stopped_steward(gateway):
+    """Nothing is opened in this block."""
+    steward = steward_of(gateway)
+    os.kill(steward, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(steward, signal.SIGCONT)
+
+
+@pytest.fixture
+def hung(start_gateway, tokens, echo):
+    """Starts a gateway whose token file has changed and can't be opened as long as the block lasts: who opens it is stopped."""
+    if find_instrument() == "valgrind":
+        pytest.skip("valgrind is a parent of its own")
+
+    @contextlib.contextmanager
+    def hang(listen="", **server):
+        (tokens / "desks").write_text("old: 127.0.0.1:1\n")
+        gateway = start_gateway("[server]\nworkers = 1\n" + "".join(f"{name} = {value}\n" for name, value in server.items()) +
+                                LISTEN + listen + section("route r", token_file=tokens / "desks") + ECHO)
+        with stopped_steward(gateway):
+            (tokens / "desks").write_text(f"one: {echo.target[4:]}\n")
+            yield gateway
+    return hang
+
+
+def ask_for(gateway, token, source=None):
+    client = Connection(gateway.address("plain"), source=source)
+    client.send(request(f"/?token={token}"))
+    return client
+
+
+def is_silent(client):
+    return not select.select([client.sock], [], [], 0)[0]
+
+
+def check_other_sessions(gateway):
+    with Connection(gateway.address("plain")) as client:
+        client.upgrade("/echo")
+        client.expect_echo()
+
+
+def test_token_file_that_hangs_delays_nobody_else(hung):
+    """The worker's other sessions go on, and so do new ones; who waits gets what the file says by then."""
+    with hung() as gateway, Connection(gateway.address("plain")) as before:
+        before.upgrade("/echo")
+        waiting = [ask_for(gateway, token) for token in 20 * ["one"] + ["old"]]
+        check_other_sessions(gateway)
+        before.expect_echo()
+        assert all(map(is_silent, waiting))
+    answers = [client.read_response().status for client in waiting]
+    assert answers == 20 * [101] + [403]
+    for client in waiting:
+        client.close()
+
+
+def test_token_file_that_hangs_and_the_deadline(hung):
+    with hung(listen="handshake_timeout = 1s\n") as gateway:
+        with ask_for(gateway, "one") as client:
+            assert client.read_response().status == 500
+        ended = gateway.wait_for("session end")
+        assert (ended["reason"], ended.level) == ("tokens_unreadable", "error")
+        check_other_sessions(gateway)
+    assert status(gateway, "one") == 101
+
+
+def test_token_file_that_hangs_and_a_drain(hung):
+    with hung() as gateway, ask_for(gateway, "one") as client:
+        check_other_sessions(gateway)
+        gateway.signal(signal.SIGTERM)
+        assert client.read_response().status == 503
+        client.close()
+        wait_until(lambda: is_gone(gateway.pid))
+
+
+def test_token_file_that_hangs_and_a_reload(hung):
+    """A reload needs the steward itself, and goes on when that does; who waits keeps the files it began with."""
+    with hung() as gateway:
+        waiting = ask_for(gateway, "one")
+        check_other_sessions(gateway)
+        gateway.signal(signal.SIGHUP)
+        wait_until(lambda: is_asleep(gateway.pid))
+    with waiting:
+        assert waiting.read_response().status == 101
+    gateway.wait_for("configuration was reloaded")
+    assert status(gateway, "one") == 101
+
+
+def test_token_guesses_at_once_while_the_file_hangs(hung):
+    """Who waits together has one guess together: the others learn no more than that their source is refused."""
+    terms = {"source_exempt": "192.0.2.1", "source_penalty_auth": "1h", "source_penalty_min": "1m"}
+    with hung(**terms) as gateway:
+        guesses = [ask_for(gateway, "guess", "127.9.77.1") for _ in range(10)]
+        right = ask_for(gateway, "one", "127.9.77.1")
+        check_other_sessions(gateway)
+    assert [client.read_response().status for client in guesses] == [403] + 9 * [429]
+    assert right.read_response().status == 429
+    for client in [*guesses, right]:
+        client.close()
+
+
+def test_token_file_that_stays_is_not_opened(start_gateway):
+    """A file that has not changed for long is only looked at: nobody waits for who would open it."""
+    if find_instrument() == "valgrind":
+        pytest.skip("valgrind is a parent of its own")
+    gateway = start_gateway(LISTEN + section("route r", token_file=os.path.realpath(os.__file__)))
+    with stopped_steward(gateway):
+        assert status(gateway, "guess") == 403
+
+
+def test_token_file_is_a_fifo(start_gateway, tokens):
+    os.mkfifo(tokens / "fifo", 0o644)
+    gateway = start_gateway(LISTEN + section("route r", token_file=tokens / "fifo") + ECHO)
+    assert status(gateway, "one") == 500
+    assert gateway.wait_for("session end")["detail"] == f"{tokens}/fifo: is neither a file nor a directory"
+    check_other_sessions(gateway)
+
+
+def test_token_directory_elsewhere_after_a_reload(start_gateway, tokens, echo):
+    """One that nobody named at the start, and one that was replaced as a whole."""
+    server = "[server]\nsandbox_ports = any\n"
+    gateway = start_gateway(server + LISTEN + ECHO)
+    (tokens / "a").mkdir()
+    (tokens / "a" / "desks").write_text(f"one: {echo.target[4:]}\n")
+    assert "configuration was reloaded" in reload(gateway, server + LISTEN + section("route r", token_file=tokens / "a") + ECHO)
+    assert [status(gateway, token) for token in ("one", "two")] == [101, 403]
+    (tokens / "a").rename(tokens / "b")
+    (tokens / "a").mkdir()
+    (tokens / "a" / "desks").write_text(f"two: {echo.target[4:]}\n")
+    assert [status(gateway, token) for token in ("two", "one")] == [101, 403]

@@ -1,6 +1,8 @@
 /* The chain of gates that a route has by its options: who is asked, in which order, and what the request knows afterwards. */
 #include "gate/gate.h"
 
+#include "sys/beneath.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -61,7 +63,9 @@ static enum reason ask(struct fixture *f, const char *query, const char *fields,
 	struct gates gates;
 	int n = snprintf(f->text, sizeof(f->text), "GET /%s HTTP/1.1\r\nHost: here.example\r\n%s\r\n", query, fields);
 	assert_int_equal(http_parse_head(&f->head, f->text, (size_t)n), 0);
-	f->request = (struct request){ .head = &f->head, .penalised = penalised };
+	struct opener *opener = &beneath_opener;
+	const struct request_env env = { .opener = &opener };
+	f->request = (struct request){ .head = &f->head, .penalised = penalised, .env = &env };
 	gates_build(&gates, &options);
 	enum verdict verdict = gates_start(&gates, &f->request);
 	gates_clear(&gates);

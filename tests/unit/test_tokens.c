@@ -1,7 +1,14 @@
 /* Tokens as an operator writes them into files, and as a client sends them in a query. */
 #include "gate/tokens.h"
 
+#include "gate/token_files.h"
+#include "net/mailbox.h"
+#include "net/offload.h"
+#include "sys/beneath.h"
+
 #include <errno.h>
+#include <event2/event.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,9 +80,15 @@ static const char *ask(struct tokens *tokens, const char *path, const char *quer
 	char *copy = query != NULL ? strdup(query) : NULL;
 	size_t n = query != NULL ? strlen(query) : 0;
 	char *exact = copy != NULL ? realloc(copy, n > 0 ? n : 1) : NULL;
-	enum token_result result = tokens_look_up(tokens, (struct span){ exact, n }, &answer);
+	enum token_result result = tokens_look_up(tokens, (struct span){ exact, n }, false, &answer);
+	if (result == TOKEN_STALE) {
+		tokens_read(tokens, &beneath_opener);
+		result = tokens_look_up(tokens, (struct span){ exact, n }, true, &answer);
+	}
 	free(exact);
-	snprintf(report, sizeof(report), "%s", answer.report.text);
+	struct err err;
+	tokens_report(tokens, &err);
+	snprintf(report, sizeof(report), "%s", err.text);
 	if (result == TOKEN_FOUND) {
 		snprintf(text, sizeof(text), "%s%s", answer.target.tls ? "TLS " : "", answer.target.text);
 		address_clear(&answer.target);
@@ -317,8 +330,8 @@ static void a_check_is_a_report(void **state)
 
 	const char *path = write_file("tokens", "t: a.test\nu: b.test:1\n");
 	struct tokens *tokens = tokens_new(path);
-	err_init(&err);
-	tokens_check(tokens, &err);
+	tokens_read(tokens, &beneath_opener);
+	tokens_report(tokens, &err);
 	assert_int_equal(err.count, 1);
 	assert_string_equal(ask(tokens, path, "token=u"), "b.test:1");
 	check_report("");
@@ -501,8 +514,154 @@ static void closed_files(void **state)
 	assert_string_equal(look_up(dir, "token=t"), "unknown");
 }
 
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+/* A disk that takes its time: each opening says that it has begun, and goes on when it may. */
+struct slow {
+	struct opener opener; /* first */
+	sem_t begun, may;
+};
+
+static int open_slowly(struct opener *opener, const char *path)
+{
+	struct slow *slow = (struct slow *)opener;
+	sem_post(&slow->begun);
+	while (sem_wait(&slow->may) != 0) {
+	}
+	return beneath_opener.open(&beneath_opener, path);
+}
+
+struct waiting {
+	struct slow slow;
+	struct opener *opener[1];
+	struct event_base *base;
+	struct request_env env;
+	struct tokens *tokens;
+	char done[16]; /* whose wait is over, in order */
+};
+
+static struct waiting waiting;
+
+static void on_done(struct tokens *tokens, void *arg)
+{
+	assert_non_null(tokens);
+	strcat(waiting.done, arg);
+}
+
+static int setup_waiting(void **state)
+{
+	struct waiting *w = &waiting;
+	if (setup(state) != 0)
+		return -1;
+	*w = (struct waiting){ .slow.opener = { open_slowly, beneath_opener.open_below }, .opener = { &w->slow.opener } };
+	sem_init(&w->slow.begun, 0, 0);
+	sem_init(&w->slow.may, 0, 0);
+	w->base = event_base_new();
+	w->env = (struct request_env){ .mailbox = mailbox_new(w->base, NULL), .offload = offload_new(1, 0, 1), .opener = w->opener };
+	w->tokens = tokens_new(write_file("tokens", "t: a.test:1\n"));
+	return w->env.mailbox == NULL || w->env.offload == NULL;
+}
+
+static int teardown_waiting(void **state)
+{
+	tokens_free(waiting.tokens);
+	if (waiting.env.mailbox != NULL)
+		mailbox_free(waiting.env.mailbox);
+	offload_free(waiting.env.offload);
+	event_base_free(waiting.base);
+	return teardown(state);
+}
+
+static char who[4][2] = { "a", "b", "c", "d" };
+
+static struct tokens_wait *wait_as(char *name)
+{
+	struct tokens_wait *wait = tokens_wait(waiting.tokens, &waiting.env, on_done, name);
+	assert_non_null(wait);
+	return wait;
+}
+
+/* Who asks while files are read cannot know what had been read before: they are read once more, for all of those. */
+static void one_reading_is_for_all_who_asked_before_it(void **state)
+{
+	struct token_answer answer;
+	int readings = 1;
+	(void)state;
+
+	wait_as(who[0]);
+	sem_wait(&waiting.slow.begun);
+	wait_as(who[1]);
+	wait_as(who[2]);
+	sem_post(&waiting.slow.may);
+	sem_wait(&waiting.slow.begun);
+	while (strlen(waiting.done) < 1)
+		event_base_loop(waiting.base, EVLOOP_ONCE);
+	assert_string_equal(waiting.done, "a");
+	assert_int_equal(tokens_look_up(waiting.tokens, SPAN("token=t"), true, &answer), TOKEN_FOUND);
+	address_clear(&answer.target);
+	sem_post(&waiting.slow.may);
+	while (strlen(waiting.done) < 3)
+		event_base_loop(waiting.base, EVLOOP_ONCE);
+	assert_string_equal(waiting.done, "abc");
+	sem_getvalue(&waiting.slow.begun, &readings);
+	assert_int_equal(readings, 0);
+}
+
+/* At each moment: before its reading, while it goes on, and when the news of it is under way. */
+static void who_cancels_hears_nothing(void **state)
+{
+	(void)state;
+	struct tokens_wait *a = wait_as(who[0]);
+	sem_wait(&waiting.slow.begun);
+	struct tokens_wait *b = wait_as(who[1]);
+	tokens_cancel(a);
+	tokens_cancel(b);
+	sem_post(&waiting.slow.may);
+	struct tokens_wait *c = wait_as(who[2]);
+	sem_wait(&waiting.slow.begun); /* the reading of a is over then */
+	wait_as(who[3]);
+	sem_post(&waiting.slow.may);
+	sem_wait(&waiting.slow.begun); /* that of c, too, so its mail is posted */
+	tokens_cancel(c);
+	sem_post(&waiting.slow.may);
+	while (strlen(waiting.done) < 1)
+		event_base_loop(waiting.base, EVLOOP_ONCE);
+	assert_string_equal(waiting.done, "d");
+}
+
+/* The last session has left, and the generation goes; what hangs comes back to nobody. */
+static void a_reading_outlives_its_tokens(void **state)
+{
+	(void)state;
+	struct tokens_wait *a = wait_as(who[0]);
+	sem_wait(&waiting.slow.begun);
+	tokens_cancel(a);
+	tokens_free(waiting.tokens);
+	waiting.tokens = NULL;
+	sem_post(&waiting.slow.may);
+}
+
+/* One hangs, one is queued: a third would wait for nothing that is known. */
+static void too_many_that_wait_are_told_so(void **state)
+{
+	(void)state;
+	struct tokens *second = tokens_new(dir), *third = tokens_new(dir);
+	wait_as(who[0]);
+	sem_wait(&waiting.slow.begun);
+	assert_non_null(tokens_wait(second, &waiting.env, on_done, who[1]));
+	assert_null(tokens_wait(third, &waiting.env, on_done, who[2]));
+	sem_post(&waiting.slow.may);
+	sem_post(&waiting.slow.may);
+	while (strlen(waiting.done) < 2)
+		event_base_loop(waiting.base, EVLOOP_ONCE);
+	assert_string_equal(waiting.done, "ab");
+	tokens_free(second);
+	tokens_free(third);
+}
+
 int main(void)
 {
+#define WAITS(test) cmocka_unit_test_setup_teardown(test, setup_waiting, teardown_waiting)
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		WITH_DIR(lines),
@@ -525,6 +684,10 @@ int main(void)
 		WITH_DIR(what_cannot_be_a_token_file_is_none),
 		WITH_DIR(no_descriptor_is_left),
 		WITH_DIR(closed_files),
+		WAITS(one_reading_is_for_all_who_asked_before_it),
+		WAITS(who_cancels_hears_nothing),
+		WAITS(a_reading_outlives_its_tokens),
+		WAITS(too_many_that_wait_are_told_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "place.h"
 
 #include "../check.h"
+#include "sys/beneath.h"
 
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -144,7 +145,7 @@ static void read_configuration(struct place *place)
 	if (place->generation == NULL)
 		fprintf(stderr, "%s\n", err.text);
 	CHECK(place->generation != NULL);
-	routes_check_gates(&place->generation->routes, &warnings);
+	routes_check_gates(&place->generation->routes, &beneath_opener, &warnings);
 	int next = dup(0); /* what the log will get */
 	kernel.log_fd = next;
 	close(next);

@@ -373,6 +373,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 		.log = place->log,
 		.admission = place->admission,
 		.opener = &opener,
+		.helper_opener = (struct opener *[]){ &beneath_opener },
 		.backlogs = data[3] & 0x40 ? 100000 : 0,
 		.exit_mail = &exit_mail,
 	};

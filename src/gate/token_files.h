@@ -1,0 +1,44 @@
+/* Token files as they are on disk: a file, or a directory of files of lines as token_table.h has them. What shows that they have
+ * changed can be looked at by any thread at any time; reading them opens files, which may block.
+ *
+ * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
+ * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
+#pragma once
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "gate/token_table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define TOKEN_FILE_MAX (1 << 20)
+
+struct token_state {
+	uint64_t hash;  /* of all that shows a change; 0: of nothing */
+	time_t changed; /* the last time that one did */
+	bool hidden;    /* this process may not look at all of it, so it may change unseen */
+};
+
+/* Zeroed, nothing was read. */
+struct token_files {
+	struct token_state state; /* as it was before they were read */
+	struct str_list members;  /* of a directory: what may be token files */
+	int error;                /* an errno: why it can't be read; 0: table is what was read */
+	struct token_table table;
+};
+
+/* Reads what there is at the path into *files, which is not looked at, and reports what is wrong with it: a line each, of the form
+ * "FILE[:LINE]: why". */
+void token_files_read(struct token_files *files, const char *path, struct opener *opener, struct err *report);
+void token_files_clear(struct token_files *files);
+
+/* The state of what was read, by now. Opens nothing. */
+struct token_state token_files_look(const struct token_files *files, const char *path);
+
+const char *token_files_words(int error);
+
+/* It says nothing about the files, and may be over at the next try. */
+bool token_files_is_passing(int error);
