@@ -149,7 +149,6 @@ base/log base/log_form base/log_out: parts of the log, which take its types
 config/settings config/options config/settings_check: parts of reading settings, which take their types
 net/stream net/stream_internal net/stream_tls net/stream_write: parts of the stream, which take its type
 net/tls net/tls_identity: a part of a server, which takes the types of its settings
-net/tls_pair net/tls_identity: a certificate that may no longer be read is looked for in the identities from before
 session/session session/describe: the line at its end is told there
 sys/sandbox sys/sandbox_landlock sys/sandbox_seccomp: parts of the sandbox, which take its types
 '

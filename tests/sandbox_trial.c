@@ -235,21 +235,6 @@ static const struct row forbidden[] = {
 
 /* --- allowed -------------------------------------------------------------------------------------------------------- */
 
-static int do_read_configuration(const struct trial *trial)
-{
-	return trial->file == NULL ? 0 : open_and_close(trial->file, O_RDONLY);
-}
-
-static int do_read_tokens(const struct trial *trial)
-{
-	for (size_t i = 0; i < trial->settings->routes_count; i++) {
-		const char *file = trial->settings->routes[i]->token_file;
-		if (file[0] != '\0' && open_and_close(file, O_RDONLY) != 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int do_remember(void)
 {
 	size_t size = 8 << 20;
@@ -294,8 +279,6 @@ static int do_serve(const struct trial *trial)
 }
 
 static const struct row allowed[] = {
-	{ "read the configuration", .act_on = do_read_configuration },
-	{ "read the token files", .act_on = do_read_tokens },
 	{ "accept, wait, send", .act_on = do_serve },
 	{ "connect to the ports of the targets", .act_on = do_connect },
 	{ "make a UNIX socket", .socket = { AF_UNIX, SOCK_STREAM, 0 } },
@@ -344,7 +327,7 @@ static struct confine *enter(const struct trial *trial)
 
 	err_init(&err);
 	err_init(&warnings);
-	struct confine *confine = confine_enter(trial->settings, trial->file, &err, &warnings);
+	struct confine *confine = confine_enter(trial->settings, NULL, &err, &warnings);
 	if (confine != NULL && confine_seal(confine, &err) == 0)
 		return confine;
 	fprintf(stderr, "%s\n", err.text);
@@ -419,7 +402,7 @@ static struct generation *load(const char *file)
 	err_init(&warnings);
 	struct settings *settings = file != NULL ? settings_read(file, NULL, &err) : quick_settings(&form, &err);
 	if (settings != NULL)
-		generation = generation_build(settings, NULL, NULL, &err, &warnings);
+		generation = generation_build(settings, NULL, &err, &warnings);
 	if (generation == NULL)
 		fprintf(stderr, "%s\n", err.text);
 	return generation;

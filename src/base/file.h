@@ -8,15 +8,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct beneath;
-
 /* Who opens files for the thread it belongs to. */
 struct opener {
 	/* A file or directory that the configuration names, to be read without waiting. The descriptor, or -1 and errno. */
 	int (*open)(struct opener *opener, const char *path);
 
-	/* A file below a directory, as by beneath_open() (sys/beneath.h); of a directory it may only say EISDIR. */
-	int (*open_below)(struct opener *opener, const struct beneath *beneath, const char *path);
+	/* A file below a directory that the configuration names, as beneath_open_in() does (sys/beneath.h); of directories it may tell no
+	 * more than EISDIR. */
+	int (*open_below)(struct opener *opener, const char *root, const char *path);
 };
 
 /* As open(2). Where the path is one of a descriptor (/dev/stdin, /dev/fd/3 and others of the kind) that can't be opened anew,

@@ -196,10 +196,10 @@ static int run(const struct invocation *r)
 	err_init(&warnings);
 	struct settings *settings = r->file != NULL ? settings_read(r->file, NULL, &err) : quick_settings(&r->form, &err);
 	if (settings != NULL)
-		first = generation_build(settings, NULL, NULL, &err, &warnings);
+		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {
 		places_check(settings, &warnings);
-		if (confine_check(settings, r->file, &err, &warnings) == 0) {
+		if (confine_check(settings, &err, &warnings) == 0) {
 			routes_check_gates(&first->routes, &beneath_opener, &warnings);
 		} else {
 			generation_unref(first);

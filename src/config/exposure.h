@@ -5,6 +5,5 @@
 #include "base/err.h"
 #include "config/settings.h"
 
-/* Complains of each such file that lies below a route's root, by their real places. Returns -1 if there is one. Inside the
- * sandbox, which reads no link, a secret whose last name is a link counts as lying where the link does. */
+/* Complains of each such file that lies below a route's root, by their real places. Returns -1 if there is one. */
 must_check int exposure_check(const struct settings *settings, struct err *err);

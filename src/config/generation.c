@@ -11,8 +11,7 @@
 
 #include <stdlib.h>
 
-static int generation_load_tls(struct generation *g, const struct generation *before, struct err *err,
-                               struct err *warnings)
+static int generation_load_tls(struct generation *g, struct opener *opener, struct err *err, struct err *warnings)
 {
 	size_t count = g->settings->tls_count;
 	if (count == 0)
@@ -21,7 +20,7 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 	for (size_t i = 0; i < count; i++) {
 		const struct tls_settings *set = g->settings->tls[i];
 		identities[i] = (struct tls_identity){
-			.where = { conf_place_named, set },
+			.where = { conf_place_named, set, opener },
 			.certificates = set->certificate,
 			.keys = set->key,
 			.client_ca = set->client_ca,
@@ -31,7 +30,6 @@ static int generation_load_tls(struct generation *g, const struct generation *be
 			.ciphersuites = set->ciphersuites,
 			.groups = set->groups,
 			.tickets = set->tickets,
-			.before = before != NULL ? before->tls : NULL,
 		};
 	}
 	g->tls = tls_server_new(identities, count, err, warnings);
@@ -124,19 +122,19 @@ static int check_users(const struct settings *settings, struct err *err)
 	return err->count == before ? 0 : -1;
 }
 
-struct generation *generation_build(struct settings *settings, const struct generation *before, struct opener *opener,
-                                    struct err *err, struct err *warnings)
+struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err,
+                                    struct err *warnings)
 {
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;
 	g->settings = settings;
 	g->terms = terms_of(settings->server);
 	settings_warn(settings, warnings);
-	int tls = generation_load_tls(g, before, err, warnings);
+	int tls = generation_load_tls(g, opener, err, warnings);
 	int routes = routes_build(&g->routes, settings, opener, err);
-	int exposed = exposure_check(settings, err);
-	int user = before != NULL ? 0 : check_users(settings, err); /* a reload does not change it */
-	if (tls != 0 || routes != 0 || exposed != 0 || user != 0) {
+	int places = opener != NULL ? 0 : exposure_check(settings, err); /* a reload has asked its opener, who sees more */
+	int user = opener != NULL ? 0 : check_users(settings, err);      /* a reload does not change it */
+	if (tls != 0 || routes != 0 || places != 0 || user != 0) {
 		generation_unref(g);
 		return NULL;
 	}

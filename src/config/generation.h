@@ -19,13 +19,11 @@ struct generation {
 	struct tls_server *tls; /* NULL: no [tls] section */
 };
 
-/* Does everything that can fail but binding addresses: opens web roots, which must not hold a secret, and
- * loads keys. Takes settings over, also on failure.
- * before: the one in whose place it comes, whose keys are still good where their files may no longer be read; NULL: none.
- * opener: who opens /etc/hosts; NULL: it is opened here.
- * warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
-struct generation *generation_build(struct settings *settings, const struct generation *before, struct opener *opener,
-                                    struct err *err, struct err *warnings) must_check;
+/* Does everything that can fail but binding addresses: looks at web roots, and loads keys. Takes settings over, also on failure.
+ * opener: who opens files for a reload, and has looked where web roots lie (config/exposure.h); NULL: it is the first one, and looks
+ * itself. warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
+struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err,
+                                    struct err *warnings) must_check;
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* NULL is allowed */

@@ -6,19 +6,21 @@
 #include "config/reach.h"
 #include "proto/http.h"
 #include "proto/uri.h"
+#include "sys/beneath.h"
 #include "sys/own_names.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int route_add_target(struct route *route, const struct address *target, struct err *err)
+static int route_add_target(struct route *route, const struct address *target, struct opener *opener, struct err *err)
 {
 	const struct route_settings *set = route->set;
 	struct tls_client *tls = NULL;
 
 	if (target->tls) {
 		const char *name = set->target_name[0] != '\0' ? set->target_name : target->host;
-		tls = tls_client_new(&(struct tls_where){ conf_place_named, set }, set->target_ca, name, set->target_verify, err);
+		tls = tls_client_new(&(struct tls_where){ conf_place_named, set, opener }, set->target_ca, name, set->target_verify, err);
 		if (tls == NULL)
 			return -1;
 	}
@@ -26,7 +28,7 @@ static int route_add_target(struct route *route, const struct address *target, s
 	return 0;
 }
 
-static int route_open(struct route *route, struct err *err)
+static int route_open(struct route *route, struct opener *opener, struct err *err)
 {
 	const struct route_settings *set = route->set;
 	const struct handler_options options = {
@@ -36,9 +38,11 @@ static int route_open(struct route *route, struct err *err)
 #include "handler/handler.def"
 #undef OPT
 	};
+	if (opener == NULL && set->root[0] != '\0' && beneath_probe() != 0)
+		return conf_complain_option(set, &set->root, err, "cannot confine look-ups to it: openat2: %s", strerror(errno));
 	if (handler_open(&route->handler, &options, err) != 0)
 		return -1;
-	return set->target.text != NULL ? route_add_target(route, &set->target, err) : 0;
+	return set->target.text != NULL ? route_add_target(route, &set->target, opener, err) : 0;
 }
 
 static void route_init(struct route *route, const struct route_settings *set)
@@ -78,7 +82,7 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 	routes->own = (struct str_list){ NULL, 0 };
 	own_names_list(&routes->own, opener);
 	for (size_t i = 0; i < routes->count; i++)
-		if (route_open(&routes->item[i], err) != 0)
+		if (route_open(&routes->item[i], opener, err) != 0)
 			status = -1;
 	if (status != 0)
 		routes_clear(routes);

@@ -28,7 +28,7 @@ struct routes {
 	struct str_list own; /* names of this machine, for `host = own` */
 };
 
-/* Opens web roots and client contexts; opener: as in own_names_list(). -1 and complaints on failure, with nothing left behind. */
+/* Opens web roots and client contexts, by the opener if there is one. -1 and complaints on failure, with nothing left behind. */
 must_check int routes_build(struct routes *routes, const struct settings *settings, struct opener *opener, struct err *err);
 void routes_clear(struct routes *routes);
 

@@ -102,12 +102,11 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 /* Returns 0 or an errno. EISDIR: it is nobody's business. */
 static int open_and_read(struct token_table *table, struct place *place, const char *name, struct opener *opener, struct err *report)
 {
-	const struct beneath directory = { .fd = -1, .name = { place->path } };
 	struct stat st;
 
 	if (stat(at(place, name), &st) == 0 && !S_ISREG(st.st_mode))
 		return EISDIR;
-	int fd = opener->open_below(opener, &directory, name);
+	int fd = opener->open_below(opener, place->path, name);
 	if (fd < 0)
 		return errno;
 	int error = fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EISDIR : read_file(table, fd, place->member, st.st_size, report);

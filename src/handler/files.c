@@ -27,8 +27,7 @@
 
 struct files {
 	struct handler handler; /* first: the one is the other */
-	struct beneath root;
-	char *path, *real; /* its names */
+	char *root;
 	atomic_flag told;  /* that a link leads out */
 	struct files_options own; /* when it was made for a section */
 	const struct files_options *options;
@@ -67,7 +66,7 @@ static int status_of_errno(int error)
 static int look_up(const struct files *files, struct opener *opener, const char *path, struct found *found)
 {
 	found->gzip = false;
-	found->fd = opener->open_below(opener, &files->root, path);
+	found->fd = opener->open_below(opener, files->root, path);
 	if (found->fd < 0 && errno == EISDIR)
 		return 301;
 	if (found->fd < 0) {
@@ -335,10 +334,16 @@ static void files_answer(struct handler *handler, struct opener *opener, struct 
 static void files_close(struct handler *handler)
 {
 	struct files *files = (struct files *)handler;
-	close(files->root.fd);
-	free(files->path);
-	free(files->real);
+	free(files->root);
 	free(files);
+}
+
+static int look_at(const char *where, const char *path, struct err *err)
+{
+	struct stat st;
+	int error = stat(path, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+	return error == 0 ? 0 : err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(error));
 }
 
 struct handler *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
@@ -348,23 +353,12 @@ struct handler *files_open(const char *where, const char *path, const struct fil
 		        FILES_POLICY_MAX);
 		return NULL;
 	}
-	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0) {
-		err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(errno));
+	if (look_at(where, path, err) != 0)
 		return NULL;
-	}
-	if (beneath_probe(root) != 0) {
-		err_add(err, "%s: can't confine look-ups to the directory %s: openat2: %s", where, path,
-		        strerror(errno));
-		close(root);
-		return NULL;
-	}
 
 	struct files *files = mem_zalloc(sizeof(*files));
 	files->handler.ops = &handler_files;
-	files->path = mem_strdup(path);
-	files->real = beneath_real_name(path);
-	files->root = (struct beneath){ root, { files->path, files->real } };
+	files->root = mem_strdup(path);
 	atomic_flag_clear(&files->told);
 	files->options = options;
 	return &files->handler;

@@ -14,9 +14,8 @@ struct files_options {
 
 #define FILES_POLICY_MAX 4096 /* bytes of the two texts above together */
 
-/* Opens the directory (O_PATH): later the whole tree is reached from this descriptor alone, by openat2 with
- * RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS. options is copied by reference and must outlive it. Complains with
- * where, path and cause; a kernel without openat2 (before 5.6) is such a cause.
+/* Looks whether the directory is there; each file below it is opened by the opener that comes with a request. options is copied by
+ * reference and must outlive it. Complains with where, path and cause.
  *
  * Symbolic links are followed as long as they stay in the tree, as vnc_auto.html -> vnc.html of Debian's novnc
  * does, absolute ones too (sys/beneath.h). A link out of it is 404 even where the file is readable: a web root says what

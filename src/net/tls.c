@@ -227,8 +227,7 @@ static int client_verify(SSL_CTX *ctx, const struct tls_where *where, const char
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (tls_given(ca))
 		return tls_context_trust(ctx, where, "target_ca", ca, err);
-	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return err_add(err, "%s: the system's certificates: %s", tls_place(where, "target", place), tls_queued_cause("can't be loaded"));
+	tls_context_trust_system(ctx, where->opener);
 	return 0;
 }
 

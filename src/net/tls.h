@@ -35,11 +35,8 @@ struct tls_identity {
 	const char *ciphersuites; /* TLS 1.3, NULL or "": the library's */
 	const char *groups;       /* of the key exchange, NULL or "": X25519 and P-256 */
 	bool tickets;             /* stateless session resumption */
-
-	/* Its keys stay good where a key's file may no longer be read, as far as they fit the certificates; and where a certificate's
-	 * may not, what was loaded from it goes on, with its key and a warning. NULL: none. */
-	const struct tls_server *before;
 };
+
 
 /* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
  * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final

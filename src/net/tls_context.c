@@ -2,14 +2,19 @@
  * It must never ask anybody for a passphrase, nor know what a context is for. */
 #include "net/tls_context.h"
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "net/tls_reason.h"
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define AEAD_SUITES "ECDHE+AESGCM:ECDHE+CHACHA20"
 /* The library's own groups but for the finite fields: a peer names ffdhe8192 for nothing, and we compute for 130 ms. A server
@@ -39,33 +44,33 @@ int tls_complain(const struct tls_where *where, const char *option, const char *
 /* Thousands of certificates take seconds to read, and nothing else is done meanwhile. */
 #define PEM_MAX (1 << 20)
 
+/* Also NULL: why not is in words then. */
+static FILE *open_pem(struct opener *opener, const char *path, const char **why)
+{
+	struct stat st;
+	int fd = file_open_to_read(path, opener, why);
+
+	if (fd < 0) {
+		*why = errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : *why;
+		return NULL;
+	}
+	*why = fstat(fd, &st) != 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "is a directory" :
+	       st.st_size > PEM_MAX ? "is larger than 1 MiB" : NULL;
+	FILE *file = *why == NULL ? fdopen(fd, "r") : NULL;
+	if (file == NULL)
+		close(fd);
+	return file;
+}
+
 /* OpenSSL's own words for a file it can't open would name neither the file nor the option. */
 FILE *tls_pem_open(const struct tls_where *where, const char *option, const char *path, struct err *err)
 {
-	struct stat st;
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL) {
-		tls_complain(where, option, path, errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : strerror(errno), err);
-		return NULL;
-	}
-	const char *wrong = fstat(fileno(file), &st) != 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "is a directory" :
-	                    st.st_size > PEM_MAX ? "is larger than 1 MiB" : NULL;
-	if (wrong == NULL)
-		return file;
-	tls_complain(where, option, path, wrong, err);
-	fclose(file);
-	return NULL;
-}
-
-int tls_pem_check(const struct tls_where *where, const char *option, const char *path, struct err *err)
-{
-	FILE *file = tls_pem_open(where, option, path, err);
+	const char *why;
+	FILE *file = open_pem(where->opener, path, &why);
 
 	if (file == NULL)
-		return -1;
-	fclose(file);
-	return 0;
+		tls_complain(where, option, path, why, err);
+	return file;
 }
 
 int tls_refuse_passphrase(char *buf, int size, int writing, void *asked)
@@ -101,12 +106,84 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where
 	return ctx;
 }
 
+/* Those that a file has, and revocations; returns how many, and closes it. What comes again is kept once. */
+static int trust_all_in(SSL_CTX *ctx, FILE *file)
+{
+	STACK_OF(X509_INFO) *all = PEM_X509_INFO_read(file, NULL, tls_refuse_passphrase, NULL);
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	int count = 0;
+
+	for (int i = 0; i < sk_X509_INFO_num(all); i++) {
+		const X509_INFO *one = sk_X509_INFO_value(all, i);
+		count += one->x509 != NULL && X509_STORE_add_cert(store, one->x509) == 1;
+		count += one->crl != NULL && X509_STORE_add_crl(store, one->crl) == 1;
+	}
+	sk_X509_INFO_pop_free(all, X509_INFO_free);
+	fclose(file);
+	return count;
+}
+
 int tls_context_trust(SSL_CTX *ctx, const struct tls_where *where, const char *option, const char *path, struct err *err)
 {
-	if (tls_pem_check(where, option, path, err) != 0)
+	FILE *file = tls_pem_open(where, option, path, err);
+
+	if (file == NULL)
 		return -1;
-	if (SSL_CTX_load_verify_file(ctx, path) != 1)
-		return tls_complain(where, option, path, tls_queued_cause("not a PEM file of certificates"), err);
+	if (trust_all_in(ctx, file) == 0)
+		return tls_complain(where, option, path, tls_queued_cause("contains no PEM block of the expected type"), err);
 	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	return 0;
+}
+
+/* A link that c_rehash(1) makes, of which each certificate has one. */
+static bool is_hash_name(const char *name)
+{
+	return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' && name[9] >= '0' && name[9] <= '9';
+}
+
+static void trust_directory(SSL_CTX *ctx, struct opener *opener, const char *directory)
+{
+	struct opener *at_once = opener != NULL ? opener : &file_opener;
+	struct str_list names = { NULL, 0 };
+	int fd = at_once->open(at_once, directory);
+	const char *why;
+
+	if (fd < 0 || file_list(fd, is_hash_name, &names) != 0)
+		return;
+	for (size_t i = 0; i < names.count; i++) {
+		char *path = mem_printf("%s/%s", directory, names.item[i]);
+		FILE *file = open_pem(opener, path, &why);
+		if (file != NULL)
+			(void)trust_all_in(ctx, file);
+		free(path);
+	}
+	str_list_clear(&names);
+}
+
+/* OpenSSL would read the directory while it checks a certificate, when there is no file left that could be opened. */
+void tls_context_trust_system(SSL_CTX *ctx, struct opener *opener)
+{
+	const char *why;
+	FILE *file = open_pem(opener, tls_system_file(), &why);
+
+	if (file == NULL || trust_all_in(ctx, file) == 0)
+		trust_directory(ctx, opener, tls_system_directory());
+	ERR_clear_error();
+}
+
+static const char *given_or(const char *variable, const char *otherwise)
+{
+	const char *given = secure_getenv(variable);
+
+	return given != NULL ? given : otherwise;
+}
+
+const char *tls_system_file(void)
+{
+	return given_or(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+}
+
+const char *tls_system_directory(void)
+{
+	return given_or(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
 }

@@ -24,9 +24,13 @@ must_check SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_w
 must_check int tls_context_trust(SSL_CTX *ctx, const struct tls_where *where, const char *option, const char *path,
                                  struct err *err);
 
-/* Opens a file, or complains in words that OpenSSL would not have; check: whether it could be opened. */
+/* Trusts the system's authorities: those of a file of all, or else of a directory of each; and where these are. */
+void tls_context_trust_system(SSL_CTX *ctx, struct opener *opener);
+const char *tls_system_file(void);
+const char *tls_system_directory(void);
+
+/* Opens a file, or complains in words that OpenSSL would not have. */
 must_check FILE *tls_pem_open(const struct tls_where *where, const char *option, const char *path, struct err *err);
-must_check int tls_pem_check(const struct tls_where *where, const char *option, const char *path, struct err *err);
 
 /* A passphrase callback: a daemon has nobody to ask. asked (a bool, or NULL) remembers that one would have been needed.
  */

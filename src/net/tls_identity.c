@@ -51,7 +51,7 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 	for (size_t i = 0; i < id->certificates.count; i++) {
 		struct pair *pair = &identity->pair[identity->pairs];
 		const struct pair_files files = { &id->where, id->certificates.item[i], id->keys.count > 0 ? id->keys.item[i] : NULL };
-		if (pair_load(pair, identity->ctx, &files, id->before, err, warnings) != 0) {
+		if (pair_load(pair, identity->ctx, &files, err, warnings) != 0) {
 			result = -1;
 			continue;
 		}
@@ -62,6 +62,18 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 		warn_names(pair, &identity->pair[0], &id->where, warnings);
 	}
 	return result;
+}
+
+/* To clients, who choose a certificate by it. */
+static void name_authorities(SSL_CTX *ctx)
+{
+	STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		X509 *one = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+		if (one != NULL)
+			(void)SSL_CTX_add_client_CA(ctx, one);
+	}
 }
 
 static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
@@ -81,11 +93,7 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 		return err_add(err, "%s client_ca: needed to check client certificates", tls_place(&id->where, "client_certificate", place));
 	if (tls_context_trust(ctx, &id->where, "client_ca", id->client_ca, err) != 0)
 		return -1;
-	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(id->client_ca);
-	if (names == NULL)
-		return tls_complain(&id->where, "client_ca", id->client_ca,
-		                    tls_queued_cause("not a PEM file of certificates"), err);
-	SSL_CTX_set_client_CA_list(ctx, names);
+	name_authorities(ctx);
 	return 0;
 }
 

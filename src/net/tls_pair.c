@@ -1,13 +1,11 @@
 /* tls_pair.c owns the loading of one certificate with its chain and key, and what names it is for.
- * It must never use a key that does not belong to the certificate, nor forget one that can be read no more. */
+ * It must never use a key that does not belong to the certificate. */
 #include "net/tls_pair.h"
 
 #include "base/mem.h"
 #include "net/tls_context.h"
-#include "net/tls_identity.h"
 #include "net/tls_reason.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -16,60 +14,28 @@
 #include <string.h>
 #include <time.h>
 
-static bool is_closed_to_us(const char *path)
-{
-	FILE *file = fopen(path, "re");
-
-	if (file != NULL)
-		fclose(file);
-	return file == NULL && errno == EACCES;
-}
-
-/* The pair for which fits() says so; NULL: there is none. */
-static const struct pair *pair_of(const struct tls_server *before, bool (*fits)(const struct pair *, const void *),
-                                  const void *what)
-{
-	for (size_t i = 0; before != NULL && i < before->count; i++)
-		for (size_t k = 0; k < before->identity[i].pairs; k++)
-			if (fits(&before->identity[i].pair[k], what))
-				return &before->identity[i].pair[k];
-	return NULL;
-}
-
-static bool has_key_for(const struct pair *pair, const void *leaf)
-{
-	return X509_check_private_key(leaf, pair->key) == 1;
-}
-
-static bool is_of_file(const struct pair *pair, const void *path)
-{
-	return strcmp(pair->file, path) == 0;
-}
-
-static bool contains(const char *path, const char *text)
+static bool contains(FILE *file, const char *text)
 {
 	char line[128];
 	bool found = false;
-	FILE *file = fopen(path, "re");
 
-	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+	rewind(file);
+	while (!found && fgets(line, sizeof(line), file) != NULL)
 		found = strstr(line, text) != NULL;
-	if (file != NULL)
-		fclose(file);
 	return found;
 }
 
-static const char *why_no_certificate(const char *path, const char *otherwise)
+static const char *why_no_certificate(FILE *file, const char *otherwise)
 {
-	bool swapped = contains(path, "PRIVATE KEY-----") && !contains(path, "-----BEGIN CERTIFICATE-----");
+	bool swapped = contains(file, "PRIVATE KEY-----") && !contains(file, "-----BEGIN CERTIFICATE-----");
 	return swapped ? "there is no certificate in it, but a private key: are certificate and key swapped?" : otherwise;
 }
 
-static const char *why_no_key(const struct pair_files *files, const char *path)
+static const char *why_no_key(FILE *file, bool of_its_own)
 {
-	if (files->key == NULL)
+	if (!of_its_own)
 		return "no private key in PEM form in it; is it in a file of its own? Name that with key = FILE";
-	return contains(path, "-----BEGIN CERTIFICATE-----")
+	return contains(file, "-----BEGIN CERTIFICATE-----")
 	               ? "there is no private key in it, but a certificate: are certificate and key swapped?"
 	               : "no private key in PEM form in it";
 }
@@ -90,14 +56,35 @@ static void warn_dates(const X509 *leaf, const struct pair_files *files, struct 
 	        expired ? "has expired on" : "is not valid before", date);
 }
 
+/* As SSL_CTX_use_certificate_chain_file() does, which would open the file itself. */
+static bool use_chain(SSL_CTX *ctx, FILE *file)
+{
+	X509 *leaf = PEM_read_X509_AUX(file, NULL, tls_refuse_passphrase, NULL), *next;
+	bool good = leaf != NULL && SSL_CTX_use_certificate(ctx, leaf) == 1;
+
+	X509_free(leaf);
+	while (good && (next = PEM_read_X509(file, NULL, tls_refuse_passphrase, NULL)) != NULL) {
+		good = SSL_CTX_add0_chain_cert(ctx, next) == 1;
+		if (!good)
+			X509_free(next);
+	}
+	return good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE; /* the end of the file */
+}
+
 static int load_certificate(SSL_CTX *ctx, const struct pair_files *files, struct err *err)
 {
-	if (tls_pem_check(files->where, "certificate", files->certificate, err) != 0)
+	FILE *file = tls_pem_open(files->where, "certificate", files->certificate, err);
+	int result = 0;
+
+	if (file == NULL)
 		return -1;
-	if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) == 1)
-		return 0;
-	return tls_complain(files->where, "certificate", files->certificate,
-	                    why_no_certificate(files->certificate, tls_queued_cause("not a PEM certificate")), err);
+	ERR_clear_error();
+	if (!use_chain(ctx, file))
+		result = tls_complain(files->where, "certificate", files->certificate,
+		                      why_no_certificate(file, tls_queued_cause("not a PEM certificate")), err);
+	ERR_clear_error();
+	fclose(file);
+	return result;
 }
 
 static EVP_PKEY *read_key(const struct pair_files *files, const char *path, struct err *err)
@@ -108,44 +95,26 @@ static EVP_PKEY *read_key(const struct pair_files *files, const char *path, stru
 	if (file == NULL)
 		return NULL;
 	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, tls_refuse_passphrase, &asked);
-	fclose(file);
 	if (key == NULL && asked)
 		tls_complain(files->where, "key", path,
 		             "is protected by a passphrase, which a daemon cannot ask for; store it without one", err);
 	else if (key == NULL)
-		tls_complain(files->where, "key", path, why_no_key(files, path), err);
+		tls_complain(files->where, "key", path, why_no_key(file, files->key != NULL), err);
+	fclose(file);
 	ERR_clear_error();
 	return key;
 }
 
-/* One that was read while there were rights to is as good. The caller's. */
-static EVP_PKEY *key_for(const X509 *leaf, const struct pair_files *files, const char *path, const struct tls_server *before,
-                         struct err *err)
+static int load_key(SSL_CTX *ctx, const struct pair_files *files, struct err *err)
 {
-	bool closed = before != NULL && is_closed_to_us(path);
-	const struct pair *kept = closed ? pair_of(before, has_key_for, leaf) : NULL;
-
-	ERR_clear_error();
-	if (kept != NULL && EVP_PKEY_up_ref(kept->key) == 1)
-		return kept->key;
-	if (!closed)
-		return read_key(files, path, err);
-	tls_complain(files->where, "key", path,
-	             "permission denied: the certificate has a new key. Give the user the permission (chgrp, chmod 640), or restart", err);
-	return NULL;
-}
-
-static int load_key(SSL_CTX *ctx, const struct pair_files *files, const struct tls_server *before, struct err *err)
-{
-	const X509 *leaf = SSL_CTX_get0_certificate(ctx);
 	const char *path = files->key != NULL ? files->key : files->certificate;
-	EVP_PKEY *key = key_for(leaf, files, path, before, err);
+	EVP_PKEY *key = read_key(files, path, err);
 	char place[TLS_PLACE_MAX];
 	int result = 0;
 
 	if (key == NULL)
 		return -1;
-	if (X509_check_private_key(leaf, key) != 1)
+	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
 		result = err_add(err, "%s key %s: key does not belong to the certificate %s", tls_place(files->where, "key", place), path,
 		                 files->certificate);
 	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
@@ -155,39 +124,13 @@ static int load_key(SSL_CTX *ctx, const struct pair_files *files, const struct t
 	return result;
 }
 
-/* What was loaded goes on as a whole: a key that is new would not belong to the certificate. */
-static int load_kept(SSL_CTX *ctx, const struct pair *kept, const struct pair_files *files, struct err *err,
-                     struct err *warnings)
+int pair_load(struct pair *pair, SSL_CTX *ctx, const struct pair_files *files, struct err *err, struct err *warnings)
 {
-	if (SSL_CTX_use_cert_and_key(ctx, kept->leaf, kept->key, kept->chain, 1) != 1)
-		return tls_complain(files->where, "certificate", files->certificate, tls_queued_cause("unusable"), err);
-	tls_complain(files->where, "certificate", files->certificate,
-	             "permission denied: the certificate and key that are loaded stay in use; give the permission, or restart", warnings);
-	return 0;
-}
-
-static int load_files(SSL_CTX *ctx, const struct pair_files *files, const struct tls_server *before, struct err *err,
-                      struct err *warnings)
-{
-	const struct pair *kept = is_closed_to_us(files->certificate) ? pair_of(before, is_of_file, files->certificate) : NULL;
-
-	if (kept != NULL)
-		return load_kept(ctx, kept, files, err, warnings);
-	return load_certificate(ctx, files, err) != 0 ? -1 : load_key(ctx, files, before, err);
-}
-
-int pair_load(struct pair *pair, SSL_CTX *ctx, const struct pair_files *files, const struct tls_server *before,
-              struct err *err, struct err *warnings)
-{
-	STACK_OF(X509) *chain = NULL;
-
-	if (load_files(ctx, files, before, err, warnings) != 0)
+	if (load_certificate(ctx, files, err) != 0 || load_key(ctx, files, err) != 0)
 		return -1;
-	(void)SSL_CTX_get0_chain_certs(ctx, &chain);
 	*pair = (struct pair){
 		.file = mem_strdup(files->certificate),
 		.leaf = SSL_CTX_get0_certificate(ctx),
-		.chain = chain != NULL ? X509_chain_up_ref(chain) : NULL,
 		.key = SSL_CTX_get0_privatekey(ctx),
 	};
 	X509_up_ref(pair->leaf);
@@ -200,7 +143,6 @@ void pair_clear(struct pair *pair)
 {
 	free(pair->file);
 	X509_free(pair->leaf);
-	sk_X509_pop_free(pair->chain, X509_free);
 	EVP_PKEY_free(pair->key);
 }
 

@@ -12,7 +12,6 @@
 struct pair {
 	char *file; /* of the certificate */
 	X509 *leaf;
-	STACK_OF(X509) *chain; /* NULL: none */
 	EVP_PKEY *key;
 };
 
@@ -21,10 +20,8 @@ struct pair_files {
 	const char *certificate, *key; /* key NULL: in the certificate's file */
 };
 
-/* Loads them into the context, beside what it has of another kind of key. before: whose certificates and keys go on where a
- * file may no longer be read; NULL: nobody's. -1: complained, and there is nothing to clear. */
-must_check int pair_load(struct pair *pair, SSL_CTX *ctx, const struct pair_files *files, const struct tls_server *before,
-                         struct err *err, struct err *warnings);
+/* Loads them into the context, beside what it has of another kind of key. -1: complained, and there is nothing to clear. */
+must_check int pair_load(struct pair *pair, SSL_CTX *ctx, const struct pair_files *files, struct err *err, struct err *warnings);
 void pair_clear(struct pair *pair);
 
 /* Whether the certificate is for that name (n > 0): flags as in X509_check_host(3). */

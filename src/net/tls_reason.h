@@ -8,10 +8,14 @@
  * none; ssl adds what the check of the peer's certificate found, and may be NULL. Never empty; cut to fit. */
 void tls_reason(const SSL *ssl, unsigned long error, char *out, size_t cap);
 
-/* Where the options of a section stand, for complaints: place() writes FILE:LINE and the section's name. */
+struct opener;
+
+/* Where the options of a section stand, for complaints: place() writes FILE:LINE and the section's name; and who opens the files that
+ * they name: NULL: everybody by himself. */
 struct tls_where {
 	void (*place)(const void *section, const char *option, char *out, size_t cap);
 	const void *section;
+	struct opener *opener;
 };
 
 /* The cause of a failed call, from this thread's error queue, which it empties; otherwise when that tells nothing. The

@@ -16,11 +16,10 @@ struct confine;
 /* As privs_become(), for the user of the settings; a complaint names their line. */
 must_check int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err);
 
-/* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and leaves the process
- * these files. file: the configuration, NULL for the quick form. Complaints are about what would fail every session,
- * warnings about what would fail a reload. NULL on failure, when the process can only exit. */
-struct confine *confine_enter(const struct settings *settings, const char *file, struct err *err,
-                              struct err *warnings) must_check;
+/* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and with the opener's at what a
+ * reload will read; NULL: there will be none. Complaints are about what would fail every session, warnings about what would fail a
+ * reload. NULL on failure, when the process can only exit. */
+struct confine *confine_enter(const struct settings *settings, struct opener *opener, struct err *err, struct err *warnings) must_check;
 
 /* After the last thread has started: no other system calls from here on. */
 must_check int confine_seal(struct confine *confine, struct err *err);
@@ -36,11 +35,9 @@ const char *confine_words(const struct confine *confine, char words[static CONFI
 void confine_log(const struct confine *confine, struct log *log);
 
 /* For a check of the settings, as far as it can be known without serving: a process of root's becomes the user for good. */
-must_check int confine_check(const struct settings *settings, const char *file, struct err *err, struct err *warnings);
+must_check int confine_check(const struct settings *settings, struct err *err, struct err *warnings);
 
-/* At a reload: whether the configuration can be read, and then whether what it names can be used without a restart. */
-must_check int confine_admits_file(const struct confine *confine, const char *file, struct err *err);
-must_check int confine_admits(const struct confine *confine, const struct settings *settings, const char *file,
-                              struct err *err, struct err *warnings);
+/* At a reload: whether what the settings name can be used without a restart. */
+must_check int confine_admits(const struct confine *confine, const struct settings *settings, struct err *err);
 
 void confine_free(struct confine *confine); /* the process stays confined; NULL is allowed */

@@ -27,12 +27,12 @@ struct reload {
 	void *arg;
 };
 
-static struct settings *reading_settings(const struct reload_setup *setup, struct err *err, struct err *warnings)
+static struct settings *reading_settings(const struct reload_setup *setup, struct err *err)
 {
 	if (steward_read(setup->steward, err) != 0)
 		return NULL;
 	struct settings *settings = settings_read(setup->path, steward_reader(setup->steward), err);
-	if (settings == NULL || confine_admits(setup->confine, settings, setup->path, err, warnings) == 0)
+	if (settings == NULL || confine_admits(setup->confine, settings, err) == 0)
 		return settings;
 	settings_free(settings);
 	return NULL;
@@ -41,10 +41,10 @@ static struct settings *reading_settings(const struct reload_setup *setup, struc
 static void reading_work(struct offload_job *job, unsigned thread)
 {
 	struct reading *r = (struct reading *)job;
-	struct settings *settings = reading_settings(&r->reload->setup, &r->err, &r->warnings);
+	struct settings *settings = reading_settings(&r->reload->setup, &r->err);
 	if (settings == NULL)
 		return;
-	r->next = generation_build(settings, r->before, steward_reader(r->reload->setup.steward), &r->err, &r->warnings);
+	r->next = generation_build(settings, steward_reader(r->reload->setup.steward), &r->err, &r->warnings);
 	if (r->next != NULL)
 		routes_check_gates(&r->next->routes, steward_reader(r->reload->setup.steward), &r->warnings);
 }

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "server/steward_process.h"
 #include "server/steward_talk.h"
-#include "sys/beneath.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -83,7 +82,7 @@ static int files_ask(int end, const char *root, const char *path, int *fd, size_
 	return answer.error == 0 && *fds != 1 ? EMFILE : answer.error; /* no room for it here */
 }
 
-static int files_open(struct opener *opener, const char *root, const char *path)
+static int files_open_below(struct opener *opener, const char *root, const char *path)
 {
 	int fd = -1;
 	size_t fds = 1;
@@ -95,14 +94,9 @@ static int files_open(struct opener *opener, const char *root, const char *path)
 	return -1;
 }
 
-static int files_open_below(struct opener *opener, const struct beneath *beneath, const char *path)
-{
-	return files_open(opener, beneath->name[0], path);
-}
-
 static int files_open_named(struct opener *opener, const char *path)
 {
-	return files_open(opener, "", path);
+	return files_open_below(opener, "", path);
 }
 
 struct opener *steward_opener(struct steward *steward, size_t thread)

@@ -137,7 +137,7 @@ static struct sandbox *confine_steward(const char *log, struct err *err)
 	return sandbox_new(&options, err);
 }
 
-/* A right to files is kept only if a path that is named now lies where only root can make files. */
+/* A right to make files is kept only if a path that is named now lies where only root can make them. */
 static uint64_t rights_for_address(const struct listen_settings *set, const struct address *address)
 {
 	if (address->kind != ADDRESS_UNIX || !roots_alone(address->name))
@@ -148,7 +148,7 @@ static uint64_t rights_for_address(const struct listen_settings *set, const stru
 static uint64_t rights_for(const struct settings *settings)
 {
 	const char *log = log_path(settings->server->log);
-	uint64_t rights = PRIVS_LOW_PORTS | (log != NULL && roots_alone(log) ? PRIVS_ANY_FILE : 0);
+	uint64_t rights = PRIVS_LOW_PORTS | PRIVS_READ_ANY | (log != NULL && roots_alone(log) ? PRIVS_ANY_FILE : 0);
 
 	for (size_t i = 0; i < settings->listens_count; i++)
 		for (size_t k = 0; k < settings->listens[i]->address.count; k++)

@@ -5,15 +5,17 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/exposure.h"
 #include "net/bind.h"
+#include "net/tls_context.h"
 #include "server/steward_talk.h"
 #include "sys/beneath.h"
 #include "sys/channel.h"
 #include "sys/own_names.h"
 #include "sys/privs.h"
+#include "sys/roots_alone.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -85,7 +87,7 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 	struct bind_owner owner;
 	if (find_owner(set, &owner, &options.owner, err) != 0)
 		return -1;
-	privs_raise(path_of(order->text));
+	(void)privs_raise(path_of(order->text));
 	int result = bind_open(bound, address, &options, err);
 	privs_lower();
 	return result;
@@ -105,7 +107,7 @@ static int unbind(struct steward_work *work, const char *text, struct err *err)
 
 	if (made == NULL)
 		return err_add(err, "the steward made no %s", text);
-	privs_raise(made->path);
+	(void)privs_raise(made->path);
 	bind_close(made);
 	privs_lower();
 	*made = work->made[--work->made_count];
@@ -116,7 +118,7 @@ static int open_log(const struct steward_work *work, struct bound *opened, struc
 {
 	if (work->log == NULL)
 		return err_add(err, "the log is no file");
-	privs_raise(work->log);
+	(void)privs_raise(work->log);
 	int fd = log_open_file(work->log, err);
 	privs_lower();
 	if (fd < 0)
@@ -144,10 +146,34 @@ static void let_go(struct steward_work *work, struct bound *bound, bool passed)
 	*made = *bound;
 }
 
+/* With the right to read what is closed to the user, unless others than root could have made the name lead to what is not theirs. */
+static int open_as_root(struct opener *opener, const char *path)
+{
+	(void)opener;
+	if (privs_raise(path) && !roots_alone_to_end(path))
+		privs_lower();
+	int fd = file_opener.open(&file_opener, path);
+	privs_lower();
+	return fd;
+}
+
+static int look_at_places(const struct steward_work *work, const struct settings *settings, struct err *err)
+{
+	(void)privs_raise(work->file);
+	int result = exposure_check(settings, err);
+	privs_lower();
+	return result;
+}
+
 static int read_again(struct steward_work *work, struct err *err)
 {
-	struct settings *next = work->file != NULL ? settings_read(work->file, &file_opener, err) : NULL;
+	struct opener reader = { .open = open_as_root };
+	struct settings *next = work->file != NULL ? settings_read(work->file, &reader, err) : NULL;
 
+	if (next != NULL && look_at_places(work, next, err) != 0) {
+		settings_free(next);
+		next = NULL;
+	}
 	if (next == NULL)
 		return -1;
 	pthread_mutex_lock(&work->lock);
@@ -245,6 +271,16 @@ static bool is_configuration(const struct steward_work *work, const char *path)
 	return found;
 }
 
+/* The system's names and authorities, which everybody may read. */
+static bool is_systems(const char *path)
+{
+	const char *directory = tls_system_directory();
+	size_t n = strlen(directory);
+
+	return strcmp(path, OWN_NAMES_FILE) == 0 || strcmp(path, tls_system_file()) == 0 || strcmp(path, directory) == 0 ||
+	       (strncmp(path, directory, n) == 0 && path[n] == '/' && strchr(path + n + 1, '/') == NULL);
+}
+
 /* Returns 0 or the errno. A directory is nobody's: more could be opened from there. */
 static int open_of_root(struct steward_work *work, const struct steward_file *order, int *fd)
 {
@@ -260,11 +296,14 @@ static int open_of_root(struct steward_work *work, const struct steward_file *or
 
 static int open_named(struct steward_work *work, const char *path, int *fd)
 {
-	static const unsigned kinds = 1u << FILE_CERTIFICATE | 1u << FILE_KEY | 1u << FILE_AUTHORITIES | 1u << FILE_TOKENS;
+	static const unsigned closed = 1u << FILE_CERTIFICATE | 1u << FILE_KEY | 1u << FILE_AUTHORITIES;
 
-	if (!is_configuration(work, path) && !is_named(work, kinds, path) && strcmp(path, OWN_NAMES_FILE) != 0)
+	if (is_configuration(work, path) || is_named(work, closed, path))
+		*fd = open_as_root(NULL, path);
+	else if (is_systems(path) || is_named(work, 1u << FILE_TOKENS, path))
+		*fd = file_opener.open(&file_opener, path);
+	else
 		return EACCES;
-	*fd = file_opener.open(&file_opener, path);
 	return *fd < 0 ? errno : 0;
 }
 

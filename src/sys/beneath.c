@@ -19,6 +19,13 @@
 
 enum how { HOW_FILE, HOW_PROBE };
 
+#define NAMES 2
+
+struct beneath {
+	int fd;                  /* the directory; O_PATH is enough */
+	const char *name[NAMES]; /* absolute names of it; NULL: there are no more */
+};
+
 /* A path on its way: done has no links, rest is to be looked at. */
 struct walk {
 	const struct beneath *in;
@@ -48,17 +55,19 @@ static int open_confined(int fd, const char *path, enum how what)
 	}
 }
 
-int beneath_probe(int fd)
+int beneath_probe(void)
 {
-	int probe = open_confined(fd, ".", HOW_PROBE);
+	int probe = open_confined(AT_FDCWD, ".", HOW_PROBE);
 
-	return probe < 0 ? -1 : close(probe);
+	if (probe >= 0)
+		close(probe);
+	return probe >= 0 || errno == EACCES ? 0 : -1;
 }
 
 /* What stands behind a name of the directory; NULL when the text begins with none. */
 static const char *text_inside(const struct beneath *in, const char *text)
 {
-	for (size_t i = 0; i < BENEATH_NAMES && in->name[i] != NULL; i++) {
+	for (size_t i = 0; i < NAMES && in->name[i] != NULL; i++) {
 		size_t n = strlen(in->name[i]);
 		while (n > 0 && in->name[i][n - 1] == '/')
 			n--;
@@ -165,7 +174,7 @@ static int open_by_text(const struct beneath *beneath, const char *path)
 	return -1;
 }
 
-int beneath_open(const struct beneath *beneath, const char *path)
+static int open_in(const struct beneath *beneath, const char *path)
 {
 	int fd = open_confined(beneath->fd, path, HOW_FILE);
 
@@ -173,21 +182,26 @@ int beneath_open(const struct beneath *beneath, const char *path)
 }
 
 /* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
+static int open_by_real_name(struct beneath *beneath, const char *path)
+{
+	char *real = beneath_real_name(beneath->name[0]);
+
+	beneath->name[1] = real;
+	int fd = open_in(beneath, path), error = errno;
+	free(real);
+	errno = error;
+	return fd;
+}
+
 int beneath_open_in(const char *root, const char *path)
 {
 	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
 
 	if (beneath.fd < 0)
 		return -1;
-	int fd = beneath_open(&beneath, path);
-	if (fd < 0 && errno == EXDEV) {
-		char *real = beneath_real_name(root);
-		beneath.name[1] = real;
-		fd = beneath_open(&beneath, path);
-		int error = errno;
-		free(real);
-		errno = error;
-	}
+	int fd = open_in(&beneath, path);
+	if (fd < 0 && errno == EXDEV)
+		fd = open_by_real_name(&beneath, path);
 	int error = errno;
 	close(beneath.fd);
 	errno = error;
@@ -200,10 +214,10 @@ static int open_named(struct opener *opener, const char *path)
 	return file_opener.open(&file_opener, path);
 }
 
-static int open_below(struct opener *opener, const struct beneath *beneath, const char *path)
+static int open_below(struct opener *opener, const char *root, const char *path)
 {
 	(void)opener;
-	return beneath_open_in(beneath->name[0], path);
+	return beneath_open_in(root, path);
 }
 
 struct opener beneath_opener = { open_named, open_below };

@@ -9,26 +9,17 @@
 
 #include <linux/openat2.h>
 
-#define BENEATH_NAMES 2
 #define BENEATH_LINKS 40 /* of one path, as the kernel follows */
 
-struct beneath {
-	int fd;                          /* the directory; O_PATH is enough */
-	const char *name[BENEATH_NAMES]; /* absolute names of it; NULL: there are no more */
-};
-
-/* Opens for reading, and waits for nothing (O_NONBLOCK). Returns the descriptor, or -1 with errno: EXDEV when the path
- * leads out. */
-must_check int beneath_open(const struct beneath *beneath, const char *path);
-
-/* Likewise, of a directory that is not open yet. */
+/* Opens a file or directory below the directory that has that absolute name, for reading, and waits for nothing (O_NONBLOCK). Returns
+ * the descriptor, or -1 with errno: EXDEV when the path leads out. */
 must_check int beneath_open_in(const char *root, const char *path);
 
 /* For who needs nobody else to open files. */
 extern struct opener beneath_opener;
 
-/* Whether the kernel can do it: 0, or -1 with errno. */
-must_check int beneath_probe(int fd);
+/* Whether the kernel can do it, and this process may ask for it: 0, or -1 with errno. */
+must_check int beneath_probe(void);
 
 /* The absolute name of a file or directory without links in it, for free(); NULL when it can't be told. By no other system calls
  * than the above. */

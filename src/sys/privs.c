@@ -78,7 +78,7 @@ static bool has_only(const struct __user_cap_data_struct *data, uint32_t keep)
 	return ((data->effective | data->permitted) & ~keep) == 0 && data->inheritable == 0;
 }
 
-#define RAISED ((uint32_t)(PRIVS_ANY_FILE | PRIVS_ANY_OWNER))
+#define RAISED ((uint32_t)(PRIVS_ANY_FILE | PRIVS_READ_ANY | PRIVS_ANY_OWNER))
 
 /* Of the calling thread. What can't be put in force is missed by who needs it. */
 static void put_in_force(bool on)
@@ -92,11 +92,13 @@ static void put_in_force(bool on)
 	(void)!syscall(SYS_capset, &header, data);
 }
 
-void privs_raise(const char *path)
+bool privs_raise(const char *path)
 {
 	put_in_force(true); /* it takes them to look at directories that are closed to others */
-	if (!roots_alone(path))
+	bool alone = roots_alone(path);
+	if (!alone)
 		put_in_force(false);
+	return alone;
 }
 
 void privs_lower(void)

@@ -17,6 +17,7 @@
 
 #define PRIVS_LOW_PORTS (UINT64_C(1) << 10) /* CAP_NET_BIND_SERVICE */
 #define PRIVS_ANY_FILE  (UINT64_C(1) << 1)  /* CAP_DAC_OVERRIDE, in force only while it is raised, as is CAP_CHOWN */
+#define PRIVS_READ_ANY  (UINT64_C(1) << 2)  /* CAP_DAC_READ_SEARCH, likewise */
 #define PRIVS_ANY_OWNER (UINT64_C(1) << 0)
 
 /* Becomes user with that user's groups, and proves that there is no way back. An empty or NULL user is the one that the
@@ -35,8 +36,9 @@ must_check int privs_find_owner(const char *user, const char *group, uid_t *uid,
 must_check int privs_check(const char *user, struct err *err);
 
 /* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept in
- * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h). */
-void privs_raise(const char *path);
+ * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h), and
+ * says whether it was so. */
+bool privs_raise(const char *path);
 void privs_lower(void);
 
 /* The name of the user that the process is, or its number. */

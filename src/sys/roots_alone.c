@@ -5,9 +5,12 @@
 #include "base/mem.h"
 #include "sys/beneath.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool is_roots(const char *path, bool holds_file);
 
@@ -50,4 +53,34 @@ static bool is_roots(const char *path, bool holds_file)
 bool roots_alone(const char *path)
 {
 	return path[0] == '/' && way_is_roots(path, true);
+}
+
+/* What a link in its place says, as a path, for free(); NULL: it is none. */
+static char *next_of(const char *path)
+{
+	char text[PATH_MAX];
+	ssize_t n = readlinkat(AT_FDCWD, path, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return NULL;
+	text[n] = '\0';
+	int directory = text[0] == '/' ? 0 : (int)(strrchr(path, '/') - path) + 1;
+	return mem_printf("%.*s%s", directory, path, text);
+}
+
+bool roots_alone_to_end(const char *path)
+{
+	char *at = mem_strdup(path);
+	bool alone = roots_alone(at);
+
+	for (int links = 0; alone; links++) {
+		char *next = next_of(at);
+		if (next == NULL)
+			break;
+		free(at);
+		at = next;
+		alone = links < BENEATH_LINKS && roots_alone(at);
+	}
+	free(at);
+	return alone;
 }

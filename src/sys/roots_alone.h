@@ -7,3 +7,6 @@
  * on the way leads to, belongs to root and can be written by nobody else, or is sticky and holds but the next directory. The file
  * itself may be missing. */
 bool roots_alone(const char *path);
+
+/* Likewise of each file that a link in its place leads to, down to one that is no link. */
+bool roots_alone_to_end(const char *path);

@@ -35,7 +35,6 @@ static const struct call plain_calls[] = {
 	{ "getsockname", NULL },
 	/* files */
 	{ "sendfile", NULL }, { "newfstatat", "fstatat64" }, { "fstat", NULL }, { "lseek", NULL }, { "getdents64", NULL },
-	{ "readlinkat", NULL },
 	{ "sendfile64", NULL }, { "fstat64", NULL }, { "_llseek", NULL },
 	/* memory */
 	{ "madvise", NULL }, { "munmap", NULL }, { "brk", NULL },
@@ -67,7 +66,6 @@ static const struct rule sending_calls[] = {
 static const struct rule ruled_calls[] = {
 	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
-	{ { "openat", NULL }, ONE(2, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY) },
 #define SOCKET(family, type, protocol)                                                                                 \
 	{                                                                                                              \
 		{ "socket", NULL },                                                                                    \
@@ -103,13 +101,16 @@ static const struct rule ruled_calls[] = {
 	{ { "fcntl64", "fcntl" }, ONE(1, ALL_BITS, F_SETFD) },
 };
 
-/* One of the two processes takes descriptors, and the other passes them, binds, and asks name servers. */
+/* One of the two processes takes descriptors, and the other opens files and passes them, binds, and asks name servers. */
 static const struct rule gateway_calls[] = {
 	{ { "recvmsg", NULL }, .args = 0 },
 };
 
 #define ANY_ARGUMENTS .args = 0
+#define OPEN_TO_READ  ONE(2, O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), O_RDONLY)
 static const struct rule steward_calls[] = {
+	{ { "openat", NULL }, OPEN_TO_READ },
+	{ { "readlinkat", NULL }, ANY_ARGUMENTS },
 	{ { "bind", NULL }, ANY_ARGUMENTS },
 	{ { "listen", NULL }, ANY_ARGUMENTS },
 	{ { "umask", NULL }, ANY_ARGUMENTS },
@@ -307,6 +308,10 @@ static void refuse_listed(struct filter *f)
 	/* What getaddrinfo would like to know of the network it can guess. */
 	const struct scmp_arg_cmp netlink = { 0, SCMP_CMP_EQ, AF_NETLINK, 0 };
 
+	/* What malloc and getaddrinfo would read they can do without; to write is another matter. */
+	static const struct rule reading = { { "openat", NULL }, OPEN_TO_READ };
+
+	answer(f, reading.call.name, SCMP_ACT_ERRNO(EACCES), reading.arg, reading.args);
 	for (size_t i = 0; i < ARRAY_LEN(refused_calls); i++)
 		answer(f, refused_calls[i].name, SCMP_ACT_ERRNO((uint16_t)refused_calls[i].error), NULL, 0);
 	if (!is_hidden(f, "socket"))

@@ -2,7 +2,7 @@
  * It must never leave its tree behind: it lies in TMPDIR and goes with the process. */
 #include "check.h"
 #include "handler/files.h"
-#include "../unit/opener.h"
+#include "sys/beneath.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -125,7 +125,7 @@ static void check_answer(const struct tree *tree, struct span prefix, const stru
 	struct answer answer;
 	bool known = false;
 
-	tree->files->ops->answer(tree->files, &opener, prefix, request, &stamp, &answer);
+	tree->files->ops->answer(tree->files, &beneath_opener, prefix, request, &stamp, &answer);
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		known |= statuses[i] == answer.status;
 	CHECK(known);

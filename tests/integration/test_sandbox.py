@@ -218,15 +218,14 @@ def without_landlock():
 
 
 def test_sb_no_landlock(start_gateway):
-    """A kernel that has none is told of in the log, and the rest of the sandbox holds; the trial fails."""
+    """A kernel that has none is told of in the log, and the rest of the sandbox holds: no file is opened."""
     gateway = start_gateway(LISTEN + ECHO, preexec=without_landlock)
     re_event(gateway, "sandbox: this kernel has no Landlock")
     assert "Landlock ABI 0" in re_event(gateway, "sandbox: user")
     check_echo(gateway)
     assert "configuration was reloaded" in reload(gateway)
     done = trial(preexec_fn=without_landlock)
-    assert done.returncode == 1 and "FAILED  read /etc/passwd: possible" in done.stdout
-    assert done.stdout.count("FAILED") == 2 # and listing /
+    assert done.returncode == 0 and "ok      read /etc/passwd: Permission denied" in done.stdout
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
@@ -406,27 +405,14 @@ def test_sb_reload_within(start_gateway, tmp_path, certificate, backend):
     assert not (tmp_path / "other").exists() and not (tmp_path / "door").exists()
 
 
-def test_sb_reload_outside(start_gateway, elsewhere, certificate):
-    """What lies elsewhere takes a restart, and the refusal says so with the line at fault; nothing else has changed."""
-    own = elsewhere / "own"
-    own.mkdir()
+def test_sb_reload_elsewhere(start_gateway, elsewhere, certificate):
+    """What a reload names may lie where nothing lay at the start."""
     for source, name in ((certificate.cert, "c.pem"), (certificate.key, "k.pem")):
-        shutil.copyfile(source, own / name)
-    with tempfile.TemporaryDirectory() as first:
-        os.chmod(first, 0o755)
-        for source, name in ((certificate.cert, "c.pem"), (certificate.key, "k.pem")):
-            shutil.copyfile(source, f"{first}/{name}")
-        base = (LISTEN + "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
-                f"[tls t]\ncertificate = {first}/c.pem\nkey = {first}/k.pem\n")
-        gateway = start_gateway(base)
-        text = base.replace(f"{first}/", f"{own}/")
-        said = reload(gateway, text)
-        assert re.search(rf"s\w+\.conf:\d+: \[\w+ \w+\] \w+: {own}\S* is outside of the sandbox, .*restart", said), said
-        assert "reload refused" in said and "Permission denied" not in said
-        check_echo(gateway)
-        gateway.stop()
-        restarted = start_gateway(text)
-        check_echo(restarted)
+        shutil.copyfile(source, elsewhere / name)
+    base = LISTEN + "[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO
+    gateway = start_gateway(base + f"[tls t]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n")
+    assert "configuration was reloaded" in reload(gateway, base + f"[tls t]\ncertificate = {elsewhere}/c.pem\nkey = {elsewhere}/k.pem\n")
+    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
 
 
 def test_sb_reload_of_relative_paths(start_gateway, tmp_path):
@@ -446,43 +432,17 @@ def test_sb_reload_of_relative_paths(start_gateway, tmp_path):
 
 
 @as_root
-def test_sb_key_of_roots(start_gateway, tmp_path, certificate):
-    """What only root can read is loaded before; a reload keeps a key that fits, and a certificate, of which it warns."""
+def test_sb_key_of_roots(start_gateway, tmp_path, make_certificate, certificate):
+    """What only root can read, where others could put a link, is loaded at the start, and warned of: no reload reads it."""
     cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
     shutil.copyfile(certificate.cert, cert)
     shutil.copyfile(certificate.key, key)
     key.chmod(0o600)
     gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
                             f"[tls t]\ncertificate = {cert}\nkey = {key}\n")
-    wait_until(lambda: re.search(r"may not read \S*k\.pem: a reload cannot load a new one: .*restart", gateway.log))
-    for _ in range(2):
-        assert "configuration was reloaded" in reload(gateway)
-    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
-    cert.chmod(0o600)
-    for _ in range(2):
-        said = reload(gateway)
-        assert re.search(r"warn +\S*s\w+\.conf:\d+: \[tls t\] certificate \S*c\.pem: permission denied: the certificate and key "
-                         "that are loaded stay in use; give the permission, or restart", said), said
-        assert "configuration was reloaded" in said
-        check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
-
-
-@as_root
-def test_sb_renewed_key_of_roots(start_gateway, tmp_path, make_certificate, certificate):
-    """A new key that the user may not read is no mystery: the reload names the key, and what to do."""
-    cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
-
-    def install(new):
-        shutil.copyfile(new.cert, cert)
-        shutil.copyfile(new.key, key)
-        key.chmod(0o600)
-
-    install(certificate)
-    gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
-                            f"[tls t]\ncertificate = {cert}\nkey = {key}\n")
-    install(make_certificate("renewed", "DNS:gateway.test"))
+    wait_until(lambda: re.search(r"may not read \S*k\.pem: reloads will be refused: .*restart", gateway.log))
     said = reload(gateway)
-    assert re.search(rf"\[tls t\] key {key}: permission denied: the certificate has a new key\. .*chmod.*restart", said), said
+    assert f"[tls t] key {key}: permission denied" in said and "reload refused" in said, said
     check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
     key.chmod(0o644)
     assert "configuration was reloaded" in reload(gateway)

@@ -19,6 +19,7 @@ from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connec
 from wsclient import Connection, request
 
 LOW_PORTS = 1 << 10 # CAP_NET_BIND_SERVICE
+READ_ANY = 1 << 2   # CAP_DAC_READ_SEARCH
 ANY_FILE = 1 << 1   # CAP_DAC_OVERRIDE
 GONE = "the steward, process "
 
@@ -43,14 +44,15 @@ def is_gone(pid):
 
 
 @pytest.mark.parametrize("sandbox", ["on", "off"])
-def test_steward_keeps_one_right(start_gateway, sandbox):
-    """It is the gateway's user, with the right to low ports if it had it, and the same filter, on each of its threads."""
+def test_steward_keeps_few_rights(start_gateway, sandbox):
+    """It is the gateway's user, with rights to low ports and to read if it had them, and the same filter, on each of its threads."""
     gateway = start_gateway(f"[server]\nsandbox = {sandbox}\nresolver_threads = 3\nworkers = 2\n" + LISTEN + ECHO)
     check_echo(gateway)
     threads = thread_status(steward_of(gateway))
     assert len(threads) == 1 + 3 + 2 + 3 + 1, "orders, names, files of each worker, of each helper, of a reload"
     for status in threads.values():
-        assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == (LOW_PORTS if ROOT else 0)
+        assert int(status["CapPrm"], 16) == (LOW_PORTS | READ_ANY if ROOT else 0)
+        assert int(status["CapEff"], 16) == (LOW_PORTS if ROOT else 0), "what reads the rest is in force only for a reload"
         assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
         assert not ROOT or "0" not in status["Uid"].split() + status["Gid"].split()
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == ("2" if sandbox == "on" else "0")
@@ -212,6 +214,70 @@ def test_reload_makes_a_socket_elsewhere(start_gateway, sandbox):
 
 @as_root
 @pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_reload_of_what_is_roots_alone(start_gateway, roots, make_certificate, certificate, sandbox):
+    """Configuration, conf.d, and a tree of links as certbot makes it, all closed to the user, and all replaced by rename."""
+    live, archive, more = roots / "live", roots / "archive", roots / "conf.d"
+    for directory in (live, archive, more):
+        directory.mkdir(mode=0o700)
+
+    def renew(new, number):
+        for source, name in ((new.cert, "cert"), (new.key, "key")):
+            shutil.copyfile(source, archive / f"{name}{number}.pem")
+            (archive / f"{name}{number}.pem").chmod(0o600)
+            (live / "new").symlink_to(f"../archive/{name}{number}.pem")
+            (live / "new").rename(live / f"{name}.pem")
+
+    def write(path, text):
+        (roots / "new").write_text(text)
+        (roots / "new").chmod(0o600)
+        (roots / "new").rename(path)
+
+    renew(certificate, 1)
+    write(roots / "s.conf", f"[server]\nsandbox = {sandbox}\n[listen tls]\naddress = 127.0.0.1:0\ntls = on\n")
+    write(more / "tls.conf", f"[tls t]\ncertificate = {live}/cert.pem\nkey = {live}/key.pem\nclient_certificate = optional\nclient_ca = {live}/cert.pem\n")
+    write(more / "route.conf", ECHO)
+    gateway = start_gateway.from_file(str(roots / "s.conf"), ["tls"])
+    check_echo(gateway, "/echo", "tls", tls=certificate.client_context())
+    assert "may not read" not in gateway.log
+    renewed = make_certificate("renewed", "DNS:gateway.test")
+    renew(renewed, 2)
+    write(more / "route.conf", ECHO.replace("/echo", "/other"))
+    write(roots / "s.conf", (roots / "s.conf").read_text() + "# another\n")
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: "configuration was reloaded" in gateway.log)
+    check_echo(gateway, "/other", "tls", tls=renewed.client_context())
+    assert "refused system call" not in gateway.log
+
+
+@as_root
+def test_no_right_behind_a_planted_link(start_gateway, roots, tmp_path, certificate):
+    """Who could move a file that the configuration names has the steward open what he could open himself."""
+    (tmp_path / "c.pem").symlink_to(certificate.cert)
+    shutil.copyfile(certificate.key, roots / "k.pem")
+    (roots / "k.pem").chmod(0o600)
+    (tmp_path / "k.pem").symlink_to(roots / "k.pem")
+    (roots / "k2.pem").symlink_to(tmp_path / "k.pem")
+    for key in (tmp_path / "k.pem", roots / "k2.pem"):
+        gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO +
+                                f"[tls t]\ncertificate = {tmp_path}/c.pem\nkey = {key}\n", name=f"{key.stem}.conf")
+        assert f"key {key}: permission denied" in reload(gateway)
+
+
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_refused_reload_takes_nothing_away(start_gateway, tmp_path, certificate, sandbox):
+    """What was in force is still opened after a reload that named something else, and failed late, and failed again."""
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "a.txt").write_text("a")
+    base = f"[server]\nsandbox = {sandbox}\n" + LISTEN
+    gateway = start_gateway(base + f"[route web]\npath = /*\nroot = {tmp_path}/web\n")
+    for _ in range(2):
+        said = reload(gateway, base + ECHO + f"[listen tls]\naddress = 127.0.0.1:0\ntls = on\n[tls t]\ncertificate = {certificate.cert}\nkey = {tmp_path}/none\n")
+        assert "no such file" in said and "reload refused" in said
+        assert get(gateway, "/a.txt").body == b"a"
+
+
+@as_root
+@pytest.mark.parametrize("sandbox", ["on", "off"])
 def test_sockets_where_only_root_makes_files(start_gateway, roots, sandbox):
     """As in /run: at a reload, too, and they are removed there. The right to is in force for nothing else."""
     base = f"[server]\nsandbox = {sandbox}\n" + ECHO
@@ -222,7 +288,7 @@ def test_sockets_where_only_root_makes_files(start_gateway, roots, sandbox):
     check_door(roots / "two")
     assert (roots / "two").stat().st_uid != 0
     for status in thread_status(steward_of(gateway)).values():
-        assert int(status["CapPrm"], 16) == LOW_PORTS | ANY_FILE and int(status["CapEff"], 16) == LOW_PORTS
+        assert int(status["CapPrm"], 16) == LOW_PORTS | ANY_FILE | READ_ANY and int(status["CapEff"], 16) == LOW_PORTS
     reload(gateway, base + one)
     assert not (roots / "two").exists()
     gateway.stop()

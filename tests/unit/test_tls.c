@@ -317,7 +317,7 @@ static void say_section(const void *section, const char *option, char *out, size
 	snprintf(out, cap, "%s", (const char *)section);
 }
 
-static const struct tls_where route_r = { say_section, "[route r]" };
+static const struct tls_where route_r = { say_section, "[route r]", NULL };
 
 /* A list of one. */
 static struct str_list list(char **item)

@@ -141,7 +141,7 @@ static void read_configuration(struct place *place)
 	err_init(&err);
 	err_init(&warnings);
 	struct settings *settings = settings_read("conf", NULL, &err);
-	place->generation = settings != NULL ? generation_build(settings, NULL, NULL, &err, &warnings) : NULL;
+	place->generation = settings != NULL ? generation_build(settings, NULL, &err, &warnings) : NULL;
 	if (place->generation == NULL)
 		fprintf(stderr, "%s\n", err.text);
 	CHECK(place->generation != NULL);

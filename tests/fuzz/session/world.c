@@ -2,9 +2,9 @@
  * as it takes. It must never let a run go on without end: that nothing moves and nothing ends is a finding. */
 #include "world.h"
 
-#include "../../unit/opener.h"
 #include "../check.h"
 #include "place.h"
+#include "sys/beneath.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -372,7 +372,7 @@ void world_run(const uint8_t *data, size_t size, bool tls)
 	const struct worker_setup setup = {
 		.log = place->log,
 		.admission = place->admission,
-		.opener = &opener,
+		.opener = &beneath_opener,
 		.helper_opener = (struct opener *[]){ &beneath_opener },
 		.backlogs = data[3] & 0x40 ? 100000 : 0,
 		.exit_mail = &exit_mail,
