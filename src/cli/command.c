@@ -191,10 +191,15 @@ static int run(const struct invocation *r)
 {
 	struct err err, warnings;
 	struct generation *first = NULL;
+	struct steward *steward = NULL;
 
 	err_init(&err);
 	err_init(&warnings);
 	struct settings *settings = r->file != NULL ? settings_read(r->file, NULL, &err) : quick_settings(&r->form, &err);
+	if (settings != NULL && r->action == RUN && (steward = server_start_steward(settings, r->file, &err)) == NULL) {
+		settings_free(settings);
+		settings = NULL;
+	}
 	if (settings != NULL)
 		first = generation_build(settings, NULL, &err, &warnings);
 	if (first != NULL && r->action == CHECK) {
@@ -212,7 +217,7 @@ static int run(const struct invocation *r)
 		return EXIT_FAILURE;
 	}
 	if (r->action == RUN)
-		return server_run(first, r->file);
+		return server_run(first, steward, r->file);
 	generation_unref(first);
 	printf("%s: configuration is fine\n", r->file != NULL ? r->file : "command line");
 	return EXIT_SUCCESS;

@@ -188,12 +188,11 @@ static int server_catch_signals(struct server *srv, struct err *err)
 
 /* --- starting ------------------------------------------------------------------------------------------------------- */
 
-static size_t server_workers_wanted(const struct server *srv)
+static size_t server_workers_wanted(const struct settings *settings)
 {
 	cpu_set_t set;
-	uint64_t wanted = server_settings(srv)->workers;
-	if (wanted > 0)
-		return (size_t)wanted;
+	if (settings->server->workers > 0)
+		return (size_t)settings->server->workers;
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 }
 
@@ -297,12 +296,9 @@ static int server_open_log(struct server *srv, struct err *err)
 
 static int server_prepare(struct server *srv, struct listening_plan **plan, struct err *err)
 {
-	srv->workers_count = server_workers_wanted(srv);
+	srv->workers_count = server_workers_wanted(srv->current->settings);
 	srv->workers = mem_zalloc(srv->workers_count * sizeof(*srv->workers));
-	srv->steward = steward_start(srv->current->settings, srv->path, srv->workers_count + HELPERS, err); /* first: it is to inherit nothing */
-	if (srv->steward == NULL)
-		return -1;
-	if (server_open_log(srv, err) != 0)
+	if (steward_join(srv->steward, err) != 0 || server_open_log(srv, err) != 0)
 		return -1;
 	server_configure_log(srv);
 
@@ -444,9 +440,14 @@ static int server_fail(struct server *srv, const struct err *err)
 	return 1;
 }
 
-int server_run(struct generation *first, const char *path)
+struct steward *server_start_steward(struct settings *settings, const char *path, struct err *err)
 {
-	struct server srv = { .current = first, .path = path };
+	return steward_start(settings, path, server_workers_wanted(settings) + HELPERS, err);
+}
+
+int server_run(struct generation *first, struct steward *steward, const char *path)
+{
+	struct server srv = { .current = first, .steward = steward, .path = path };
 	struct err err;
 	char address[ADDR_TEXT_MAX];
 

@@ -191,10 +191,15 @@ struct steward *steward_start(struct settings *settings, const char *file, size_
 	pthread_mutex_init(&steward->lock, NULL);
 	int result = start(steward, &work, files, err);
 	work_clear(&work);
-	if (result == 0 && hear(steward, NULL, NULL, err) == 0)
+	if (result == 0)
 		return steward;
 	steward_free(steward);
 	return NULL;
+}
+
+int steward_join(struct steward *steward, struct err *err)
+{
+	return hear(steward, NULL, NULL, err);
 }
 
 /* --- its end -------------------------------------------------------------------------------------------------------- */

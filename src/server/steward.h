@@ -14,9 +14,11 @@ struct event_base;
 struct opener;
 struct steward;
 
-/* Starts it, and waits until it is at work. The process must have no other thread yet, and all rights that the settings need.
- * file: the configuration, NULL for the quick form; files: how many threads will open files, beside the one that reads a configuration. NULL on failure, with a complaint. */
+/* Starts it, with all that the process has in memory. The process must have no other thread yet, and all rights that the settings need.
+ * file: the configuration, NULL for the quick form; files: how many threads will open files, beside the one that reads a configuration.
+ * NULL on failure, with a complaint. join: waits until it is at work. */
 struct steward *steward_start(struct settings *settings, const char *file, size_t files, struct err *err) must_check;
+must_check int steward_join(struct steward *steward, struct err *err);
 
 /* From now on its death is told to the log. */
 must_check int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err);

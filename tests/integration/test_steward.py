@@ -3,10 +3,12 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -247,6 +249,32 @@ def test_reload_of_what_is_roots_alone(start_gateway, roots, make_certificate, c
     wait_until(lambda: "configuration was reloaded" in gateway.log)
     check_echo(gateway, "/other", "tls", tls=renewed.client_context())
     assert "refused system call" not in gateway.log
+
+
+def memory_has(pid, secret):
+    """Whether it stands anywhere in the memory of a process."""
+    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            first, last = (int(number, 16) for number in line.split()[0].split("-"))
+            with contextlib.suppress(OSError, OverflowError, ValueError):
+                memory.seek(first)
+                if secret in memory.read(last - first):
+                    return True
+    return False
+
+
+@as_root
+def test_no_key_in_the_stewards_memory(start_gateway, certificate):
+    """It opens keys, and never reads one; neither that of the start nor that of a reload."""
+    key = subprocess.run(["openssl", "pkey", "-in", certificate.key, "-noout", "-text"], check=True, capture_output=True, text=True).stdout
+    digits = re.search(r"priv(?:ate)?(?:Exponent)?:\s+((?:[0-9a-f]{2}:?\s*)+)", key)[1]
+    secret = bytes.fromhex(re.sub(r"[:\s]", "", digits)).lstrip(b"\0")
+    gateway = start_gateway("[listen tls]\naddress = 127.0.0.1:0\ntls = on\n" + ECHO + f"[tls t]\ncertificate = {certificate.cert}\nkey = {certificate.key}\n")
+    for _ in range(2):
+        reload(gateway)
+        for form in (secret, secret[::-1]): # as it is written, and as a computer of this kind has a number
+            assert not memory_has(steward_of(gateway), form)
+    assert any(memory_has(gateway.pid, form) for form in (secret, secret[::-1])), "the test finds one that is there"
 
 
 @as_root
