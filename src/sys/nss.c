@@ -9,10 +9,12 @@
 #include "base/str.h"
 
 #include <dlfcn.h>
+#include <grp.h>
 #include <netdb.h>
 #ifdef HAVE___NSS_CONFIGURE_LOOKUP
 #include <nss.h>
 #endif
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,4 +84,6 @@ void nss_prepare(void)
 		take(DEFAULT);
 	if (getaddrinfo("localhost", NULL, &hints, &all) == 0)
 		freeaddrinfo(all);
+	(void)getpwnam(""); /* nobody's name, so every service is asked, and loaded */
+	(void)getgrnam("");
 }
