@@ -13,7 +13,6 @@
 #include "sys/channel.h"
 #include "sys/own_names.h"
 #include "sys/privs.h"
-#include "sys/roots_alone.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -87,7 +86,7 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 	struct bind_owner owner;
 	if (find_owner(set, &owner, &options.owner, err) != 0)
 		return -1;
-	(void)privs_raise(path_of(order->text));
+	privs_raise(path_of(order->text));
 	int result = bind_open(bound, address, &options, err);
 	privs_lower();
 	return result;
@@ -107,7 +106,7 @@ static int unbind(struct steward_work *work, const char *text, struct err *err)
 
 	if (made == NULL)
 		return err_add(err, "the steward made no %s", text);
-	(void)privs_raise(made->path);
+	privs_raise(made->path);
 	bind_close(made);
 	privs_lower();
 	*made = work->made[--work->made_count];
@@ -118,7 +117,7 @@ static int open_log(const struct steward_work *work, struct bound *opened, struc
 {
 	if (work->log == NULL)
 		return err_add(err, "the log is no file");
-	(void)privs_raise(work->log);
+	privs_raise(work->log);
 	int fd = log_open_file(work->log, err);
 	privs_lower();
 	if (fd < 0)
@@ -146,12 +145,11 @@ static void let_go(struct steward_work *work, struct bound *bound, bool passed)
 	*made = *bound;
 }
 
-/* With the right to read what is closed to the user, unless others than root could have made the name lead to what is not theirs. */
+/* With the right to read what is closed to the user. */
 static int open_as_root(struct opener *opener, const char *path)
 {
 	(void)opener;
-	if (privs_raise(path) && !roots_alone_to_end(path))
-		privs_lower();
+	privs_raise(path);
 	int fd = file_opener.open(&file_opener, path);
 	privs_lower();
 	return fd;
@@ -159,7 +157,7 @@ static int open_as_root(struct opener *opener, const char *path)
 
 static int look_at_places(const struct steward_work *work, const struct settings *settings, struct err *err)
 {
-	(void)privs_raise(work->file);
+	privs_raise(work->file);
 	int result = exposure_check(settings, err);
 	privs_lower();
 	return result;

@@ -92,13 +92,11 @@ static void put_in_force(bool on)
 	(void)!syscall(SYS_capset, &header, data);
 }
 
-bool privs_raise(const char *path)
+void privs_raise(const char *path)
 {
 	put_in_force(true); /* it takes them to look at directories that are closed to others */
-	bool alone = roots_alone(path);
-	if (!alone)
+	if (!roots_alone(path))
 		put_in_force(false);
-	return alone;
 }
 
 void privs_lower(void)

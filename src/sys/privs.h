@@ -36,9 +36,8 @@ must_check int privs_find_owner(const char *user, const char *group, uid_t *uid,
 must_check int privs_check(const char *user, struct err *err);
 
 /* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept in
- * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h), and
- * says whether it was so. */
-bool privs_raise(const char *path);
+ * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h). */
+void privs_raise(const char *path);
 void privs_lower(void);
 
 /* The name of the user that the process is, or its number. */

@@ -4,9 +4,6 @@
 #include <stdbool.h>
 
 /* Whether nobody but root can change where the file of this absolute path is: each directory down to it, and each that a link
- * on the way leads to, belongs to root and can be written by nobody else, or is sticky and holds but the next directory. The file
- * itself may be missing. */
+ * leads through, on the way or as the file itself, belongs to root and can be written by nobody else, or is sticky and holds but
+ * the next directory. The file itself may be missing, or anybody's. */
 bool roots_alone(const char *path);
-
-/* Likewise of each file that a link in its place leads to, down to one that is no link. */
-bool roots_alone_to_end(const char *path);
