@@ -1,5 +1,5 @@
 /* sandbox.c owns what is known of the sandbox that was entered: what is in force, and what it lets through.
- * It must never take a path for covered because it once was: the kernel looks at files and not at names. */
+ * It must never say that something passes because it once did. */
 #include "sys/sandbox.h"
 
 #include "base/mem.h"
@@ -8,11 +8,8 @@
 #include "sys/sandbox_seccomp.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct sandbox {
 	int abi;
@@ -25,8 +22,6 @@ struct sandbox {
 	int write_flags;
 	const struct open_how *how;
 	size_t hows;
-	uid_t uid;
-	gid_t gid;
 };
 
 struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err)
@@ -38,8 +33,6 @@ struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *e
 	sandbox->how = options->how;
 	sandbox->hows = options->hows;
 	sandbox->refused = -1;
-	sandbox->uid = geteuid();
-	sandbox->gid = getegid();
 	sandbox->bounds = sandbox_network_bounds(options->unbounded);
 	sandbox->ports = options->ports;
 	sandbox->port = mem_resize(NULL, options->ports + 1, sizeof(*sandbox->port));
@@ -87,30 +80,6 @@ bool sandbox_refused(const struct sandbox *sandbox, char name[static SANDBOX_CAL
 	if (number >= 0)
 		sandbox_name_call(number, name);
 	return number >= 0;
-}
-
-/* By the bits alone: asking the kernel would be one more call to allow, and this is only for the words of a complaint. */
-static bool may_read(const struct sandbox *sandbox, const struct stat *st)
-{
-	mode_t mode = S_IROTH;
-
-	if (st->st_uid == sandbox->uid)
-		mode = S_IRUSR;
-	else if (st->st_gid == sandbox->gid)
-		mode = S_IRGRP;
-	return (st->st_mode & mode) != 0;
-}
-
-bool sandbox_hides(const struct sandbox *sandbox, const char *path)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		close(fd);
-		return false;
-	}
-	return sandbox->abi > 0 && errno == EACCES && stat(path, &st) == 0 && may_read(sandbox, &st);
 }
 
 bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port)

@@ -81,9 +81,6 @@ int sandbox_refused_fd(const struct sandbox *sandbox);
 #define SANDBOX_CALL_MAX 64
 bool sandbox_refused(const struct sandbox *sandbox, char name[static SANDBOX_CALL_MAX]);
 
-/* Whether the file or directory is there and its permissions let this user read it, but the sandbox does not. */
-bool sandbox_hides(const struct sandbox *sandbox, const char *path);
-
 /* Whether the port, or with SANDBOX_ABSTRACT any such socket, can be used as far as it is the sandbox's to say. */
 bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port);
 
