@@ -174,5 +174,14 @@ void confine_free(struct confine *confine)
 
 int confine_admits(const struct confine *confine, const struct settings *settings, struct err *err)
 {
-	return confine->sandbox != NULL ? confine_ports_admit(confine->sandbox, settings, err) : 0;
+	unsigned before = err->count;
+
+	for (size_t i = 0; i < settings->files_count; i++) { /* what else is special is told by who opens it */
+		const struct conf_file *file = &settings->files[i];
+		if (file->kind == FILE_TOKENS && file_is_special(file->path))
+			conf_complain_option(file->section, file->field, err, "%s " FILE_SPECIAL, file->path);
+	}
+	if (confine->sandbox != NULL && confine_ports_admit(confine->sandbox, settings, err) != 0)
+		return -1;
+	return err->count == before ? 0 : -1;
 }
