@@ -60,6 +60,7 @@ static void reading_drop(struct offload_job *job)
 static void refuse(const struct reload *reload, const struct err *err)
 {
 	log_lines(reload->setup.log, LEVEL_ERROR, err);
+	steward_drop(reload->setup.steward);
 	log_line(reload->setup.log, LEVEL_ERROR, "reload refused: the running configuration stays");
 }
 

@@ -322,11 +322,22 @@ int steward_read(struct steward *steward, struct err *err)
 	return give_order(steward, &order, NULL, NULL, err);
 }
 
+/* Its death is in the log, and then nothing is in force there. */
+static void tell(struct steward *steward, enum steward_act act)
+{
+	const struct steward_order order = { .act = act };
+	struct err ignored;
+
+	err_init(&ignored);
+	(void)!give_order(steward, &order, NULL, NULL, &ignored);
+}
+
 void steward_take(struct steward *steward)
 {
-	const struct steward_order order = { .act = STEWARD_TAKE };
-	struct err err;
+	tell(steward, STEWARD_TAKE);
+}
 
-	err_init(&err);
-	(void)!give_order(steward, &order, NULL, NULL, &err); /* its death is in the log, and then nothing is in force there */
+void steward_drop(struct steward *steward)
+{
+	tell(steward, STEWARD_DROP);
 }

@@ -26,13 +26,14 @@ must_check int steward_watch(struct steward *steward, struct event_base *base, s
 /* Any thread, and they wait for the steward. LOG: opens the log file of the start's settings. BIND: as bind_open(), for a TCP or UNIX
  * address that the configuration names, with found and beside of struct bind_options. UNBIND: removes the socket file that it made for the
  * address of that text, if any. READ: it reads the configuration again, and opens and binds what that names beside what the one in force
- * does. TAKE: what it read is in force. */
+ * does. TAKE: what it read is in force. DROP: it is refused, and counts no more. */
 must_check int steward_open_log(struct steward *steward, struct err *err);
 must_check int steward_bind(struct steward *steward, const struct address *address, const struct resolved *found, bool beside,
                             struct bound *bound, struct err *err);
 void steward_unbind(struct steward *steward, const char *text);
 must_check int steward_read(struct steward *steward, struct err *err);
 void steward_take(struct steward *steward);
+void steward_drop(struct steward *steward);
 
 /* Makes a resolver look names up by the steward, which has to stay as long as it. */
 void steward_serve_names(struct steward *steward, struct resolver_options *options);

@@ -12,8 +12,9 @@
 #define STEWARD_TEXT_MAX 512
 
 /* On the one channel for orders. BIND: the address of that text; UNBIND: the socket file that was made for it goes; LOG: the log file;
- * READ: the configuration once more, what it names counts beside what is in force; TAKE: what was read last is in force. */
-enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2, STEWARD_TAKE = 3, STEWARD_UNBIND = 4, STEWARD_LOG = 5 };
+ * READ: the configuration once more, what it names counts beside what is in force; TAKE: what was read last is in force; DROP: it
+ * counts no more, nor does it once another READ begins. */
+enum steward_act { STEWARD_BIND = 1, STEWARD_READ = 2, STEWARD_TAKE = 3, STEWARD_UNBIND = 4, STEWARD_LOG = 5, STEWARD_DROP = 6 };
 struct steward_order {
 	uint32_t act;    /* of enum steward_act */
 	uint32_t beside; /* BIND: as in struct bind_options */

@@ -163,22 +163,27 @@ static int look_at_places(const struct steward_work *work, const struct settings
 	return result;
 }
 
-static int read_again(struct steward_work *work, struct err *err)
+/* Takes over what may be in force soon. NULL: nothing. */
+static void put_next(struct steward_work *work, struct settings *next)
 {
-	struct opener reader = { .open = open_as_root };
-	struct settings *next = work->file != NULL ? settings_read(work->file, &reader, err) : NULL;
-
-	if (next != NULL && look_at_places(work, next, err) != 0) {
-		settings_free(next);
-		next = NULL;
-	}
-	if (next == NULL)
-		return -1;
 	pthread_mutex_lock(&work->lock);
 	settings_free(work->next);
 	work->next = next;
 	pthread_mutex_unlock(&work->lock);
-	return 0;
+}
+
+static int read_again(struct steward_work *work, struct err *err)
+{
+	struct opener reader = { .open = open_as_root };
+
+	put_next(work, NULL);
+	struct settings *next = work->file != NULL ? settings_read(work->file, &reader, err) : NULL;
+	if (next != NULL && look_at_places(work, next, err) != 0) {
+		settings_free(next);
+		next = NULL;
+	}
+	put_next(work, next);
+	return next != NULL ? 0 : -1;
 }
 
 static void take(struct steward_work *work)
@@ -206,6 +211,10 @@ static int obey(struct steward_work *work, const struct steward_order *order, st
 		return read_again(work, err);
 	if (whole && order->act == STEWARD_TAKE) {
 		take(work);
+		return 0;
+	}
+	if (whole && order->act == STEWARD_DROP) {
+		put_next(work, NULL);
 		return 0;
 	}
 	return err_add(err, "the steward does not do that");

@@ -265,7 +265,24 @@ static void reads_the_configuration_itself(void **state)
 	check_bound(world, "127.0.0.3:0");
 	write_configuration(world, "nonsense:nonsense");
 	check_refused(world, &now, world->file);
-	check_bound(world, "127.0.0.3:0"); /* what is wrong changes nothing */
+	check_refused(world, &later, REFUSED); /* it is no more what may be in force soon */
+	check_bound(world, "127.0.0.1:0");     /* what is wrong changes nothing */
+}
+
+static void what_the_gateway_refused_counts_no_more(void **state)
+{
+	struct world *world = *state;
+	const struct steward_order later = order_for(STEWARD_BIND, "127.0.0.3:0"), read = order_for(STEWARD_READ, ""),
+	                           drop = order_for(STEWARD_DROP, ""), take = order_for(STEWARD_TAKE, "");
+
+	write_configuration(world, "127.0.0.3:0");
+	give(world, &read);
+	give(world, &drop);
+	assert_int_equal(world->report.result, 0);
+	check_refused(world, &later, REFUSED);
+	give(world, &take); /* nothing */
+	check_refused(world, &later, REFUSED);
+	check_bound(world, "127.0.0.1:0");
 }
 
 static void malformed_orders_are_refused(void **state)
@@ -413,6 +430,7 @@ int main(void)
 		TEST(the_log_is_opened_where_the_start_had_it),
 		TEST(believes_no_addresses_of_numbers_and_other_ports),
 		TEST(reads_the_configuration_itself),
+		TEST(what_the_gateway_refused_counts_no_more),
 		TEST(malformed_orders_are_refused),
 		TEST(opens_files_below_web_roots_alone),
 		TEST(opens_what_the_configuration_names),
