@@ -78,8 +78,8 @@ static int files_ask(int end, const char *root, const char *path, int *fd, size_
 	memcpy(order.root, root, root_len + 1);
 	memcpy(order.path, path, path_len + 1);
 	if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 || channel_receive_fds(end, &answer, sizeof(answer), fd, fds) != 0)
-		return EIO; /* the steward is gone, which the log says */
-	return answer.error == 0 && *fds != 1 ? EMFILE : answer.error; /* no room for it here */
+		return errno == EMFILE ? EMFILE : EIO; /* the steward is gone, which the log says */
+	return answer.error;
 }
 
 static int files_open_below(struct opener *opener, const char *root, const char *path)
@@ -163,7 +163,9 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 	int result = fd != NULL ? channel_receive_fds(steward->control, &report, sizeof(report), fd, fds)
 	                        : channel_receive(steward->control, &report, sizeof(report));
 
-	if (result != 0)
+	if (result != 0 && errno == EMFILE)
+		err_add(err, "cannot take what the steward opened: %s", strerror(errno));
+	else if (result != 0)
 		err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
 	else if ((result = report.result) != 0)
 		err_add(err, "%.*s", (int)sizeof(report.words) - 1, report.words);
@@ -284,7 +286,7 @@ int steward_open_log(struct steward *steward, struct err *err)
 
 	if (give_order(steward, &order, &fd, &fds, err) != 0)
 		return -1;
-	return fds == 1 ? fd : err_add(err, "log file: %s", strerror(EMFILE));
+	return fds == 1 ? fd : err_add(err, "the steward opened no log file");
 }
 
 int steward_bind(struct steward *steward, const struct address *address, const struct resolved *found, bool beside,
@@ -300,6 +302,8 @@ int steward_bind(struct steward *steward, const struct address *address, const s
 		order.found = *found;
 	if (give_order(steward, &order, fd, &fds, err) != 0)
 		return -1;
+	if (fds == 0)
+		return err_add(err, "cannot listen on %s: the steward opened no socket", address->text);
 	*bound = (struct bound){ .fd = mem_resize(NULL, fds, sizeof(int)), .count = fds };
 	memcpy(bound->fd, fd, fds * sizeof(int));
 	return 0;

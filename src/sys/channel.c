@@ -97,6 +97,10 @@ int channel_receive_fds(int end, void *message, size_t size, int *fd, size_t *fd
 	while (length < 0 && errno == EINTR);
 	size_t taken = length < 0 ? 0 : take_fds(&head, fd, *fds);
 	int result = judge(length, size);
+	if (result == 0 && (head.msg_flags & MSG_CTRUNC) != 0) {
+		errno = EMFILE; /* some are lost: who takes the rest takes it for all */
+		result = -1;
+	}
 	for (size_t i = 0; result != 0 && i < taken; i++)
 		close(fd[i]);
 	*fds = result == 0 ? taken : 0;

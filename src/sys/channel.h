@@ -17,5 +17,6 @@ must_check int channel_send(int end, const void *message, size_t size, const int
 /* Waits for a message of exactly that size. -1 and errno: ECONNRESET: nobody is there; EBADMSG: another size. */
 must_check int channel_receive(int end, void *message, size_t size);
 
-/* Likewise, with descriptors, close-on-exec and the caller's, of which *fds is the number: the room at first. */
+/* Likewise, with descriptors, close-on-exec and the caller's, of which *fds is the number: the room at first. EMFILE: the message
+ * came, but this process may not have so many, and has none of them. */
 must_check int channel_receive_fds(int end, void *message, size_t size, int *fd, size_t *fds);

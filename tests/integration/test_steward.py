@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway import find_instrument, wait_until
-from inside import children, steward_of, thread_status
+from inside import children, limit_descriptors_of, steward_of, thread_status
 from test_daemon import roots # a fixture
 from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, get, in_own_mounts, reload
 from wsclient import Connection, request
@@ -447,6 +447,22 @@ def test_reload_names_a_group_that_nobody_knows(start_gateway, tmp_path):
     said = reload(gateway, LISTEN + ECHO + f"[listen door]\naddress = unix:{tmp_path}/door\nunix_group = nobodys\n")
     assert 'there is no group "nobodys"' in said and "reload refused" in said, said
     gateway.stop()
+
+
+def test_reload_without_room_for_its_sockets_is_refused(start_gateway):
+    """What the steward opened, and the gateway had no number for, is not taken for a listener without sockets."""
+    gateway = start_gateway(LISTEN + ECHO)
+    pid = gateway.pid
+    taken = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    last = next(n for n in range(1000) if n + 1 - len(taken & set(range(n + 1))) == 4)
+    before = limit_descriptors_of(pid, last + 1)
+    more = ", ".join(f"127.0.0.{n}:0" for n in range(2, 12))
+    said = reload(gateway, LISTEN + f"[listen more]\naddress = {more}\n" + ECHO)
+    assert "cannot take what the steward opened: Too many open files" in said and "reload refused" in said, said
+    limit_descriptors_of(pid, before)
+    assert "configuration was reloaded" in reload(gateway)
+    assert {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")} >= taken
+    check_echo(gateway)
 
 
 def test_another_gateway_cannot_share_a_port(start_gateway):
