@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SETTLED_S 2 /* a file that changed later may change once more without another date: file systems count in steps */
+
 /* A directory that is read, or looked at. */
 struct place {
 	const char *path;
@@ -35,7 +37,6 @@ static void look_at(struct token_state *state, const char *path)
 		return;
 	}
 	state->hash = hash_file(state->hash, &st);
-	state->changed = st.st_mtim.tv_sec > state->changed ? st.st_mtim.tv_sec : state->changed;
 	state->changed = st.st_ctim.tv_sec > state->changed ? st.st_ctim.tv_sec : state->changed;
 }
 
@@ -79,9 +80,16 @@ const char *token_files_words(int error)
 	}
 }
 
-bool token_files_is_passing(int error)
+static bool is_passing(int error)
 {
 	return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EAGAIN || error == ESTALE;
+}
+
+bool token_files_are_settled(const struct token_files *files, time_t now)
+{
+	time_t age = now - files->state.changed;
+
+	return !is_passing(files->error) && !files->state.hidden && (age > SETTLED_S || age < -SETTLED_S);
 }
 
 /* Returns 0 or an errno. */
@@ -121,7 +129,7 @@ static int read_members(struct token_files *files, const char *path, struct open
 
 	for (size_t i = 0; i < files->members.count; i++) {
 		int error = open_and_read(&files->table, &place, files->members.item[i], opener, report);
-		if (token_files_is_passing(error))
+		if (is_passing(error))
 			return error;
 		if (error != 0 && error != EISDIR)
 			err_add(report, "%s: %s", place.member, token_files_words(error));

@@ -18,7 +18,7 @@
 
 struct token_state {
 	uint64_t hash;  /* of all that shows a change; 0: of nothing */
-	time_t changed; /* the last time that one did */
+	time_t changed; /* the last time that one did, by st_ctim: every change moves it, and nobody can set it */
 	bool hidden;    /* this process may not look at all of it, so it may change unseen */
 };
 
@@ -40,5 +40,7 @@ struct token_state token_files_look(const struct token_files *files, const char 
 
 const char *token_files_words(int error);
 
-/* It says nothing about the files, and may be over at the next try. */
-bool token_files_is_passing(int error);
+/* Whoever finds the state that they were read in need not read them again; now is when that began. Not so when they had just
+ * changed, may change unseen, or could not be read for a cause that says nothing about them. A change ahead of now is an old one,
+ * and a clock was wrong. */
+bool token_files_are_settled(const struct token_files *files, time_t now);

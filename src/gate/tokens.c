@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLED_S 2 /* a file that changed later may change once more without another date: file systems count in steps */
-
 /* After a look at a directory of many files the next one waits a millisecond for so many of them, about ten times as long as the
  * look took: a worker is kept by it. Counted and not measured, so that what a busy machine delays is not old for longer. */
 #define MEMBERS_A_MS 20
@@ -66,7 +64,7 @@ void tokens_read(struct tokens *tokens, struct opener *opener)
 		tokens->report = report;
 	token_files_clear(&tokens->files);
 	tokens->files = files;
-	tokens->settled = !token_files_is_passing(files.error) && !files.state.hidden && now - files.state.changed > SETTLED_S;
+	tokens->settled = token_files_are_settled(&files, now);
 	tokens_rest(tokens);
 	pthread_mutex_unlock(&tokens->lock);
 }

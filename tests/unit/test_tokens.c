@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -321,6 +323,25 @@ static void what_stays_is_reported_once(void **state)
 	assert_string_equal(ask(tokens, path, "token=t"), strerror(ENOENT));
 	check_report("");
 	tokens_free(tokens);
+}
+
+/* A file that was given a date ahead is read once, as is one that a wrong clock dated: not anew for whoever asks. */
+static void dates_ahead_are_no_changes(void **state)
+{
+	const time_t now = time(NULL);
+	struct token_files files;
+	struct err err;
+	(void)state;
+
+	err_init(&err);
+	const char *path = write_file("tokens", "t: a.test:1\n");
+	const struct timespec ahead[2] = { { now + 1000000, 0 }, { now + 1000000, 0 } };
+	assert_int_equal(utimensat(AT_FDCWD, path, ahead, 0), 0);
+	token_files_read(&files, path, &beneath_opener, &err);
+	assert_false(token_files_are_settled(&files, time(NULL)));
+	assert_true(token_files_are_settled(&files, now + 100));
+	assert_true(token_files_are_settled(&files, now - 100));
+	token_files_clear(&files);
 }
 
 static void a_check_is_a_report(void **state)
@@ -672,6 +693,7 @@ int main(void)
 		WITH_DIR(faulty_lines_are_reported),
 		WITH_DIR(changes_count_at_once),
 		WITH_DIR(what_stays_is_reported_once),
+		WITH_DIR(dates_ahead_are_no_changes),
 		WITH_DIR(a_check_is_a_report),
 		WITH_DIR(a_file_may_be_a_link),
 		WITH_DIR(files_are_bounded),
