@@ -89,7 +89,7 @@ static int by_name(const void *left, const void *right)
 	return strcmp(*(char *const *)left, *(char *const *)right); /* no locale is asked */
 }
 
-int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names)
+int file_list(int fd, bool (*wanted)(const char *name), size_t max, struct str_list *names)
 {
 	DIR *directory = fdopendir(fd);
 	const struct dirent *entry;
@@ -100,10 +100,15 @@ int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names)
 		errno = error;
 		return -1;
 	}
-	while ((entry = readdir(directory)) != NULL)
+	while (names->count <= max && (entry = readdir(directory)) != NULL)
 		if (wanted(entry->d_name))
 			str_list_add(names, span_of(entry->d_name));
 	closedir(directory);
+	if (names->count > max) {
+		str_list_clear(names);
+		errno = E2BIG;
+		return -1;
+	}
 	if (names->count > 0)
 		qsort(names->item, names->count, sizeof(names->item[0]), by_name);
 	return 0;

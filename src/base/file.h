@@ -35,8 +35,8 @@ bool file_is_special(const char *path);
  * are refused. Returns -1 with the cause in words in *why. */
 must_check int file_open_to_read(const char *path, struct opener *opener, const char **why);
 
-/* The wanted names in a directory, in their order. Takes fd over. -1 and errno on failure. */
-must_check int file_list(int fd, bool (*wanted)(const char *name), struct str_list *names);
+/* The wanted names in a directory, in their order. Takes fd over. -1 and errno on failure: E2BIG when there are more than max. */
+must_check int file_list(int fd, bool (*wanted)(const char *name), size_t max, struct str_list *names);
 
 /* For who waits for nobody, and needs nobody else: refuses what file_is_special() says is. */
 extern struct opener file_opener;

@@ -92,7 +92,7 @@ static void read_directory(struct conf *conf, const char *directory, struct open
 	struct str_list names = { NULL, 0 };
 	int fd = at_once->open(at_once, directory);
 
-	if (fd < 0 || file_list(fd, settings_is_file_name, &names) != 0) {
+	if (fd < 0 || file_list(fd, settings_is_file_name, SIZE_MAX, &names) != 0) {
 		if (errno != ENOENT)
 			err_add(err, "%s: cannot be read: %s", directory, strerror(errno));
 		return;

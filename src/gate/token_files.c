@@ -73,6 +73,8 @@ const char *token_files_words(int error)
 		return "leads out of the directory, so it is not read; replace it by a file, or name it in token_file";
 	case EFBIG:
 		return "is larger than 1 MiB, so it is not read";
+	case E2BIG:
+		return "has more than 10000 files, or more than 16 MiB in them, so it is not read";
 	case ENXIO:
 		return "is neither a file nor a directory";
 	default:
@@ -97,6 +99,8 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 {
 	if (size > TOKEN_FILE_MAX)
 		return EFBIG;
+	if (table->bytes + (size_t)size > TOKEN_TABLE_MAX)
+		return E2BIG;
 	struct token_text *text = token_text_new(path, (size_t)size);
 	if (text == NULL)
 		return ENOMEM;
@@ -122,14 +126,14 @@ static int open_and_read(struct token_table *table, struct place *place, const c
 	return error;
 }
 
-/* A member that can't be read is none, but for causes that are ours: then nobody can know. Returns 0 or such an errno. */
+/* A member that can't be read is none, but for causes that are ours or all members': then nobody can know. Returns 0 or such an errno. */
 static int read_members(struct token_files *files, const char *path, struct opener *opener, struct err *report)
 {
 	struct place place = { .path = path };
 
 	for (size_t i = 0; i < files->members.count; i++) {
 		int error = open_and_read(&files->table, &place, files->members.item[i], opener, report);
-		if (is_passing(error))
+		if (is_passing(error) || error == E2BIG)
 			return error;
 		if (error != 0 && error != EISDIR)
 			err_add(report, "%s: %s", place.member, token_files_words(error));
@@ -149,7 +153,7 @@ static int read_at(struct token_files *files, int fd, const char *path, struct o
 	int error = fstat(fd, &st) != 0 ? errno : ENXIO;
 
 	if (S_ISDIR(st.st_mode)) {
-		if (file_list(fd, is_candidate, &files->members) != 0)
+		if (file_list(fd, is_candidate, TOKEN_MEMBERS_MAX, &files->members) != 0)
 			return errno;
 		look_at_members(&files->state, path, &files->members);
 		return read_members(files, path, opener, report);
@@ -166,8 +170,10 @@ void token_files_read(struct token_files *files, const char *path, struct opener
 	int fd = opener->open(opener, path);
 
 	files->error = fd < 0 ? errno : read_at(files, fd, path, opener, report);
-	if (files->error != 0)
+	if (files->error != 0) {
+		token_table_clear(&files->table); /* not whole */
 		err_add(report, "%s: %s", path, token_files_words(files->error));
+	}
 	token_table_sort(&files->table);
 }
 

@@ -2,7 +2,8 @@
  * changed can be looked at by any thread at any time; reading them opens files, which may block.
  *
  * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
- * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file. */
+ * ConfigMap do; but for names of editors and tools: .NAME, #NAME, NAME~. What can't be read there is no token file; a directory that
+ * has more than the bounds below can't be read. */
 #pragma once
 
 #include "base/err.h"
@@ -14,7 +15,9 @@
 #include <stdint.h>
 #include <time.h>
 
-#define TOKEN_FILE_MAX (1 << 20)
+#define TOKEN_FILE_MAX    (1 << 20)
+#define TOKEN_TABLE_MAX   (16 << 20) /* bytes of all files of a directory, one as often as links lead to it */
+#define TOKEN_MEMBERS_MAX 10000
 
 struct token_state {
 	uint64_t hash;  /* of all that shows a change; 0: of nothing */

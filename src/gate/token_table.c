@@ -177,6 +177,7 @@ bool token_table_add(struct token_table *table, struct token_text *text, struct 
 	struct span rest = { text->bytes, text->len };
 
 	text->rank = table->files++;
+	table->bytes += text->len;
 	text->next = table->texts;
 	table->texts = text;
 	for (unsigned number = 1; rest.n > 0; number++) {

@@ -35,6 +35,7 @@ struct token_table {
 	struct token_line *lines;
 	size_t count, room;
 	unsigned files;
+	size_t bytes; /* of all texts */
 };
 
 /* Room for the contents of a file; NULL without memory. */

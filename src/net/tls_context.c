@@ -148,7 +148,7 @@ static void trust_directory(SSL_CTX *ctx, struct opener *opener, const char *dir
 	int fd = at_once->open(at_once, directory);
 	const char *why;
 
-	if (fd < 0 || file_list(fd, is_hash_name, &names) != 0)
+	if (fd < 0 || file_list(fd, is_hash_name, SIZE_MAX, &names) != 0)
 		return;
 	for (size_t i = 0; i < names.count; i++) {
 		char *path = mem_printf("%s/%s", directory, names.item[i]);

@@ -502,6 +502,50 @@ static void what_cannot_be_a_token_file_is_none(void **state)
 	free(text);
 }
 
+#define TOO_BIG "has more than 10000 files, or more than 16 MiB in them, so it is not read"
+
+/* Each link counts as what it leads to: few bytes on disk must not become many to read, again and again. */
+static void directories_are_bounded(void **state)
+{
+	char *text = malloc(TOKEN_FILE_MAX), name[16], want[256];
+	(void)state;
+
+	memset(text, '\n', TOKEN_FILE_MAX);
+	memcpy(text, "t: a.test:1\n", 12);
+	write_bytes("00", text, TOKEN_FILE_MAX);
+	free(text);
+	for (int i = 1; i < TOKEN_TABLE_MAX / TOKEN_FILE_MAX; i++) {
+		snprintf(name, sizeof(name), "%02d", i);
+		assert_int_equal(symlink("00", at(name)), 0);
+	}
+	struct tokens *tokens = tokens_new(dir);
+	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
+	write_file("one-more", "u");
+	assert_string_equal(ask(tokens, dir, "token=t"), TOO_BIG);
+	snprintf(want, sizeof(want), "%s: " TOO_BIG, dir);
+	check_report(want);
+	assert_int_equal(unlink(at("one-more")), 0);
+	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
+	tokens_free(tokens);
+}
+
+static void members_are_bounded(void **state)
+{
+	char name[16];
+	(void)state;
+
+	write_file("a", "t: a.test:1\n");
+	for (int i = 1; i < TOKEN_MEMBERS_MAX; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(link(at("a"), at(name)), 0);
+	}
+	assert_string_equal(look_up(dir, "token=t"), "a.test:1");
+	write_file(".not-one-more", "");
+	assert_string_equal(look_up(dir, "token=t"), "a.test:1");
+	write_file("one-more", "");
+	assert_string_equal(look_up(dir, "token=t"), TOO_BIG);
+}
+
 /* What we lack says nothing of the token. */
 static void no_descriptor_is_left(void **state)
 {
@@ -704,6 +748,8 @@ int main(void)
 		WITH_DIR(a_map_that_is_mounted),
 		WITH_DIR(links_that_lead_out_are_no_files),
 		WITH_DIR(what_cannot_be_a_token_file_is_none),
+		WITH_DIR(directories_are_bounded),
+		WITH_DIR(members_are_bounded),
 		WITH_DIR(no_descriptor_is_left),
 		WITH_DIR(closed_files),
 		WAITS(one_reading_is_for_all_who_asked_before_it),
