@@ -46,6 +46,14 @@ static size_t place_for(const struct err *err, const char *text)
 	return place;
 }
 
+/* The names of files, hosts and options have whatever bytes somebody gave them. */
+static void make_one_line(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
 int err_add(struct err *err, const char *format, ...)
 {
 	char text[ERR_TEXT_MAX];
@@ -58,6 +66,7 @@ int err_add(struct err *err, const char *format, ...)
 	if (n < 0 || err->len + (size_t)n + 1 >= sizeof(err->text)) /* half a complaint misleads */
 		return -1;
 
+	make_one_line(text);
 	size_t place = place_for(err, text), len = (size_t)n, gap = err->len > 0;
 	bool last = place == err->len;
 	memmove(err->text + place + len + gap, err->text + place, err->len - place + 1);

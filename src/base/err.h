@@ -19,6 +19,6 @@ struct err {
 
 void err_init(struct err *err);
 
-/* Adds a complaint: behind all others, or, when it begins with "FILE:LINE: ", in the order of the lines of that file. Always returns
- * -1, so that a caller can write `return err_add(err, ...)`. */
+/* Adds a complaint: behind all others, or, when it begins with "FILE:LINE: ", in the order of the lines of that file. Each
+ * control byte becomes '?': a complaint is one line, whatever names are in it, and does nothing to a terminal. Always returns -1, so that a caller can write `return err_add(err, ...)`. */
 int err_add(struct err *err, const char *format, ...) printf_like(2, 3);

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "sys/beneath.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -143,6 +144,9 @@ static int read_members(struct token_files *files, const char *path, struct open
 
 static bool is_candidate(const char *name)
 {
+	for (const char *c = name; *c != '\0'; c++)
+		if (iscntrl((unsigned char)*c))
+			return false;
 	return name[0] != '.' && name[0] != '#' && name[strlen(name) - 1] != '~';
 }
 

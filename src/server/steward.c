@@ -156,6 +156,14 @@ static void work_clear(struct steward_work *work)
 	free(work->files);
 }
 
+static void take_words(const char *words, struct err *err)
+{
+	struct span rest = { words, strnlen(words, ERR_TEXT_MAX) }, line;
+
+	while (rest.n > 0 && span_next(&rest, '\n', &line))
+		err_add(err, "%.*s", (int)line.n, line.p);
+}
+
 /* What the steward reports; fd: room for CHANNEL_FDS_MAX, or NULL. */
 static int hear(const struct steward *steward, int *fd, size_t *fds, struct err *err)
 {
@@ -168,7 +176,7 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 	else if (result != 0)
 		err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
 	else if ((result = report.result) != 0)
-		err_add(err, "%.*s", (int)sizeof(report.words) - 1, report.words);
+		take_words(report.words, err);
 	return result;
 }
 

@@ -526,6 +526,19 @@ static void complaints_are_sorted_by_line(void **state)
 	assert_int_equal(err.count, 6);
 }
 
+/* No name of a file can forge one that stands beside it, or speak to a terminal. */
+static void a_complaint_is_one_line(void **state)
+{
+	struct err err;
+
+	(void)state;
+	err_init(&err);
+	err_add(&err, "%s: is odd", "/tmp/a\nb:1: forged\t\x1b[2J\x7f");
+	err_add(&err, "ünïcode");
+	assert_string_equal(err.text, "/tmp/a?b:1: forged??[2J?: is odd\nünïcode");
+	assert_int_equal(err.count, 2);
+}
+
 /* The printed defaults, with what is commented out taken in, are the defaults again. */
 static void defaults_round_trip(void **state)
 {
@@ -604,6 +617,7 @@ int main(void)
 		cmocka_unit_test(set_opens_and_replaces),
 		cmocka_unit_test(complaints_have_a_place),
 		cmocka_unit_test(complaints_are_sorted_by_line),
+		cmocka_unit_test(a_complaint_is_one_line),
 		cmocka_unit_test(defaults_round_trip),
 		cmocka_unit_test(restart_options_are_told),
 	};

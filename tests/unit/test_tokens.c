@@ -492,6 +492,8 @@ static void what_cannot_be_a_token_file_is_none(void **state)
 	write_file(".desks.swp", "t: swap.test:1\n");
 	write_file("desks~", "t: backup.test:1\n");
 	write_file("#desks#", "t: emacs.test:1\n");
+	write_file("desks\n2026-01-01 forged", "t: forged.test:1\nfaulty\n");
+	write_file("desks\x7f", "t: rubout.test:1\n");
 	write_bytes("big", text, TOKEN_FILE_MAX + 1);
 	assert_int_equal(symlink("nowhere", at("dangling")), 0);
 	assert_string_equal(look_up(dir, "token=t"), "unknown");
