@@ -280,8 +280,11 @@ static int set_text(struct steward_order *order, const char *text)
 static int give_order(struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
 {
 	pthread_mutex_lock(&steward->lock);
-	(void)!channel_send(steward->control, order, sizeof(*order), NULL, 0); /* who is gone does not report, either */
-	int result = hear(steward, fd, fds, err);
+	int result = channel_send(steward->control, order, sizeof(*order), NULL, 0);
+	if (result == 0 || errno == EPIPE) /* who is gone does not report, either */
+		result = hear(steward, fd, fds, err);
+	else
+		err_add(err, "cannot give the steward an order: %s", strerror(errno));
 	pthread_mutex_unlock(&steward->lock);
 	return result;
 }

@@ -3,7 +3,6 @@
 #include "server/steward_process.h"
 
 #include "base/mem.h"
-#include "net/bind.h"
 #include "server/confine.h"
 #include "sys/beneath.h"
 #include "sys/nss.h"
@@ -176,7 +175,6 @@ static int prepare(struct steward_work *work, struct err *err)
 
 _Noreturn void steward_process(struct steward_work *work)
 {
-	const struct bound none = { .fd = NULL };
 	struct err err;
 
 	err_init(&err);
@@ -184,7 +182,9 @@ _Noreturn void steward_process(struct steward_work *work)
 	ignore_signals();
 	(void)prctl(PR_SET_NAME, "steward", 0, 0, 0);
 	int result = prepare(work, &err);
-	if (steward_report(work, result, &err, &none) == 0 && result == 0)
+	if (steward_report(work, result, &err) == 0 && result == 0) {
+		mem_wait_on_oom(); /* a gateway serves by it now */
 		steward_obey(work);
+	}
 	_exit(EXIT_SUCCESS);
 }

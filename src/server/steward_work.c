@@ -16,11 +16,14 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LACK_MS 50
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
 
@@ -220,15 +223,52 @@ static int obey(struct steward_work *work, const struct steward_order *order, st
 	return err_add(err, "the steward does not do that");
 }
 
-int steward_report(const struct steward_work *work, int result, const struct err *err, const struct bound *bound)
+/* Waits while there is no memory or buffer for it, which passes. -1: the gateway is gone. */
+static int insist(int end, const void *message, size_t size)
+{
+	int sent;
+
+	while ((sent = channel_send(end, message, size, NULL, 0)) != 0 && errno != EPIPE && errno != ECONNRESET)
+		(void)poll(NULL, 0, LACK_MS);
+	return sent;
+}
+
+int steward_report(const struct steward_work *work, int result, const struct err *err)
 {
 	struct steward_report *report = mem_zalloc(sizeof(*report)); /* zero: what is left over must not tell anything */
 
 	report->result = result;
 	memcpy(report->words, err->text, err->len);
-	int sent = channel_send(work->control, report, sizeof(*report), bound->fd, bound->count);
+	int sent = insist(work->control, report, sizeof(*report));
 	free(report);
 	return sent;
+}
+
+/* Reports success with what was opened. */
+static int pass_on(const struct steward_work *work, const struct bound *bound, struct err *err)
+{
+	struct steward_report *report = mem_zalloc(sizeof(*report));
+	int sent = channel_send(work->control, report, sizeof(*report), bound->fd, bound->count);
+
+	if (sent != 0)
+		err_add(err, "the steward cannot pass on what it opened: %s", strerror(errno));
+	free(report);
+	return sent;
+}
+
+/* -1: the gateway is gone. */
+static int obey_one(struct steward_work *work, const struct steward_order *order)
+{
+	struct bound bound = { .fd = NULL };
+	struct err err;
+
+	err_init(&err);
+	int result = order != NULL ? obey(work, order, &bound, &err) : err_add(&err, "the steward does not understand");
+	if (bound.count == 0)
+		return steward_report(work, result, &err);
+	bool passed = pass_on(work, &bound, &err) == 0;
+	let_go(work, &bound, passed);
+	return passed ? 0 : steward_report(work, -1, &err);
 }
 
 void steward_obey(struct steward_work *work)
@@ -237,15 +277,10 @@ void steward_obey(struct steward_work *work)
 	int sent = 0;
 
 	while (sent == 0) {
-		struct bound bound = { .fd = NULL };
-		struct err err;
-		err_init(&err);
 		bool whole = channel_receive(work->control, &order, sizeof(order)) == 0;
 		if (!whole && errno != EBADMSG)
 			return;
-		int result = whole ? obey(work, &order, &bound, &err) : err_add(&err, "the steward does not understand");
-		sent = steward_report(work, result, &err, &bound);
-		let_go(work, &bound, sent == 0);
+		sent = obey_one(work, whole ? &order : NULL);
 	}
 }
 
@@ -321,6 +356,19 @@ static int open_file(struct steward_work *work, const struct steward_file *order
 	return order->root[0] == '\0' ? open_named(work, order->path, fd) : open_of_root(work, order, fd);
 }
 
+/* -1: the gateway is gone. */
+static int answer_with(int end, int error, const int *fd)
+{
+	struct steward_file_answer answer = { error };
+
+	if (error == 0) {
+		if (channel_send(end, &answer, sizeof(answer), fd, 1) == 0)
+			return 0;
+		answer.error = errno;
+	}
+	return insist(end, &answer, sizeof(answer));
+}
+
 void steward_open(struct steward_work *work, int end)
 {
 	struct steward_file order;
@@ -328,8 +376,7 @@ void steward_open(struct steward_work *work, int end)
 
 	while ((result = channel_receive(end, &order, sizeof(order))) == 0 || errno == EBADMSG) {
 		int fd = -1;
-		const struct steward_file_answer answer = { result == 0 ? open_file(work, &order, &fd) : EINVAL };
-		int sent = channel_send(end, &answer, sizeof(answer), &fd, answer.error == 0);
+		int sent = answer_with(end, result == 0 ? open_file(work, &order, &fd) : EINVAL, &fd);
 		if (fd >= 0)
 			close(fd);
 		if (sent != 0)
@@ -350,7 +397,7 @@ void steward_answer(int end)
 		answer.error = EAI_FAIL;
 		if (result == 0 && memchr(question.host, '\0', sizeof(question.host)) != NULL)
 			resolved_by_system(question.host, 0, AI_ADDRCONFIG, &answer);
-		if (channel_send(end, &answer, sizeof(answer), NULL, 0) != 0)
+		if (insist(end, &answer, sizeof(answer)) != 0)
 			return;
 	}
 }

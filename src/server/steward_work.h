@@ -30,5 +30,5 @@ void steward_open(struct steward_work *work, int end);
 /* Answers questions until the other end is closed. */
 void steward_answer(int end);
 
-/* Sends a report. -1: nobody is there. */
-must_check int steward_report(const struct steward_work *work, int result, const struct err *err, const struct bound *bound);
+/* Sends a report, which brings nothing. -1: nobody is there. */
+must_check int steward_report(const struct steward_work *work, int result, const struct err *err);

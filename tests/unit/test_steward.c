@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -30,6 +32,36 @@ struct world {
 	int fd[CHANNEL_FDS_MAX];
 	size_t fds;
 };
+
+/* A descriptor on which so many messages can't be sent yet. */
+static _Atomic int lean = -1, lean_for, lean_errno;
+
+static bool is_lean(int fd)
+{
+	if (fd != lean || lean_for == 0)
+		return false;
+	lean_for--;
+	errno = lean_errno;
+	return true;
+}
+
+/* These stand in front of the C library's. */
+ssize_t send(int fd, const void *message, size_t size, int flags)
+{
+	return is_lean(fd) ? -1 : syscall(SYS_sendto, fd, message, size, flags, NULL, 0);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *head, int flags)
+{
+	return is_lean(fd) ? -1 : syscall(SYS_sendmsg, fd, head, flags);
+}
+
+static void make_lean(int fd, int times, int error)
+{
+	lean = fd;
+	lean_errno = error;
+	lean_for = times;
+}
 
 static void *obey(void *arg)
 {
@@ -419,6 +451,31 @@ static void malformed_orders_open_nothing(void **state)
 	}
 }
 
+/* A lack of memory or buffers passes, and no thread ends of it: an answer comes late, or without what can't be sent. */
+static void a_passing_lack_is_survived(void **state)
+{
+	struct world *world = *state;
+	struct steward_order order = order_for(STEWARD_BIND, world->door);
+	struct steward_question question = { .host = "127.0.0.9" };
+	struct resolved found;
+	char path[96];
+
+	make_lean(world->its_names, 2, ENOBUFS);
+	ask(world, &question, sizeof(question), &found);
+	assert_int_equal(found.count, 1);
+
+	snprintf(path, sizeof(path), "%s.conf", world->root);
+	make_lean(world->its_files, 2, ETOOMANYREFS);
+	assert_int_equal(open_at(world, "", path), ETOOMANYREFS);
+	assert_int_equal(open_at(world, "", path), 0);
+
+	make_lean(world->work.control, 2, ENOMEM);
+	check_refused(world, &order, strerror(ENOMEM));
+	assert_int_equal(access(world->door + strlen("unix:"), F_OK), -1);
+	check_bound(world, world->door);
+	assert_int_equal(unbind(world, world->door), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -436,6 +493,7 @@ int main(void)
 		TEST(opens_what_the_configuration_names),
 		TEST(malformed_orders_open_nothing),
 		TEST(answers_questions_and_survives_others),
+		TEST(a_passing_lack_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
