@@ -2,6 +2,9 @@
  * It must never write a line for each of any number of things. */
 #include "server/announce.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
@@ -49,4 +52,17 @@ void announce_stop(struct log *log, enum log_level level, const char *event, uin
 		log_text("hint", "a second signal stops at once"),
 	};
 	log_record(log, level, event, fields, timeout_ms > 0 ? 3 : 1);
+}
+
+void announce_quick(const struct settings *settings, const char *address)
+{
+	if (!settings->quick)
+		return;
+	const struct route_settings *route = settings->routes[0];
+	bool any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0 || address[0] == '*';
+	const char *port = strrchr(address, ':');
+	fprintf(stderr, "sallyport: %s leads to %s; open %s://%s%s/ (Ctrl-C ends it)\n", address,
+	        route->target.text != NULL ? route->target.text : "what the token names",
+	        settings->listens[0]->tls == TLS_MODE_OFF ? "http" : "https", any ? "localhost" : address,
+	        any && port != NULL ? port : "");
 }

@@ -30,8 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HELPERS       3    /* threads for what blocks: a token file that hangs keeps one */
-#define HELPERS_QUEUE 1024 /* as many routes as have to wait for one */
+#define HELPERS_QUEUE 1024 /* as many routes may wait for a helper thread */
 
 struct server_worker {
 	struct mail exit_mail; /* first: a mail is the object it is sent in */
@@ -47,7 +46,7 @@ struct server {
 	struct resolver *resolver;
 	struct steward *steward;
 	struct offload *offload;
-	struct opener *opener[HELPERS]; /* of its threads */
+	struct opener **opener; /* of its threads */
 	struct listening *listening;
 	struct confine *confine;
 	struct refused_calls *refused_calls;
@@ -67,8 +66,6 @@ static const struct server_settings *server_settings(const struct server *srv)
 {
 	return srv->current->settings->server;
 }
-
-/* --- reload --------------------------------------------------------------------------------------------------------- */
 
 static void server_configure_log(struct server *srv)
 {
@@ -97,8 +94,6 @@ static void server_commit(void *arg, struct generation *next, struct listening_p
 	log_line(srv->log, LEVEL_INFO, "configuration was reloaded");
 	listening_announce(srv->listening, first);
 }
-
-/* --- signals -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t server_sessions(const struct server *srv)
 {
@@ -131,8 +126,6 @@ static void server_stop(struct server *srv)
 static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct server *srv = arg;
-	(void)number;
-	(void)what;
 	if (!srv->stopping)
 		server_drain(srv);
 	else if (!srv->stopped)
@@ -142,8 +135,6 @@ static void server_on_stop_signal(evutil_socket_t number, short what, void *arg)
 static void server_on_hangup(evutil_socket_t number, short what, void *arg)
 {
 	struct server *srv = arg;
-	(void)number;
-	(void)what;
 	if (!srv->stopping)
 		reload_start(srv->reload, srv->current);
 }
@@ -152,8 +143,6 @@ static void server_on_usr1(evutil_socket_t number, short what, void *arg)
 {
 	struct server *srv = arg;
 	struct err err;
-	(void)number;
-	(void)what;
 	err_init(&err);
 	int fd = srv->log_is_file ? steward_open_log(srv->steward, &err) : -1;
 	if (fd >= 0)
@@ -185,8 +174,6 @@ static int server_catch_signals(struct server *srv, struct err *err)
 	process_hear_signals();
 	return result;
 }
-
-/* --- starting ------------------------------------------------------------------------------------------------------- */
 
 static size_t server_workers_wanted(const struct settings *settings)
 {
@@ -232,9 +219,11 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 
 static int server_start_helpers(struct server *srv, struct err *err)
 {
-	for (size_t i = 0; i < HELPERS; i++)
+	unsigned threads = (unsigned)server_settings(srv)->file_threads;
+	srv->opener = mem_zalloc(threads * sizeof(*srv->opener));
+	for (size_t i = 0; i < threads; i++)
 		srv->opener[i] = steward_opener(srv->steward, srv->workers_count + i);
-	srv->offload = offload_new(HELPERS, 0, HELPERS_QUEUE);
+	srv->offload = offload_new(threads, 0, HELPERS_QUEUE);
 	return srv->offload != NULL ? 0 : err_add(err, "cannot start helper threads: %s", strerror(errno));
 }
 
@@ -373,21 +362,6 @@ static int server_start(struct server *srv, struct err *err)
 	return 0;
 }
 
-/* In a terminal the quick form says in one line what one wants to know next. */
-static void server_greet(const struct server *srv, const char *address)
-{
-	const struct settings *settings = srv->current->settings;
-	if (!settings->quick || !isatty(STDERR_FILENO))
-		return;
-	const struct route_settings *route = settings->routes[0];
-	bool any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0 || address[0] == '*';
-	const char *port = strrchr(address, ':');
-	fprintf(stderr, "sallyport: %s leads to %s; open %s://%s%s/ (Ctrl-C ends it)\n", address,
-	        route->target.text != NULL ? route->target.text : "what the token names",
-	        settings->listens[0]->tls == TLS_MODE_OFF ? "http" : "https", any ? "localhost" : address,
-	        any && port != NULL ? port : "");
-}
-
 static void server_clear(struct server *srv)
 {
 	signals_block(NULL); /* nobody is left to hear of one */
@@ -410,6 +384,7 @@ static void server_clear(struct server *srv)
 	steward_free(srv->steward);
 	if (srv->base != NULL)
 		event_base_free(srv->base);
+	free(srv->opener);
 	free(srv->workers);
 	generation_unref(srv->current);
 	confine_free(srv->confine);
@@ -442,7 +417,7 @@ static int server_fail(struct server *srv, const struct err *err)
 
 struct steward *server_start_steward(struct settings *settings, const char *path, struct err *err)
 {
-	return steward_start(settings, path, server_workers_wanted(settings) + HELPERS, err);
+	return steward_start(settings, path, server_workers_wanted(settings) + (size_t)settings->server->file_threads, err);
 }
 
 int server_run(struct generation *first, struct steward *steward, const char *path)
@@ -460,7 +435,8 @@ int server_run(struct generation *first, struct steward *steward, const char *pa
 	listening_announce(srv.listening, address);
 	announce_routes(srv.log, srv.current->settings);
 	confine_log(srv.confine, srv.log);
-	server_greet(&srv, address);
+	if (isatty(STDERR_FILENO))
+		announce_quick(srv.current->settings, address);
 	event_base_dispatch(srv.base);
 	log_line(srv.log, LEVEL_INFO, "stopped");
 	server_clear(&srv);
