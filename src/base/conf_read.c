@@ -332,7 +332,7 @@ static int reader_option(void *user, const char *section, const char *name, cons
 
 static int read_span(struct conf *conf, const char *name, struct span text, struct err *err)
 {
-	struct reader r = { .conf = conf, .err = err, .at = { conf_keep_name(conf, name), 0 }, .rest = text };
+	struct reader r = { .conf = conf, .err = err, .at = { .file = conf_keep_name(conf, name) }, .rest = text };
 
 	r.value = mem_resize(NULL, text.n + 1, 1);
 	if (ini_parse_stream(reader_line, &r, reader_option, &r) < 0)

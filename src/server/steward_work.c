@@ -292,7 +292,7 @@ static bool is_named(struct steward_work *work, unsigned kinds, const char *path
 	bool found = false;
 
 	pthread_mutex_lock(&work->lock);
-	for (int kind = 0; kind < FILE_KINDS && !found; kind++)
+	for (unsigned kind = 0; kind < FILE_KINDS && !found; kind++)
 		found = (kinds & 1u << kind) != 0 && (settings_name_file(work->settings, kind, path) ||
 		                                      (work->next != NULL && settings_name_file(work->next, kind, path)));
 	pthread_mutex_unlock(&work->lock);

@@ -336,7 +336,7 @@ static struct tls_identity identity(const char *name)
 	snprintf(files[i][1], sizeof(files[i][1]), "%s/%s.key", dir, name);
 	item[i][0] = files[i][0];
 	item[i][1] = files[i][1];
-	return (struct tls_identity){ .where = { say_section, "[tls x]" }, .certificates = list(&item[i][0]), .keys = list(&item[i][1]) };
+	return (struct tls_identity){ .where = { say_section, "[tls x]", NULL }, .certificates = list(&item[i][0]), .keys = list(&item[i][1]) };
 }
 
 static struct tls_server *serve_one(const char *name)
@@ -975,7 +975,7 @@ static void faults_are_told_in_words(void **state)
 		const char *text = faults[i].complaint, *place = strstr(text, "DIR");
 		char *files[] = { (char *)(uintptr_t)at(faults[i].certificate), faults[i].key ? (char *)(uintptr_t)at(faults[i].key) : NULL };
 		struct tls_identity id = {
-			.where = { say_section, "[tls x]" }, .certificates = list(&files[0]), .keys = list(&files[1]),
+			.where = { say_section, "[tls x]", NULL }, .certificates = list(&files[0]), .keys = list(&files[1]),
 			.client_ca = faults[i].client_ca ? at(faults[i].client_ca) : NULL, .client_certificate = faults[i].policy,
 			.ciphers = faults[i].ciphers, .ciphersuites = faults[i].ciphersuites,
 			.groups = faults[i].groups,
@@ -1029,7 +1029,7 @@ static void files_that_may_not_be_read(void **state)
 static void key_in_the_certificates_file(void **state)
 {
 	char *both = (char *)(uintptr_t)at("both.pem");
-	struct tls_identity id = { .where = { say_section, "[tls x]" }, .certificates = list(&both) };
+	struct tls_identity id = { .where = { say_section, "[tls x]", NULL }, .certificates = list(&both) };
 	(void)state;
 
 	struct tls_server *server = serve(&id, 1);

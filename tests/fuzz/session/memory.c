@@ -65,7 +65,7 @@ char *__wrap_strndup(const char *text, size_t len)
 	return refused() ? NULL : counted(__real_strndup(text, len));
 }
 
-int __wrap_asprintf(char **out, const char *format, ...)
+__attribute__((__format__(__printf__, 2, 3))) int __wrap_asprintf(char **out, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
