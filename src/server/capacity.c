@@ -30,7 +30,7 @@ int capacity_find(struct capacity *capacity, const struct server_settings *set, 
 	capacity->refusals_each = (unsigned)((capacity->refusals + workers - 1) / workers);
 	capacity->dial_spare = (unsigned)least_of(DIAL_SPARE, all / 64);
 	uint64_t reserve = least_of(RESERVE_BASE, all / 4) + 2 * capacity->refusals +
-	                   (RESERVE_WORKER + capacity->dial_spare) * workers + set->resolver_threads;
+	                   (RESERVE_WORKER + capacity->dial_spare) * workers + set->resolver_threads + set->file_threads;
 	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
 	capacity->sessions = wanted > 0 ? wanted : possible;
 	if (possible > 0 && capacity->sessions <= possible)

@@ -110,11 +110,11 @@ def blocks_sigsys(status):
 
 
 def test_sb_all_threads(start_gateway):
-    gateway = start_gateway("[server]\nworkers = 3\nresolver_threads = 2\n" + LISTEN + ECHO,
+    gateway = start_gateway("[server]\nworkers = 3\nresolver_threads = 2\nfile_threads = 1\n" + LISTEN + ECHO,
                             preexec=(lambda: os.setgroups([0, 4321])) if ROOT else None)
     wait_until(lambda: not any(map(blocks_sigsys, thread_status(gateway.pid).values()))) # as one does that has yet to run
     threads = thread_status(gateway.pid)
-    assert len(threads) == 1 + 3 + 2 + 3 + 1 + 1, "main, workers, resolvers, helpers, log, reload"
+    assert len(threads) == 1 + 3 + 2 + 1 + 1 + 1, "main, workers, resolvers, helpers, log, reload"
     for status in threads.values():
         check_thread(status)
 
