@@ -13,8 +13,7 @@ struct opener {
 	/* A file or directory that the configuration names, to be read without waiting. The descriptor, or -1 and errno. */
 	int (*open)(struct opener *opener, const char *path);
 
-	/* A file below a directory that the configuration names, as beneath_open_in() does (sys/beneath.h); of directories it may tell no
-	 * more than EISDIR. */
+	/* A regular file below a directory that the configuration names, as beneath_open_in() does (sys/beneath.h). */
 	int (*open_below)(struct opener *opener, const char *root, const char *path);
 };
 

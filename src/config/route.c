@@ -39,7 +39,7 @@ static int route_open(struct route *route, struct opener *opener, struct err *er
 #undef OPT
 	};
 	if (opener == NULL && set->root[0] != '\0' && beneath_probe() != 0)
-		return conf_complain_option(set, &set->root, err, "cannot confine look-ups to it: openat2: %s", strerror(errno));
+		return conf_complain_option(set, &set->root, err, "cannot confine look-ups to it: openat2 and /proc are needed: %s", strerror(errno));
 	if (handler_open(&route->handler, &options, err) != 0)
 		return -1;
 	return set->target.text != NULL ? route_add_target(route, &set->target, opener, err) : 0;

@@ -122,7 +122,7 @@ static int open_and_read(struct token_table *table, struct place *place, const c
 	int fd = opener->open_below(opener, place->path, name);
 	if (fd < 0)
 		return errno;
-	int error = fstat(fd, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EISDIR : read_file(table, fd, place->member, st.st_size, report);
+	int error = fstat(fd, &st) != 0 ? errno : read_file(table, fd, place->member, st.st_size, report);
 	close(fd);
 	return error;
 }

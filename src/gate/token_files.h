@@ -2,8 +2,8 @@
  * changed can be looked at by any thread at any time; reading them opens files, which may block.
  *
  * Of a directory all regular files are read in the order of their names, also by links that stay in it, as those of a
- * ConfigMap do; but for names of editors and tools, .NAME, #NAME, NAME~, and those with control bytes. What can't be read there is no token file; a directory that
- * has more than the bounds below can't be read. */
+ * ConfigMap do; but for names of editors and tools, .NAME, #NAME, NAME~, and those with control bytes. What can't be read
+ * there is no token file; a directory that has more than the bounds below can't be read. */
 #pragma once
 
 #include "base/err.h"

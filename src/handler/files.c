@@ -73,15 +73,11 @@ static int look_up(const struct files *files, struct opener *opener, const char 
 		found->leads_out = found->leads_out || errno == EXDEV;
 		return status_of_errno(errno);
 	}
-
-	int status = 500;
 	if (fstat(found->fd, &found->st) == 0)
-		status = S_ISREG(found->st.st_mode) ? 200 : S_ISDIR(found->st.st_mode) ? 301 : 404;
-	if (status != 200) {
-		close(found->fd);
-		found->fd = -1;
-	}
-	return status;
+		return 200;
+	close(found->fd);
+	found->fd = -1;
+	return 500;
 }
 
 static bool segment_allowed(const char *segment, size_t len)

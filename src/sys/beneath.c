@@ -1,5 +1,6 @@
 /* beneath.c owns confined look-ups below a directory.
- * It must never open by any other call than openat2 with RESOLVE_BENEATH, so that no text it reads can lead out. */
+ * It must never look a path up by any other call than openat2 with RESOLVE_BENEATH, so that no text it reads can lead out, nor open
+ * what is no file: that would let go who waits at the other end of a FIFO. */
 #include "sys/beneath.h"
 
 #include "base/file.h"
@@ -11,13 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define OPEN_TRIES 8
+#define OWN_FDS "/proc/self/fd/"
 #define CWD "proc/self/cwd" /* below the top: the sandbox has no getcwd() */
-
-enum how { HOW_FILE, HOW_PROBE };
 
 #define NAMES 2
 
@@ -33,10 +34,8 @@ struct walk {
 	char done[PATH_MAX], rest[PATH_MAX];
 };
 
-/* O_NONBLOCK: a FIFO must not hang the thread before fstat has told what it is. */
 static const struct open_how hows[BENEATH_HOWS] = {
-	[HOW_FILE] = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
-	[HOW_PROBE] = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
+	{ .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
 };
 
 const struct open_how *beneath_hows(void)
@@ -44,10 +43,11 @@ const struct open_how *beneath_hows(void)
 	return hows;
 }
 
-static int open_confined(int fd, const char *path, enum how what)
+/* O_PATH: it is found, but not opened. */
+static int find_confined(int fd, const char *path)
 {
 	for (int tries = 1;; tries++) {
-		long opened = syscall(SYS_openat2, fd, path, &hows[what], sizeof(struct open_how));
+		long opened = syscall(SYS_openat2, fd, path, &hows[0], sizeof(struct open_how));
 		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
 		 * the result. */
 		if (opened >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
@@ -57,11 +57,11 @@ static int open_confined(int fd, const char *path, enum how what)
 
 int beneath_probe(void)
 {
-	int probe = open_confined(AT_FDCWD, ".", HOW_PROBE);
+	int probe = find_confined(AT_FDCWD, ".");
 
 	if (probe >= 0)
 		close(probe);
-	return probe >= 0 || errno == EACCES ? 0 : -1;
+	return probe >= 0 || errno == EACCES ? access(OWN_FDS, X_OK) : -1;
 }
 
 /* What stands behind a name of the directory; NULL when the text begins with none. */
@@ -164,46 +164,78 @@ char *beneath_real_name(const char *path)
 	return name;
 }
 
-static int open_by_text(const struct beneath *beneath, const char *path)
+static int find_by_text(const struct beneath *beneath, const char *path)
 {
 	struct walk walk = { .in = beneath };
 
 	if (walk_path(&walk, path))
-		return open_confined(beneath->fd, walk.done[0] != '\0' ? walk.done : ".", HOW_FILE);
+		return find_confined(beneath->fd, walk.done[0] != '\0' ? walk.done : ".");
 	errno = EXDEV;
 	return -1;
 }
 
-static int open_in(const struct beneath *beneath, const char *path)
+static int find_in(const struct beneath *beneath, const char *path)
 {
-	int fd = open_confined(beneath->fd, path, HOW_FILE);
+	int fd = find_confined(beneath->fd, path);
 
-	return fd < 0 && errno == EXDEV ? open_by_text(beneath, path) : fd;
+	return fd < 0 && errno == EXDEV ? find_by_text(beneath, path) : fd;
 }
 
 /* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
-static int open_by_real_name(struct beneath *beneath, const char *path)
+static int find_by_real_name(struct beneath *beneath, const char *path)
 {
 	char *real = beneath_real_name(beneath->name[0]);
 
 	beneath->name[1] = real;
-	int fd = open_in(beneath, path), error = errno;
+	int fd = find_in(beneath, path), error = errno;
 	free(real);
 	errno = error;
 	return fd;
 }
 
-int beneath_open_in(const char *root, const char *path)
+static int find_below(const char *root, const char *path)
 {
 	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
 
 	if (beneath.fd < 0)
 		return -1;
-	int fd = open_in(&beneath, path);
+	int fd = find_in(&beneath, path);
 	if (fd < 0 && errno == EXDEV)
-		fd = open_by_real_name(&beneath, path);
+		fd = find_by_real_name(&beneath, path);
 	int error = errno;
 	close(beneath.fd);
+	errno = error;
+	return fd;
+}
+
+/* What was found, and nothing that was put in its place since. A directory that can't be read is not even told to be one. */
+static int open_found(int found)
+{
+	char name[sizeof(OWN_FDS) + 12];
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(found, &st) != 0)
+		return -1;
+	errno = ENXIO;
+	snprintf(name, sizeof(name), OWN_FDS "%d", found);
+	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		fd = open(name, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	errno = EISDIR;
+	return -1;
+}
+
+int beneath_open_in(const char *root, const char *path)
+{
+	int found = find_below(root, path);
+
+	if (found < 0)
+		return -1;
+	int fd = open_found(found), error = errno;
+	close(found);
 	errno = error;
 	return fd;
 }

@@ -1,8 +1,9 @@
 /* Opens what lies below a directory, and nothing else, whatever links are on the way (openat2, Linux 5.6).
  *
  * Links are followed as long as they stay below. The kernel refuses absolute ones there, so their texts are read here: one
- * that begins with a name of the directory leads on below it. What such a walk comes to is only ever opened by the kernel's
- * confined look-up again, so a race with who moves links finds another file below the directory, or none. */
+ * that begins with a name of the directory leads on below it. What such a walk comes to is only ever found by the kernel's
+ * confined look-up again, so a race with who moves links finds another file below the directory, or none. What was found is
+ * opened by /proc/self/fd once it is known to be a file. */
 #pragma once
 
 #include "base/attr.h"
@@ -11,8 +12,8 @@
 
 #define BENEATH_LINKS 40 /* of one path, as the kernel follows */
 
-/* Opens a file or directory below the directory that has that absolute name, for reading, and waits for nothing (O_NONBLOCK). Returns
- * the descriptor, or -1 with errno: EXDEV when the path leads out. */
+/* Opens a regular file below the directory that has that absolute name, for reading. Returns the descriptor, or -1 with errno: EXDEV when
+ * the path leads out, EISDIR, or ENXIO when it is a FIFO or the like, which is not opened: that would let go who waits there. */
 must_check int beneath_open_in(const char *root, const char *path);
 
 /* For who needs nobody else to open files. */
@@ -26,5 +27,5 @@ must_check int beneath_probe(void);
 char *beneath_real_name(const char *path) must_check;
 
 /* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
-#define BENEATH_HOWS 2
+#define BENEATH_HOWS 1
 const struct open_how *beneath_hows(void);

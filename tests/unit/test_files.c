@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -518,6 +519,23 @@ static const char *const traversals[] = {
         "http://h//etc/passwd",
         "http://h/%2e%2e/outside/secret.txt",
 };
+
+/* Opening one would let go who waits to write to it, and end it by SIGPIPE. */
+static void test_opens_no_fifo(void **state)
+{
+	struct fixture *f = *state;
+	char event[256], *path = mem_printf("%s/tree/fifo", f->base);
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+	ask(f, "/fifo", "");
+	assert_int_equal(f->answer.status, 404);
+	assert_int_equal(read(watch, event, sizeof(event)), -1);
+	int fd = open(path, O_RDONLY | O_NONBLOCK); /* that would have been seen */
+	assert_int_not_equal(read(watch, event, sizeof(event)), -1);
+	close(fd);
+	close(watch);
+	free(path);
+}
 
 static void test_absolute_links_that_stay_inside(void **state)
 {
@@ -1110,6 +1128,7 @@ int main(void)
 	        CASE(test_open_refuses_endless_policy),
 	        CASE(test_open_without_openat2),
 	        CASE(test_sends_files),
+	        CASE(test_opens_no_fifo),
 	        CASE(test_absolute_links_that_stay_inside),
 	        CASE(test_a_link_that_leads_out_is_told_once), /* before the traversals, which tell it */
 	        CASE(test_well_known),
