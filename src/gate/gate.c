@@ -2,6 +2,8 @@
  * It must never know what one of them asks. */
 #include "gate/gate.h"
 
+#include <stdlib.h>
+
 static const struct gate_ops *const all[GATES_MAX] = {
 #define GATE(name) &gate_##name,
 #define OPT(...)
@@ -57,4 +59,6 @@ void gates_cancel(const struct gates *gates, struct request *request)
 	if (request->waits)
 		gate->ops->cancel(gate, request);
 	request->waits = false;
+	free(request->detail);
+	request->detail = NULL;
 }

@@ -63,4 +63,5 @@ enum verdict gates_start(const struct gates *gates, struct request *request);
 /* The gate that was waited for has decided: the others are asked if it lets pass. */
 enum verdict gates_go_on(const struct gates *gates, struct request *request, enum verdict verdict);
 
-void gates_cancel(const struct gates *gates, struct request *request); /* whether one waits or not */
+/* Nobody waits for their verdict any more, whether one does or not. A detail that was not taken is freed. */
+void gates_cancel(const struct gates *gates, struct request *request);

@@ -47,7 +47,7 @@ struct request {
 	char key_text[UPGRADE_KEY_LEN];
 	struct span subprotocol;      /* that is agreed to; one of the route's, or absent */
 	struct address target;        /* that a gate named, the receiver's to address_clear(); its text is NULL: the route's */
-	char *detail;                 /* what is wrong underneath, for the log, the receiver's to free; or NULL */
+	char *detail;                 /* what is wrong underneath, for the log, the receiver's to take and free; or NULL */
 };
 
 /* For gates, to return. */

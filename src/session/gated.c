@@ -56,6 +56,7 @@ static enum reason gated_judged(struct session *s, enum verdict verdict)
 	if (verdict == VERDICT_WAIT)
 		return gated_wait(s);
 	s->detail = request->detail; /* which is the session's from here on */
+	request->detail = NULL;
 	enum reason reason = verdict == VERDICT_PASS ? gated_pass(s) : request->reason;
 	if (s->detail == NULL && reason != REASON_NONE)
 		s->detail = explain_refusal(s, reason, request->head);

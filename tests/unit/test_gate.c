@@ -178,6 +178,17 @@ static void only_a_gate_that_waits_is_cancelled(void **state)
 	assert_string_equal(asked, "12c");
 }
 
+/* A session that ends while it waits takes nothing. */
+static void what_was_not_taken_is_freed(void **state)
+{
+	struct request request = { .tls = false };
+	(void)state;
+	assert_int_equal(gates_start(&chain, &request), VERDICT_WAIT);
+	request.detail = strdup("the file hangs");
+	gates_cancel(&chain, &request);
+	assert_null(request.detail);
+}
+
 /* Every span of it, also those of its absolute form, and none of what it was copied from. */
 static void who_waits_has_a_head_of_its_own(void **state)
 {
@@ -219,6 +230,7 @@ int main(void)
 		cmocka_unit_test(the_chain_goes_on_behind_the_gate_that_waited),
 		cmocka_unit_test(a_gate_that_refuses_after_all_ends_the_chain),
 		cmocka_unit_test(only_a_gate_that_waits_is_cancelled),
+		cmocka_unit_test(what_was_not_taken_is_freed),
 		cmocka_unit_test(who_waits_has_a_head_of_its_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
