@@ -465,6 +465,27 @@ def test_reload_without_room_for_its_sockets_is_refused(start_gateway):
     check_echo(gateway)
 
 
+@as_root
+def test_more_addresses_than_a_name_may_have(start_gateway, tmp_path):
+    """Of a name the first 16 are taken; a list has as many as it names."""
+    etc = own_etc(tmp_path)
+    (etc / "host.conf").write_text("multi on\n")
+    (etc / "hosts").write_text("".join(f"127.1.0.{n} many.test\n" for n in range(1, 21)))
+    listed = ",\n ".join(f"127.2.0.{n}:0" for n in range(1, 41))
+    more = f"[listen many]\naddress = many.test:0\n[listen list]\naddress = {listed}\n"
+    gateway = start_gateway(LISTEN + more + ECHO, prefix=in_own_mounts('mount --bind "$1" /etc', etc))
+
+    gateway.wait_for("listening", listen="list", count=40)
+    assert len(gateway.find("listening", listen="many")) == 16
+    assert "configuration was reloaded" in reload(gateway, LISTEN + ECHO)
+    mark = gateway.mark()
+    assert "configuration was reloaded" in reload(gateway, LISTEN + more + ECHO)
+    gateway.wait_for("listening", since=mark, listen="list", count=40)
+    assert len(gateway.find("listening", since=mark, listen="many")) == 16
+    assert GONE not in gateway.log
+    check_echo(gateway)
+
+
 def test_another_gateway_cannot_share_a_port(start_gateway):
     """What lets an address change lets nobody in: the second one says that the port is taken."""
     gateway = start_gateway(LISTEN + ECHO)
