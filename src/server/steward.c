@@ -12,10 +12,14 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TURN_S 1
 
 struct file_channel {
 	struct opener opener; /* first */
@@ -27,6 +31,7 @@ struct steward {
 	int life; /* nothing is said there: it ends with the steward */
 	int control;
 	pthread_mutex_t lock; /* an order and its report belong together */
+	atomic_bool slow;     /* the last turn did not come in time */
 	struct file_channel *files;
 	size_t files_count;
 	int *names; /* a channel for each thread of the resolver */
@@ -277,9 +282,22 @@ static int set_text(struct steward_order *order, const char *text)
 	return 0;
 }
 
+/* A reading hangs if a file does, and must not hold up for long who gives other orders, nor each of them anew. */
+static bool take_turn(struct steward *steward)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += atomic_load(&steward->slow) ? 0 : TURN_S;
+	bool taken = pthread_mutex_timedlock(&steward->lock, &until) == 0;
+	atomic_store(&steward->slow, !taken);
+	return taken;
+}
+
 static int give_order(struct steward *steward, const struct steward_order *order, int *fd, size_t *fds, struct err *err)
 {
-	pthread_mutex_lock(&steward->lock);
+	if (!take_turn(steward))
+		return err_add(err, "the steward still reads the configuration, and does nothing else meanwhile");
 	int result = channel_send(steward->control, order, sizeof(*order), NULL, 0);
 	if (result == 0 || errno == EPIPE) /* who is gone does not report, either */
 		result = hear(steward, fd, fds, err);

@@ -23,10 +23,11 @@ must_check int steward_join(struct steward *steward, struct err *err);
 /* From now on its death is told to the log. */
 must_check int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err);
 
-/* Any thread, and they wait for the steward. LOG: opens the log file of the start's settings. BIND: as bind_open(), for a TCP or UNIX
- * address that the configuration names, with found and beside of struct bind_options. UNBIND: removes the socket file that it made for the
- * address of that text, if any. READ: it reads the configuration again, and opens and binds what that names beside what the one in force
- * does. TAKE: what it read is in force. DROP: it is refused, and counts no more. */
+/* Any thread, and they wait for the steward; while it reads for another, for a second at most, and then fail. LOG: opens the log file of the
+ * start's settings. BIND: as bind_open(), for a TCP or UNIX address that the configuration names, with found and beside of struct
+ * bind_options. UNBIND: removes the socket file that it made for the address of that text, if any. READ: it reads the configuration again,
+ * and opens and binds what that names beside what the one in force does. TAKE: what it read is in force. DROP: it is refused, and counts
+ * no more. */
 must_check int steward_open_log(struct steward *steward, struct err *err);
 must_check int steward_bind(struct steward *steward, const struct address *address, const struct resolved *found, bool beside,
                             struct bound *bound, struct err *err);

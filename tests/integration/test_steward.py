@@ -486,6 +486,34 @@ def test_more_addresses_than_a_name_may_have(start_gateway, tmp_path):
     check_echo(gateway)
 
 
+def waits_for_steward(pid):
+    """Whether a thread waits for a message."""
+    names = {Path(f"/proc/{pid}/task/{tid}/wchan").read_text(encoding="ascii") for tid in os.listdir(f"/proc/{pid}/task")}
+    if names <= {"", "0"}:
+        pytest.skip("where a thread waits is not told here")
+    return any("skb_wait_for_more" in name for name in names)
+
+
+@as_root
+def test_reading_that_hangs_holds_nothing_up(start_gateway, tmp_path):
+    """The log is not reopened then, which the log says; but sessions come and go, and the gateway ends."""
+    door = tmp_path / "door"
+    log = tmp_path / "log"
+    gateway = start_gateway(f"[server]\nlog = file:{log}\n[listen door]\naddress = unix:{door}\n" + ECHO, ready=False)
+    wait_until(lambda: log.exists() and "listening" in log.read_text())
+    steward = steward_of(gateway)
+    os.kill(steward, signal.SIGSTOP)
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: waits_for_steward(gateway.pid))
+    gateway.signal(signal.SIGUSR1)
+    wait_until(lambda: "log was not reopened" in log.read_text())
+    check_door(door)
+    gateway.terminate()
+    wait_until(lambda: gateway.process.poll() is not None)
+    os.kill(steward, signal.SIGKILL)
+    gateway.stop()
+
+
 def test_another_gateway_cannot_share_a_port(start_gateway):
     """What lets an address change lets nobody in: the second one says that the port is taken."""
     gateway = start_gateway(LISTEN + ECHO)
