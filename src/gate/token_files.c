@@ -75,7 +75,7 @@ const char *token_files_words(int error)
 	case EFBIG:
 		return "is larger than 1 MiB, so it is not read";
 	case E2BIG:
-		return "has more than 10000 files, or more than 16 MiB in them, so it is not read";
+		return "has more than 10000 files, or more than 16 MiB or a million lines in them, so it is not read";
 	case ENXIO:
 		return "is neither a file nor a directory";
 	default:
@@ -100,7 +100,7 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 {
 	if (size > TOKEN_FILE_MAX)
 		return EFBIG;
-	if (table->bytes + (size_t)size > TOKEN_TABLE_MAX)
+	if (table->bytes + (size_t)size > TOKEN_TABLE_MAX || table->count >= TOKEN_LINES_MAX)
 		return E2BIG;
 	struct token_text *text = token_text_new(path, (size_t)size);
 	if (text == NULL)

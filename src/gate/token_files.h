@@ -18,6 +18,7 @@
 #define TOKEN_FILE_MAX    (1 << 20)
 #define TOKEN_TABLE_MAX   (16 << 20) /* bytes of all files of a directory, one as often as links lead to it */
 #define TOKEN_MEMBERS_MAX 10000
+#define TOKEN_LINES_MAX   1000000 /* with these another file is too much: a line takes more memory than its text */
 
 struct token_state {
 	uint64_t hash;  /* of all that shows a change; 0: of nothing */

@@ -504,7 +504,7 @@ static void what_cannot_be_a_token_file_is_none(void **state)
 	free(text);
 }
 
-#define TOO_BIG "has more than 10000 files, or more than 16 MiB in them, so it is not read"
+#define TOO_BIG "has more than 10000 files, or more than 16 MiB or a million lines in them, so it is not read"
 
 /* Each link counts as what it leads to: few bytes on disk must not become many to read, again and again. */
 static void directories_are_bounded(void **state)
@@ -529,6 +529,21 @@ static void directories_are_bounded(void **state)
 	assert_int_equal(unlink(at("one-more")), 0);
 	assert_string_equal(ask(tokens, dir, "token=t"), "a.test:1");
 	tokens_free(tokens);
+}
+
+static void lines_are_bounded(void **state)
+{
+	char *text = malloc(TOKEN_FILE_MAX);
+	(void)state;
+
+	for (size_t i = 0; i < TOKEN_FILE_MAX; i++)
+		text[i] = i % 2 == 0 ? 'a' : '\n';
+	write_bytes("1", text, TOKEN_FILE_MAX);
+	free(text);
+	assert_int_equal(symlink("1", at("2")), 0);
+	assert_string_equal(look_up(dir, "token=t"), "unknown");
+	assert_int_equal(symlink("1", at("3")), 0);
+	assert_string_equal(look_up(dir, "token=t"), TOO_BIG);
 }
 
 static void members_are_bounded(void **state)
@@ -751,6 +766,7 @@ int main(void)
 		WITH_DIR(links_that_lead_out_are_no_files),
 		WITH_DIR(what_cannot_be_a_token_file_is_none),
 		WITH_DIR(directories_are_bounded),
+		WITH_DIR(lines_are_bounded),
 		WITH_DIR(members_are_bounded),
 		WITH_DIR(no_descriptor_is_left),
 		WITH_DIR(closed_files),
