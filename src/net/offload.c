@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct offload {
 	unsigned count; /* of threads */
@@ -122,14 +123,34 @@ struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_ma
 	return NULL;
 }
 
-void offload_free(struct offload *offload)
+static void begin_no_other(struct offload *offload)
 {
-	if (offload == NULL)
-		return;
 	pthread_mutex_lock(&offload->lock);
 	offload->closing = true;
 	pthread_cond_broadcast(&offload->wake);
 	pthread_mutex_unlock(&offload->lock);
+}
+
+int offload_end(struct offload *offload, unsigned seconds)
+{
+	struct timespec until;
+
+	if (offload == NULL)
+		return 0;
+	begin_no_other(offload);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	for (; offload->count > 0; offload->count--)
+		if (pthread_timedjoin_np(offload->thread[offload->count - 1], NULL, &until) != 0)
+			return -1;
+	return 0;
+}
+
+void offload_free(struct offload *offload)
+{
+	if (offload == NULL)
+		return;
+	begin_no_other(offload);
 	for (unsigned i = 0; i < offload->count; i++)
 		pthread_join(offload->thread[i], NULL);
 	pthread_cond_destroy(&offload->wake);

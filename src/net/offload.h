@@ -49,3 +49,8 @@ void offload_cancel(struct offload_job *job);
 /* Every job with an owner must be done or cancelled; others that still wait are forgotten. Waits for those that run, so
  * who could hang is told before to return. NULL is allowed. */
 void offload_free(struct offload *offload);
+
+/* Before it, where one that runs may hang for good, as a file may: waits so long at most. -1: it still runs; the offload stays, and
+ * the process is to end. */
+#define OFFLOAD_END_S 5
+must_check int offload_end(struct offload *offload, unsigned seconds);

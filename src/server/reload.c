@@ -162,10 +162,13 @@ void reload_cancel(struct reload *reload)
 	stop_waiting(reload);
 }
 
-void reload_free(struct reload *reload)
+int reload_free(struct reload *reload)
 {
 	if (reload == NULL)
-		return;
+		return 0;
+	if (offload_end(reload->thread, OFFLOAD_END_S) != 0)
+		return -1;
 	offload_free(reload->thread);
 	free(reload);
+	return 0;
 }

@@ -35,5 +35,6 @@ void reload_start(struct reload *reload, struct generation *current);
 /* One that is under way ends without a commit. NULL is allowed. */
 void reload_cancel(struct reload *reload);
 
-/* Cancelled. Waits until nothing is read any more. NULL is allowed. */
-void reload_free(struct reload *reload);
+/* Cancelled. Waits until nothing is read any more. NULL is allowed. -1: a file hangs (net/offload.h); nothing is freed, and the process is
+ * to end. */
+must_check int reload_free(struct reload *reload);

@@ -375,7 +375,11 @@ static void server_clear(struct server *srv)
 	admission_free(srv->admission);
 	refused_calls_free(srv->refused_calls);
 	steward_hang_up(srv->steward); /* before anybody is waited for who may wait for it */
-	reload_free(srv->reload);
+	if (reload_free(srv->reload) != 0 || offload_end(srv->offload, OFFLOAD_END_S) != 0) {
+		log_line(srv->log, LEVEL_WARN, "a file is still being read, and hangs: the process ends without it");
+		log_close(srv->log);
+		_exit(srv->stopping ? EXIT_SUCCESS : EXIT_FAILURE); /* that thread has what is not freed yet */
+	}
 	offload_free(srv->offload);
 	if (srv->mailbox != NULL)
 		mailbox_free(srv->mailbox);

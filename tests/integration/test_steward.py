@@ -1,20 +1,23 @@
 """The steward, the second process: it binds addresses and looks names up for a gateway that has given up the rights to."""
 
 import contextlib
+import ctypes
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from gateway import find_instrument, wait_until
+from gateway import TIMEOUT, find_instrument, wait_until
 from inside import children, limit_descriptors_of, steward_of, thread_status
 from test_daemon import roots # a fixture
 from test_sandbox import ECHO, LISTEN, ROOT, answer, as_root, check_echo, connect, get, in_own_mounts, reload
@@ -511,6 +514,42 @@ def test_reading_that_hangs_holds_nothing_up(start_gateway, tmp_path):
     gateway.terminate()
     wait_until(lambda: gateway.process.poll() is not None)
     os.kill(steward, signal.SIGKILL)
+    gateway.stop()
+
+
+FAN_CLASS_CONTENT, FAN_CLOEXEC, FAN_MARK_ADD, FAN_ACCESS_PERM, FAN_ALLOW = 4, 1, 1, 0x20000, 1
+
+
+def hold_reading(fan, path, by, others):
+    """Waits for that process to read the file, which it can't until fan is closed; the others can."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.fanotify_mark(fan, FAN_MARK_ADD, ctypes.c_uint64(FAN_ACCESS_PERM), -1, os.fsencode(path)) == 0
+    yield
+    while True:
+        assert select.select([fan], [], [], TIMEOUT)[0], "nobody reads it"
+        for *_, fd, pid in struct.iter_unpack("IBBHQii", os.read(fan, 24)):
+            os.close(fd)
+            if pid == by:
+                return
+            assert pid in others
+            os.write(fan, struct.pack("iI", fd, FAN_ALLOW))
+
+
+@as_root
+def test_gateway_ends_while_a_file_hangs(start_gateway):
+    """The thread of a reload is waited for, but not for ever."""
+    gateway = start_gateway(LISTEN + ECHO)
+    fan = ctypes.CDLL(None).fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, os.O_RDONLY)
+    if fan < 0:
+        pytest.skip("reading cannot be held up here")
+    with os.fdopen(fan):
+        held = hold_reading(fan, gateway.config, gateway.pid, [steward_of(gateway)])
+        next(held)
+        gateway.signal(signal.SIGHUP)
+        assert next(held, None) is None
+        gateway.terminate()
+        wait_until(lambda: gateway.process.poll() is not None)
+    assert "a file is still being read, and hangs" in gateway.log
     gateway.stop()
 
 

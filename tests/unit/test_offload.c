@@ -338,6 +338,22 @@ static void free_waits_for_those_that_run_and_begins_no_other(void **state)
 	free(forgotten);
 }
 
+static void end_waits_for_no_job_that_hangs(void **state)
+{
+	(void)state;
+	begin(2, 0, 1);
+	struct task *hangs = start(task_new(work_until_released));
+	wait_for(&world.entered);
+	offload_cancel(&hangs->job);
+	assert_int_equal(offload_end(world.offload, 0), -1);
+	assert_int_equal(offload_end(world.offload, 0), -1);
+	assert_int_equal(world.dropped, 0);
+	sem_post(&world.release);
+	assert_int_equal(offload_end(world.offload, 60), 0);
+	assert_int_equal(world.dropped, 1);
+	end();
+}
+
 static void without_threads_there_is_none(void **state)
 {
 	(void)state;
@@ -382,6 +398,7 @@ int main(void)
 		cmocka_unit_test(jobs_that_may_hang_leave_threads_for_the_others),
 		cmocka_unit_test(one_without_an_owner_is_its_works),
 		cmocka_unit_test(free_waits_for_those_that_run_and_begins_no_other),
+		cmocka_unit_test(end_waits_for_no_job_that_hangs),
 		cmocka_unit_test(without_threads_there_is_none),
 		cmocka_unit_test(cancel_races_with_the_work),
 	};
