@@ -220,7 +220,7 @@ static int server_start_worker(struct server *srv, struct server_worker *slot)
 static int server_start_helpers(struct server *srv, struct err *err)
 {
 	unsigned threads = (unsigned)server_settings(srv)->file_threads;
-	srv->opener = mem_zalloc(threads * sizeof(*srv->opener));
+	srv->opener = mem_resize(NULL, threads, sizeof(struct opener *));
 	for (size_t i = 0; i < threads; i++)
 		srv->opener[i] = steward_opener(srv->steward, srv->workers_count + i);
 	srv->offload = offload_new(threads, 0, HELPERS_QUEUE);

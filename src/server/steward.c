@@ -310,7 +310,7 @@ static int give_order(struct steward *steward, const struct steward_order *order
 int steward_open_log(struct steward *steward, struct err *err)
 {
 	const struct steward_order order = { .act = STEWARD_LOG };
-	int fd;
+	int fd = -1;
 	size_t fds = 1;
 
 	if (give_order(steward, &order, &fd, &fds, err) != 0)
