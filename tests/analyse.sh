@@ -2,7 +2,8 @@
 # Static analysis of src/. Each tool is one test, which a single finding fails; the last line says how many passed and failed.
 #
 #     tests/analyse.sh             all of them
-#     tests/analyse.sh TOOL...     of gcc (-fanalyzer), clang-tidy (.clang-tidy says what it looks for), cppcheck, scan-build
+#     tests/analyse.sh TOOL...     of gcc (-fanalyzer), clang-tidy (.clang-tidy says what it looks for), cppcheck, scan-build,
+#                                  clang-format (.clang-format says how the sources are laid out)
 #
 # It needs no build, works from any directory, and leaves what the tools said in artifacts/.
 #
@@ -15,7 +16,7 @@ usage() {
 	exit 2
 }
 
-known=(gcc clang-tidy cppcheck scan-build)
+known=(gcc clang-tidy cppcheck scan-build clang-format)
 tools=("$@")
 [ $# -gt 0 ] || tools=("${known[@]}")
 for tool in "${tools[@]}"; do
@@ -43,7 +44,7 @@ install_needs() {
 		echo "no apt-get: going on with what is there" >&2
 		return
 	fi
-	install_debian clang-14 clang-tidy-14 clang-tools-14 cppcheck findutils gcc-12 libc6-dev libevent-dev libinih-dev libseccomp-dev libssl-dev \
+	install_debian clang-14 clang-format-14 clang-tidy-14 clang-tools-14 cppcheck findutils gcc-12 libc6-dev libevent-dev libinih-dev libseccomp-dev libssl-dev \
 		pkg-config
 }
 
@@ -80,6 +81,10 @@ run_scan_build() {
 		-enable-checker security.insecureAPI.strcpy -enable-checker security.insecureAPI.rand \
 		bash -c 'jobs=$1; shift; xargs -0 -n 1 -P "$jobs" "$CC" "$@" -c -o /dev/null' bash "$jobs" "${flags[@]}" \
 		< <(printf '%s\0' "${sources[@]}")
+}
+
+run_clang_format() {
+	find src -name '*.[ch]' -print0 | xargs -0 "$(newest clang-format 14)" --dry-run --Werror
 }
 
 # --- all of it --------------------------------------------------------------------------------------------------------------

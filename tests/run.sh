@@ -79,7 +79,7 @@ install_needs() {
 		local packages=(autoconf automake binutils ca-certificates clang gcc git libc6-dev libcmocka-dev libevent-dev libinih-dev libseccomp-dev
 			libssl-dev make openssl pkg-config python3 python3-pytest python3-websockets tar util-linux xz-utils)
 		if [ "$mode" = all ]; then
-			packages+=(clang-14 clang-tidy-14 clang-tools-14 cppcheck gcovr haproxy libc6-dbg valgrind)
+			packages+=(clang-14 clang-format-14 clang-tidy-14 clang-tools-14 cppcheck gcovr haproxy libc6-dbg valgrind)
 			mapfile -t -O ${#packages[@]} packages <"$top/tests/browser/packages.txt"
 		fi
 		install_debian "${packages[@]}"

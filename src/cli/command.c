@@ -41,8 +41,7 @@ struct invocation {
 /* The codes of options: an action, a word of its own, or the place in struct quick_form of the word that follows. */
 enum action { RUN, CHECK = 't', HELP = 'h', DEFAULTS = 'D', SHOW_VERSION = 'V' };
 enum { FILE_OPTION = 'c', ORIGIN = 'o', HOST = 'H', QUICK = 256 };
-#define QUICK_OPTION(name, field)                                                                                      \
-	{ name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field) }
+#define QUICK_OPTION(name, field) name, required_argument, NULL, QUICK + (int)offsetof(struct quick_form, field)
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, FILE_OPTION },
@@ -52,16 +51,16 @@ static const struct option options[] = {
 	{ "version", no_argument, NULL, SHOW_VERSION },
 	{ "origin", required_argument, NULL, ORIGIN },
 	{ "host", required_argument, NULL, HOST },
-	QUICK_OPTION("web", web),
-	QUICK_OPTION("cert", cert),
-	QUICK_OPTION("key", key),
-	QUICK_OPTION("tls", tls),
-	QUICK_OPTION("subprotocol", subprotocol),
-	QUICK_OPTION("token-file", token_file),
-	QUICK_OPTION("workers", workers),
-	QUICK_OPTION("log-level", log_level),
-	QUICK_OPTION("user", user),
-	QUICK_OPTION("sandbox", sandbox),
+	{ QUICK_OPTION("web", web) },
+	{ QUICK_OPTION("cert", cert) },
+	{ QUICK_OPTION("key", key) },
+	{ QUICK_OPTION("tls", tls) },
+	{ QUICK_OPTION("subprotocol", subprotocol) },
+	{ QUICK_OPTION("token-file", token_file) },
+	{ QUICK_OPTION("workers", workers) },
+	{ QUICK_OPTION("log-level", log_level) },
+	{ QUICK_OPTION("user", user) },
+	{ QUICK_OPTION("sandbox", sandbox) },
 	{ NULL, 0, NULL, 0 },
 };
 

@@ -271,15 +271,15 @@ static const struct conf_option route_options[] = {
 
 #undef OPT
 
-#define KIND(id, repeatable, help)                                                                                     \
-	{ #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options) }
+#define KIND(id, repeatable, help) #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options)
 
-static const struct conf_kind server_kind = KIND(server, false, "The process as a whole.");
-static const struct conf_kind listen_kind =
-        KIND(listen, true, "A listener: where clients connect. At least one section.");
-static const struct conf_kind tls_kind = KIND(
-        tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.");
-static const struct conf_kind route_kind =
-        KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.");
+static const struct conf_kind server_kind = { KIND(server, false, "The process as a whole.") };
+static const struct conf_kind listen_kind = { KIND(listen, true, "A listener: where clients connect. At least one section.") };
+static const struct conf_kind tls_kind = {
+	KIND(tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.")
+};
+static const struct conf_kind route_kind = {
+	KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.")
+};
 
 const struct conf_kind *const option_kinds[OPTION_KINDS] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
