@@ -24,7 +24,9 @@ struct conf_option {
 	bool restart;         /* a reload can't change it: a new value is reported, and counts from the next start */
 	uint64_t least, most; /* bounds of a number, size or duration; most 0: none */
 	conf_needs *needs;
-	int (*check)(const char *text, struct err *err); /* of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does */
+	int (*check)(
+	        const char *text, struct
+	        err *err); /* of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does */
 	const char *example; /* a section has no default for it, and must give it, such as this; NULL: it need not */
 	int leads; /* what its section leads to by it, by an enum of the table's owner; 0: nowhere. Of those that lead somewhere a section
 	            * gives exactly one, and example is such a one */
@@ -110,8 +112,7 @@ size_t conf_leads(const void *section, int what);
 /* Adds place + " " + text, for checks that the owner of the options makes. With an option (NULL: none) it is the line
  * of that option, and its name stands in front of the text. Return -1. */
 #define conf_complain(section, err, ...) conf_complain_option(section, NULL, err, __VA_ARGS__)
-int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...)
-        printf_like(4, 5);
+int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...) printf_like(4, 5);
 
 /* Complains of each option that was given and has no effect where it stands, of each that a section must give and does not, and of
  * sections that lead nowhere, or to several places. */
@@ -126,7 +127,7 @@ const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *con
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
 /* Calls changed() with "[server] workers" for each option that takes a restart and whose text differs between the two. */
-void conf_restart_differences(const struct conf *old, const struct conf *new,
-                              void (*changed)(void *arg, const char *what), void *arg);
+void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what),
+                              void *arg);
 
 void conf_free(struct conf *conf); /* and every section and value in it; NULL is allowed */

@@ -51,5 +51,5 @@ struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct spa
 
 /* Reads the text as option i of the section and notes where it stood: a scalar's is replaced, a list's appended to, or
  * its default replaced. whole: the text is one item, even where a list would be split at commas. -1: complained. */
-must_check int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
-                              struct err *err);
+must_check int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text,
+                              bool whole, struct err *err);

@@ -31,9 +31,9 @@ struct reader {
 	struct place at; /* the line that was handed to inih last */
 	struct span rest;
 	bool indented;
-	bool owed; /* inih has that line, and has not called back with an option */
+	bool owed;                    /* inih has that line, and has not called back with an option */
 	struct conf_section *section; /* options go there */
-	bool skip; /* options go nowhere: their section was refused, which was complained about once */
+	bool skip;                    /* options go nowhere: their section was refused, which was complained about once */
 	enum above above;
 	size_t option;          /* ABOVE_OPTION: which one of the section, */
 	struct place option_at; /* where it begins, */
@@ -81,8 +81,8 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 	} else if (!k->repeatable && name.n > 0) {
 		refuse(r, "[%s] takes no name", k->name);
 	} else if (name.n > CONF_NAME_MAX || !span_made_of(name, LOWER UPPER ".-")) {
-		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n,
-		       name.p, CONF_NAME_MAX);
+		refuse(r, "[%s %.*s]: a name has at most %d letters, digits, '.', '-' and '_'", k->name, (int)name.n, name.p,
+		       CONF_NAME_MAX);
 	} else if (k->repeatable && old != NULL) {
 		refuse(r, "[%s %s] is there already, in %s:%d", k->name, old->name, old->file, old->line);
 	} else if (old != NULL) {

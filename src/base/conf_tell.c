@@ -32,7 +32,8 @@ static const char *list_leads(const struct conf_kind *kind, bool examples, char 
 		if (option->leads == 0)
 			continue;
 		const char *then = --left > 1 ? ", " : left == 0 ? "" : examples ? ", or " : " and ";
-		len += (size_t)snprintf(out + len, LEADS_MAX - len, "%s%s%s%s", option->name, examples ? " = " : "", examples ? option->example : "", then);
+		len += (size_t)snprintf(out + len, LEADS_MAX - len, "%s%s%s%s", option->name, examples ? " = " : "",
+		                        examples ? option->example : "", then);
 	}
 	return out;
 }
@@ -44,7 +45,8 @@ static void section_check_leads(const struct conf_section *section, struct err *
 	if (given == 0 && list_leads(section->kind, true, list)[0] != '\0')
 		conf_complain(section, err, "leads nowhere; write %s", list);
 	if (given > 1)
-		conf_complain(section, err, "has more than one of %s; write a %s for each", list_leads(section->kind, false, list), section->kind->name);
+		conf_complain(section, err, "has more than one of %s; write a %s for each",
+		              list_leads(section->kind, false, list), section->kind->name);
 }
 
 static void section_check(const struct conf_section *section, struct err *err)
@@ -57,7 +59,8 @@ static void section_check(const struct conf_section *section, struct err *err)
 		if (why != NULL)
 			conf_complain_option(section, field, err, "has no effect %s", why);
 		if (option->example != NULL && option->leads == 0 && !given)
-			conf_complain(section, err, "has no %s; write, for example, %s = %s", option->name, option->name, option->example);
+			conf_complain(section, err, "has no %s; write, for example, %s = %s", option->name, option->name,
+			              option->example);
 	}
 	section_check_leads(section, err);
 }
@@ -114,8 +117,7 @@ static void option_print(const struct conf_option *option, const char *commented
 
 	fprintf(out, "\n# %s%s%s: %s%s\n", option->type->name, bounds[0] != '\0' ? " " : "", bounds, option->help,
 	        option->restart ? " (changed by a restart only)" : "");
-	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def,
-	        quote);
+	fprintf(out, "%s%s =%s%s%s%s\n", commented, option->name, option->def[0] != '\0' ? " " : "", quote, option->def, quote);
 }
 
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out)
@@ -144,14 +146,13 @@ static void section_differences(const struct conf_section *old, const struct con
 	}
 }
 
-void conf_restart_differences(const struct conf *old, const struct conf *new,
-                              void (*changed)(void *arg, const char *what), void *arg)
+void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what),
+                              void *arg)
 {
 	for (size_t i = 0; i < new->kinds_count; i++) {
 		for (size_t k = 0; k < new->sections[i].count; k++) {
 			const struct conf_section *section = new->sections[i].item[k];
-			const struct conf_section *before =
-			        conf_section_find(&old->sections[i], span_of(section->name));
+			const struct conf_section *before = conf_section_find(&old->sections[i], span_of(section->name));
 			if (before != NULL)
 				section_differences(before, section, changed, arg);
 		}

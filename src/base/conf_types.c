@@ -84,8 +84,7 @@ static int size_parse(const char *text, void *field, struct err *err)
 	uint64_t value;
 
 	if (str_to_size(text, &value) != 0)
-		return err_add(err, "\"%s\" is not a size; write a number of bytes, or one followed by k, m or g: 64k",
-		               text);
+		return err_add(err, "\"%s\" is not a size; write a number of bytes, or one followed by k, m or g: 64k", text);
 	*(uint64_t *)field = value;
 	return 0;
 }

@@ -17,23 +17,26 @@ struct conf_type {
 	const char *name; /* as --defaults and the manual show it: "duration" */
 	bool is_list;
 	int (*parse)(const char *text, void *field, struct err *err);
-	void (*clear)(void *field); /* NULL when there is nothing to free */
+	void (*clear)(void *field);                           /* NULL when there is nothing to free */
 	void (*print)(uint64_t value, char *out, size_t cap); /* as one would write it; NULL: it has no bounds */
-	const char *(*file)(const void *field, size_t i); /* the path of item i, "" if that is none, NULL behind the last one; NULL: it names no files */
+	const char *(*file)(
+	        const void *field,
+	        size_t i); /* the path of item i, "" if that is none, NULL behind the last one; NULL: it names no files */
 };
 
 /* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */
-#define CONF_text     char *
-#define CONF_texts    struct str_list
-#define CONF_path     char *
-#define CONF_paths    struct str_list
-#define CONF_flag     bool
-#define CONF_number   uint64_t
-#define CONF_size     uint64_t /* bytes */
-#define CONF_duration uint64_t /* milliseconds */
-#define CONF_rate     uint64_t /* of what is counted, per second */
+#define CONF_text      char *
+#define CONF_texts     struct str_list
+#define CONF_path      char *
+#define CONF_paths     struct str_list
+#define CONF_flag      bool
+#define CONF_number    uint64_t
+#define CONF_size      uint64_t /* bytes */
+#define CONF_duration  uint64_t /* milliseconds */
+#define CONF_rate      uint64_t /* of what is counted, per second */
 #define CONF_size_rate uint64_t /* bytes per second */
-extern const struct conf_type conf_text, conf_texts, conf_path, conf_paths, conf_flag, conf_number, conf_size, conf_duration, conf_rate, conf_size_rate;
+extern const struct conf_type conf_text, conf_texts, conf_path, conf_paths, conf_flag, conf_number, conf_size, conf_duration,
+        conf_rate, conf_size_rate;
 
 /* For types that choose a word: reads one of words into *(int *)field by its index, or complains with all of them. */
 must_check int conf_choose(const char *text, const char *const *words, size_t count, int *field, struct err *err);

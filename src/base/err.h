@@ -12,7 +12,7 @@
 #define ERR_TEXT_MAX 8192
 
 struct err {
-	unsigned count;          /* complaints, also those that did not fit */
+	unsigned count; /* complaints, also those that did not fit */
 	size_t len;
 	char text[ERR_TEXT_MAX]; /* NUL-terminated, '\n' between complaints */
 };

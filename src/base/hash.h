@@ -28,8 +28,8 @@ static inline uint64_t hash_number(uint64_t hash, uint64_t number)
 static inline uint64_t hash_file(uint64_t hash, const struct stat *st)
 {
 	const uint64_t parts[] = {
-		(uint64_t)st->st_ino,          (uint64_t)st->st_size,         (uint64_t)st->st_mtim.tv_sec,
-		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec,  (uint64_t)st->st_ctim.tv_nsec,
+		(uint64_t)st->st_ino,          (uint64_t)st->st_size,        (uint64_t)st->st_mtim.tv_sec,
+		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec,
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -60,6 +60,6 @@ static inline struct list_node *list_take(struct list *list)
 }
 
 /* The body may remove the current node, and no other. */
-#define list_each(list, node, after)                                                                                   \
-	for (struct list_node *node = (list)->head.next, *after = node->next; node != &(list)->head;                   \
+#define list_each(list, node, after)                                                                                             \
+	for (struct list_node *node = (list)->head.next, *after = node->next; node != &(list)->head;                             \
 	     node = after, after = node->next)

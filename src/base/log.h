@@ -50,8 +50,8 @@ void log_reopen(struct log *log, int fd);
 struct log_field {
 	const char *key;
 	enum { FIELD_TEXT, FIELD_COUNT, FIELD_MS } kind;
-	struct span text;  /* FIELD_TEXT */
-	uint64_t number;   /* FIELD_COUNT; FIELD_MS: milliseconds, shown as seconds with three decimals */
+	struct span text; /* FIELD_TEXT */
+	uint64_t number;  /* FIELD_COUNT; FIELD_MS: milliseconds, shown as seconds with three decimals */
 };
 
 static inline struct log_field log_text(const char *key, const char *text) /* NULL is left out */

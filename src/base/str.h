@@ -20,7 +20,7 @@ bool span_eq(struct span a, struct span b);
 bool span_eq_nocase(struct span a, struct span b); /* ASCII case only */
 bool span_starts(struct span s, struct span prefix);
 bool span_made_of(struct span s, const char *set); /* of no other bytes */
-struct span span_trim(struct span s); /* spaces and tabs at both ends */
+struct span span_trim(struct span s);              /* spaces and tabs at both ends */
 struct span span_skip(struct span s, size_t n);
 
 static inline bool str_is_blank(char c)
@@ -34,8 +34,8 @@ bool span_next(struct span *rest, char separator, struct span *item);
 
 /* Each reads the whole of text and returns 0, or -1 when text is anything else than one value within the bounds. */
 must_check int str_to_number(const char *text, uint64_t min, uint64_t max, uint64_t *value); /* decimal digits only */
-must_check int str_to_size(const char *text, uint64_t *bytes);                              /* 0, 512, 64k, 1m, 2g */
-must_check int str_to_duration(const char *text, uint64_t *ms);                             /* 0, 250ms, 10s, 5m, 2h, 1d */
+must_check int str_to_size(const char *text, uint64_t *bytes);                               /* 0, 512, 64k, 1m, 2g */
+must_check int str_to_duration(const char *text, uint64_t *ms);                              /* 0, 250ms, 10s, 5m, 2h, 1d */
 void str_from_size(uint64_t bytes, char *out, size_t cap); /* as these two are written, in the largest unit that fits */
 void str_from_duration(uint64_t ms, char *out, size_t cap);
 

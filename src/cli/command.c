@@ -27,7 +27,7 @@
 #define PACKAGE_VERSION "(unversioned)"
 #endif
 
-#define EXIT_USAGE  2
+#define EXIT_USAGE 2
 #define WORDS_MAX  64 /* of an option that may be repeated */
 
 /* What was asked for. */

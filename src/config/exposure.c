@@ -79,7 +79,8 @@ static void complain(const struct root *root, const struct conf_file *file)
 	if (of != NULL && of->line == 0) /* the command line names no section */
 		snprintf(what, sizeof(what), "%s", file->option);
 	else if (of != NULL)
-		snprintf(what, sizeof(what), "%s of [%s%s%s]", file->option, of->kind->name, of->name[0] != '\0' ? " " : "", of->name);
+		snprintf(what, sizeof(what), "%s of [%s%s%s]", file->option, of->kind->name, of->name[0] != '\0' ? " " : "",
+		         of->name);
 	conf_complain_option(root->route, &root->route->root, root->err,
 	                     "this root would publish the %s (%s); move it, or name another root", what, file->path);
 }

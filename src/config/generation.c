@@ -71,11 +71,16 @@ static void warn_of_bypass(const struct generation *g, const struct route_settin
 	if (asks == NULL || tls == NULL || !is_protected(g->tls, r))
 		return;
 	if (open != NULL && r->host.count == 0)
-		conf_complain(r, warnings, "has no host, so clients can reach it by the names of [tls %s] without the certificate that [tls %s] "
-		              "requires; write host = NAME, or host = * to allow it", open->section.name, asks->section.name);
+		conf_complain(
+		        r, warnings,
+		        "has no host, so clients can reach it by the names of [tls %s] without the certificate that [tls %s] "
+		        "requires; write host = NAME, or host = * to allow it",
+		        open->section.name, asks->section.name);
 	if (plain != NULL && r->listen.count == 0)
-		conf_complain(r, warnings, "serves every listener, so clients can reach it by [listen %s], which has no TLS, without the "
-		              "certificate that [tls %s] requires; write listen = NAME", plain->section.name, asks->section.name);
+		conf_complain(r, warnings,
+		              "serves every listener, so clients can reach it by [listen %s], which has no TLS, without the "
+		              "certificate that [tls %s] requires; write listen = NAME",
+		              plain->section.name, asks->section.name);
 }
 
 static struct admission_terms terms_of(const struct server_settings *set)
@@ -94,7 +99,8 @@ static struct admission_terms terms_of(const struct server_settings *set)
 	};
 }
 
-static void check_owner(const struct listen_settings *set, const void *option, const char *user, const char *group, struct err *err)
+static void check_owner(const struct listen_settings *set, const void *option, const char *user, const char *group,
+                        struct err *err)
 {
 	struct err why;
 	uid_t uid;
@@ -122,8 +128,7 @@ static int check_users(const struct settings *settings, struct err *err)
 	return err->count == before ? 0 : -1;
 }
 
-struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err,
-                                    struct err *warnings)
+struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err, struct err *warnings)
 {
 	struct generation *g = mem_zalloc(sizeof(*g));
 	g->refs = 1;

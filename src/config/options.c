@@ -16,12 +16,12 @@
 #include <string.h>
 
 /* A type that is one of some words; the field is the word's index, which the enum named in settings.h follows. */
-#define CHOICE(id, ...)                                                                                                \
-	static int id##_parse(const char *text, void *field, struct err *err)                                          \
-	{                                                                                                              \
-		static const char *const words[] = { __VA_ARGS__ };                                                    \
-		return conf_choose(text, words, ARRAY_LEN(words), field, err);                                         \
-	}                                                                                                              \
+#define CHOICE(id, ...)                                                                                                          \
+	static int id##_parse(const char *text, void *field, struct err *err)                                                    \
+	{                                                                                                                        \
+		static const char *const words[] = { __VA_ARGS__ };                                                              \
+		return conf_choose(text, words, ARRAY_LEN(words), field, err);                                                   \
+	}                                                                                                                        \
 	static const struct conf_type conf_##id = { "choice", false, id##_parse, NULL, NULL, NULL };
 
 CHOICE(log_level, "error", "warn", "info", "debug")
@@ -94,32 +94,33 @@ static int port_range_parse(struct port_range *range, const char *text, struct e
 	if (strcmp(text, "any") == 0)
 		return 0;
 	snprintf(first, sizeof(first), "%.*s", (int)len, text);
-	if (str_to_number(first, 1, UINT16_MAX, &from) != 0 || str_to_number(dash != NULL ? dash + 1 : first, from, UINT16_MAX, &to) != 0)
+	if (str_to_number(first, 1, UINT16_MAX, &from) != 0 ||
+	    str_to_number(dash != NULL ? dash + 1 : first, from, UINT16_MAX, &to) != 0)
 		return err_add(err, "\"%s\" is not a port from 1 to 65535; write 22, a range such as 5900-5999, or any", text);
 	*range = (struct port_range){ (uint16_t)from, (uint16_t)to };
 	return 0;
 }
 
 /* The type of a list of structs: item_parse reads one, item_clear frees what it holds; (void): nothing. */
-#define LIST(id, words, list_type, item_type, item_parse, item_clear, paths)                                           \
-	static int id##_parse(const char *text, void *field, struct err *err)                                          \
-	{                                                                                                              \
-		struct list_type *list = field;                                                                        \
-		struct item_type item;                                                                                 \
-		if (item_parse(&item, text, err) != 0)                                                                 \
-			return -1;                                                                                     \
-		list->item = mem_resize(list->item, list->count + 1, sizeof(item));                                    \
-		list->item[list->count++] = item;                                                                      \
-		return 0;                                                                                              \
-	}                                                                                                              \
-	static void id##_clear(void *field)                                                                            \
-	{                                                                                                              \
-		struct list_type *list = field;                                                                        \
-		while (list->count > 0)                                                                                \
-			item_clear(&list->item[--list->count]);                                                        \
-		free(list->item);                                                                                      \
-		list->item = NULL;                                                                                     \
-	}                                                                                                              \
+#define LIST(id, words, list_type, item_type, item_parse, item_clear, paths)                                                     \
+	static int id##_parse(const char *text, void *field, struct err *err)                                                    \
+	{                                                                                                                        \
+		struct list_type *list = field;                                                                                  \
+		struct item_type item;                                                                                           \
+		if (item_parse(&item, text, err) != 0)                                                                           \
+			return -1;                                                                                               \
+		list->item = mem_resize(list->item, list->count + 1, sizeof(item));                                              \
+		list->item[list->count++] = item;                                                                                \
+		return 0;                                                                                                        \
+	}                                                                                                                        \
+	static void id##_clear(void *field)                                                                                      \
+	{                                                                                                                        \
+		struct list_type *list = field;                                                                                  \
+		while (list->count > 0)                                                                                          \
+			item_clear(&list->item[--list->count]);                                                                  \
+		free(list->item);                                                                                                \
+		list->item = NULL;                                                                                               \
+	}                                                                                                                        \
 	static const struct conf_type conf_##id = { words, true, id##_parse, id##_clear, NULL, paths };
 
 LIST(listen_addresses, "addresses", address_list, address, address_parse_listen, address_clear, listen_addresses_file)
@@ -171,10 +172,10 @@ static bool is_whole_seconds(const char *text)
 }
 
 /* A check of the words of an option's value: holds tells of text, and otherwise is what its owner learns, after the text. */
-#define CHECKED(id, holds, otherwise)                                                                                  \
-	static int check_##id(const char *text, struct err *err)                                                       \
-	{                                                                                                              \
-		return (holds) ? 0 : err_add(err, "\"%s\" " otherwise, text);                                          \
+#define CHECKED(id, holds, otherwise)                                                                                            \
+	static int check_##id(const char *text, struct err *err)                                                                 \
+	{                                                                                                                        \
+		return (holds) ? 0 : err_add(err, "\"%s\" " otherwise, text);                                                    \
 	}
 
 CHECKED(log, strcmp(text, "stderr") == 0 || strcmp(text, "syslog") == 0 || strncmp(text, "file:/", 6) == 0,
@@ -194,11 +195,11 @@ static int check_subprotocol(const char *text, struct err *err)
 }
 
 /* A question to a section s, and what its owner learns if the answer is no: the option has no effect ... */
-#define CONDITION(id, kind, holds, otherwise)                                                                          \
-	static const char *needs_##id(const void *section)                                                             \
-	{                                                                                                              \
-		const struct kind##_settings *s = section;                                                             \
-		return (holds) ? NULL : (otherwise);                                                                   \
+#define CONDITION(id, kind, holds, otherwise)                                                                                    \
+	static const char *needs_##id(const void *section)                                                                       \
+	{                                                                                                                        \
+		const struct kind##_settings *s = section;                                                                       \
+		return (holds) ? NULL : (otherwise);                                                                             \
 	}
 
 static bool has_unix_path(const struct listen_settings *s)
@@ -232,13 +233,14 @@ static bool target_may_be_tls(const struct route_settings *s)
 CONDITION(tls, listen, s->tls != TLS_MODE_OFF, "without tls = on or tls = auto")
 CONDITION(unix_path, listen, has_unix_path(s), "without an address of the form unix:/path")
 CONDITION(proxies, listen, conf_given(s, &s->proxy_protocol) && !all_unix(s),
-          conf_given(s, &s->proxy_protocol) ? "for UNIX sockets: their permissions say who may connect" :
-                                              "without proxy_protocol = on")
+          conf_given(s, &s->proxy_protocol) ? "for UNIX sockets: their permissions say who may connect"
+                                            : "without proxy_protocol = on")
 CONDITION(client_certificate, tls, conf_given(s, &s->client_certificate), "without client_certificate = optional or required")
 CONDITION(tls12, tls, s->min_version == 0, "with min_version = 1.3; write ciphersuites")
 CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
 CONDITION(target, route, may_be(s, conf_leads(s, LEADS_PAGES) == 0), "without target or token_file")
-CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL, needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
+CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL,
+          needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
 CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
 
 #define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
@@ -275,11 +277,9 @@ static const struct conf_option route_options[] = {
 
 static const struct conf_kind server_kind = { KIND(server, false, "The process as a whole.") };
 static const struct conf_kind listen_kind = { KIND(listen, true, "A listener: where clients connect. At least one section.") };
-static const struct conf_kind tls_kind = {
-	KIND(tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.")
-};
-static const struct conf_kind route_kind = {
-	KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.")
-};
+static const struct conf_kind tls_kind = { KIND(
+	tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.") };
+static const struct conf_kind route_kind = { KIND(
+	route, true, "Where requests go: exactly one of target, token_file and root. At least one section.") };
 
 const struct conf_kind *const option_kinds[OPTION_KINDS] = { &server_kind, &listen_kind, &tls_kind, &route_kind };

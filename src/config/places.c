@@ -16,8 +16,9 @@ static void check(const struct conf_file *file, struct err *warnings)
 	const char *directory = dirname(path);
 
 	if (access(directory, W_OK | X_OK) != 0)
-		conf_complain_option(file->section, file->field, warnings, "%s cannot be made: %s: %s; a start would fail as long as that is so",
-		                     file->path, directory, strerror(errno));
+		conf_complain_option(file->section, file->field, warnings,
+		                     "%s cannot be made: %s: %s; a start would fail as long as that is so", file->path, directory,
+		                     strerror(errno));
 	free(path);
 }
 

@@ -91,5 +91,6 @@ void pool_done(const struct member *member, bool reached, uint64_t now)
 struct pool_health pool_health(const struct member *member)
 {
 	struct health *health = member->health;
-	return (struct pool_health){ atomic_load(&health->sessions), atomic_load(&health->failures), atomic_load(&health->since) };
+	return (struct pool_health){ atomic_load(&health->sessions), atomic_load(&health->failures),
+		                     atomic_load(&health->since) };
 }

@@ -20,7 +20,8 @@ static int route_add_target(struct route *route, const struct address *target, s
 
 	if (target->tls) {
 		const char *name = set->target_name[0] != '\0' ? set->target_name : target->host;
-		tls = tls_client_new(&(struct tls_where){ conf_place_named, set, opener }, set->target_ca, name, set->target_verify, err);
+		tls = tls_client_new(&(struct tls_where){ conf_place_named, set, opener }, set->target_ca, name,
+		                     set->target_verify, err);
 		if (tls == NULL)
 			return -1;
 	}
@@ -39,7 +40,8 @@ static int route_open(struct route *route, struct opener *opener, struct err *er
 #undef OPT
 	};
 	if (opener == NULL && set->root[0] != '\0' && beneath_probe() != 0)
-		return conf_complain_option(set, &set->root, err, "cannot confine look-ups to it: openat2 and /proc are needed: %s", strerror(errno));
+		return conf_complain_option(set, &set->root, err,
+		                            "cannot confine look-ups to it: openat2 and /proc are needed: %s", strerror(errno));
 	if (handler_open(&route->handler, &options, err) != 0)
 		return -1;
 	return set->target.text != NULL ? route_add_target(route, &set->target, opener, err) : 0;

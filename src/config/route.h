@@ -17,9 +17,9 @@ struct route {
 	struct span prefix; /* of path: "/vnc" for `/vnc/<anything>`, "" for `/<anything>` */
 	bool exact;
 	struct handler *handler; /* of plain requests; NULL: the route is for upgrades */
-	struct gates gates;     /* of upgrades */
-	struct pool pool;       /* of their targets; empty: the gates name one */
-	struct tally *tally;    /* of its sessions */
+	struct gates gates;      /* of upgrades */
+	struct pool pool;        /* of their targets; empty: the gates name one */
+	struct tally *tally;     /* of its sessions */
 };
 
 struct routes {

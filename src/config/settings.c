@@ -74,7 +74,8 @@ bool settings_name_file(const struct settings *settings, enum file_kind kind, co
 {
 	size_t i = 0;
 
-	while (i < settings->files_count && ((enum file_kind)settings->files[i].kind != kind || strcmp(settings->files[i].path, path) != 0))
+	while (i < settings->files_count &&
+	       ((enum file_kind)settings->files[i].kind != kind || strcmp(settings->files[i].path, path) != 0))
 		i++;
 	return i < settings->files_count;
 }

@@ -38,7 +38,7 @@ struct port_list {
 #define CONF_log_level        int /* enum log_level */
 #define CONF_log_format       int /* enum log_format */
 #define CONF_listen_addresses struct address_list
-#define CONF_tls_mode         int            /* enum tls_mode */
+#define CONF_tls_mode         int /* enum tls_mode */
 #define CONF_cidrs            struct cidr_list
 #define CONF_ports            struct port_list
 #define CONF_mode             uint32_t       /* octal permissions */
@@ -87,7 +87,7 @@ enum file_kind {
 };
 
 struct settings {
-	struct conf *conf; /* owns everything below */
+	struct conf *conf;       /* owns everything below */
 	struct conf_file *files; /* all that it names, by enum file_kind */
 	size_t files_count;
 	const struct server_settings *server;

@@ -74,7 +74,8 @@ static void check_pairs(const struct tls_settings *t, struct err *err)
 	size_t certificates = t->certificate.count, keys = t->key.count;
 
 	if (keys > certificates)
-		conf_complain_option(t, &t->key, err, "%s has no certificate: the first key belongs to the first certificate, and so on",
+		conf_complain_option(t, &t->key, err,
+		                     "%s has no certificate: the first key belongs to the first certificate, and so on",
 		                     t->key.item[certificates]);
 	else if (keys > 0 && keys < certificates)
 		conf_complain_option(t, &t->key, err, "%s has no key: the first key belongs to the first certificate, and so on",
@@ -94,7 +95,9 @@ static void check_tls(const struct tls_settings *t, bool used, struct err *err)
 static void check_sources(const struct server_settings *server, struct err *err)
 {
 	if (server->source_penalty_max > 0 && server->source_penalty_min > server->source_penalty_max)
-		conf_complain_option(server, conf_given(server, &server->source_penalty_max) ? &server->source_penalty_max : &server->source_penalty_min,
+		conf_complain_option(server,
+		                     conf_given(server, &server->source_penalty_max) ? &server->source_penalty_max
+		                                                                     : &server->source_penalty_min,
 		                     err, "source_penalty_min must be at most source_penalty_max");
 }
 
@@ -127,8 +130,8 @@ static void check_quantities(const struct route_settings *r, struct err *err)
 {
 	if (r->low_water >= r->high_water)
 		conf_complain_option(r, conf_given(r, &r->low_water) ? &r->low_water : &r->high_water, err,
-		                     "low_water (%llu) must be less than high_water (%llu)",
-		                     (unsigned long long)r->low_water, (unsigned long long)r->high_water);
+		                     "low_water (%llu) must be less than high_water (%llu)", (unsigned long long)r->low_water,
+		                     (unsigned long long)r->high_water);
 }
 
 /* Empty means all. */
@@ -153,8 +156,7 @@ static struct span as_it_is(struct span s)
 static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
 {
 	enum host_scope scope = reach_of_hosts(&a->host);
-	bool hosts = scope == reach_of_hosts(&b->host) &&
-	             (scope == HOST_ANY || lists_meet(&a->host, &b->host, uri_host));
+	bool hosts = scope == reach_of_hosts(&b->host) && (scope == HOST_ANY || lists_meet(&a->host, &b->host, uri_host));
 
 	return conf_leads(a, LEADS_PAGES) == conf_leads(b, LEADS_PAGES) && strcmp(a->path, b->path) == 0 && hosts &&
 	       lists_meet(&a->listen, &b->listen, as_it_is);
@@ -167,8 +169,10 @@ static void check_ties(const struct settings *s, size_t i, struct err *err)
 	for (size_t k = 0; k < i; k++) {
 		const struct route_settings *other = s->routes[k];
 		if (routes_tie(other, r))
-			conf_complain(r, err, "takes the same requests as [route %s]; give one of them another path, "
-			                      "host or listen", other->section.name);
+			conf_complain(r, err,
+			              "takes the same requests as [route %s]; give one of them another path, "
+			              "host or listen",
+			              other->section.name);
 	}
 }
 

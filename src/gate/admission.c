@@ -58,7 +58,8 @@ static enum reason admission_ask_source(struct admission *a, const struct admiss
 		[SOURCE_IS_REFUSED] = REASON_SOURCE_PENALTY,
 	};
 	uint64_t key = key_of(terms, peer);
-	enum reason reason = key == 0 ? REASON_NONE : reasons[sources_enter(a->sources, key, &terms->limits, clock_ms(), &seat->counted)];
+	enum reason reason =
+	        key == 0 ? REASON_NONE : reasons[sources_enter(a->sources, key, &terms->limits, clock_ms(), &seat->counted)];
 
 	if (reason != REASON_NONE) {
 		tally_leave(a->tally, claimant);

@@ -51,12 +51,13 @@ void admission_leave(struct admission *admission, const struct admission_terms *
 
 /* Whether one more of those that are refused gets a TLS handshake for the answer, which is dearer than anything else that a
  * stranger gets for nothing: `most` do a second, a source only one of them. peer: as above. */
-must_check bool admission_spares_handshake(struct limiter *handshakes, const struct admission_terms *terms, const struct peer *peer,
-                                           uint64_t most);
+must_check bool admission_spares_handshake(struct limiter *handshakes, const struct admission_terms *terms,
+                                           const struct peer *peer, uint64_t most);
 
 /* Whether the peer's source is under a penalty by now. Asked before a guess on an older connection. */
 must_check bool admission_refuses(struct admission *admission, const struct admission_terms *terms, const struct peer *peer);
 
 /* A session of the peer ended for this reason: an offence is held against its source. Returns for how many ms the source is refused
  * from now on, if it was not before; else 0. */
-uint64_t admission_note(struct admission *admission, const struct admission_terms *terms, const struct peer *peer, enum reason reason);
+uint64_t admission_note(struct admission *admission, const struct admission_terms *terms, const struct peer *peer,
+                        enum reason reason);

@@ -29,7 +29,8 @@ struct gate_ops {
 	/* Judges, and notes in the request what it found. VERDICT_WAIT: it will call request->decided() later, once, from the event loop of
 	 * this thread; until then the head is the request's own. */
 	enum verdict (*start)(const struct gate *gate, struct request *request);
-	void (*cancel)(const struct gate *gate, struct request *request); /* of one that waits: it decides nothing. NULL: it never waits */
+	void (*cancel)(const struct gate *gate,
+	               struct request *request); /* of one that waits: it decides nothing. NULL: it never waits */
 	/* Reads the files it will need, by the opener, and complains of what is wrong with them at the section's option. NULL: it
 	 * has none. */
 	void (*check)(const struct gate *gate, struct opener *opener, const void *section, struct err *warnings);

@@ -142,13 +142,12 @@ static bool is_listed(struct span text, const struct origin *origin, const char 
 		return true;
 	if (strcmp(entry, "null") == 0)
 		return span_eq(text, SPAN("null"));
-	if (origin == NULL || !entry_parse(span_of(entry), &listed, &reach) ||
-	    !span_eq_nocase(origin->scheme, listed.scheme))
+	if (origin == NULL || !entry_parse(span_of(entry), &listed, &reach) || !span_eq_nocase(origin->scheme, listed.scheme))
 		return false;
 	if (reach == REACH_ALL)
 		return true;
-	return origin->port == listed.port && (reach == REACH_BELOW ? is_below(origin->host, listed.host)
-	                                                            : host_eq(origin->host, listed.host));
+	return origin->port == listed.port &&
+	       (reach == REACH_BELOW ? is_below(origin->host, listed.host) : host_eq(origin->host, listed.host));
 }
 
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow)

@@ -4,7 +4,7 @@
 
 const struct reason_row reason_row[REASON_COUNT] = {
 	[REASON_NONE] = { "none", "", 0, 0, LEVEL_DEBUG, 0 },
-#define REASON(name, label, http, ws_code, level, flags, text, cure) \
+#define REASON(name, label, http, ws_code, level, flags, text, cure)                                                             \
 	[REASON_##name] = { label, text, http, ws_code, level, flags },
 #include "gate/reason.def"
 #undef REASON

@@ -30,24 +30,25 @@ enum verdict {
 };
 
 struct request {
-	struct http_head *head;       /* the worker's, for this turn of the loop; or own */
-	struct http_head *own;        /* see request_own() */
-	bool tls;                     /* how the client reached us */
-	bool penalised;               /* its source is refused for now: it may not guess anything */
+	struct http_head *head; /* the worker's, for this turn of the loop; or own */
+	struct http_head *own;  /* see request_own() */
+	bool tls;               /* how the client reached us */
+	bool penalised;         /* its source is refused for now: it may not guess anything */
 	const struct request_env *env;
 
-	size_t gate;                  /* of the chain: who is asked next */
-	bool waits;                   /* for the gate before that one */
-	void *step;                   /* that gate's own, as long as it waits */
-	void (*decided)(struct request *request, enum verdict verdict); /* that gate calls it, on the worker's thread: no longer to wait */
+	size_t gate; /* of the chain: who is asked next */
+	bool waits;  /* for the gate before that one */
+	void *step;  /* that gate's own, as long as it waits */
+	void (*decided)(struct request *request,
+	                enum verdict verdict); /* that gate calls it, on the worker's thread: no longer to wait */
 
 	enum reason reason;
-	bool browser;                 /* it has an Origin */
-	struct span key;              /* Sec-WebSocket-Key, in key_text; absent until it is known to be good */
+	bool browser;    /* it has an Origin */
+	struct span key; /* Sec-WebSocket-Key, in key_text; absent until it is known to be good */
 	char key_text[UPGRADE_KEY_LEN];
-	struct span subprotocol;      /* that is agreed to; one of the route's, or absent */
-	struct address target;        /* that a gate named, the receiver's to address_clear(); its text is NULL: the route's */
-	char *detail;                 /* what is wrong underneath, for the log, the receiver's to take and free; or NULL */
+	struct span subprotocol; /* that is agreed to; one of the route's, or absent */
+	struct address target;   /* that a gate named, the receiver's to address_clear(); its text is NULL: the route's */
+	char *detail;            /* what is wrong underneath, for the log, the receiver's to take and free; or NULL */
 };
 
 /* For gates, to return. */

@@ -7,20 +7,20 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WAYS          16   /* places in a bucket; of two buckets the emptier one is taken, so few are full before all are */
-#define TICK_MS       125  /* of penalties: 31 bits of it last eight years */
-#define WINDOW_MS     10000
-#define WINDOWS       256
-#define COUNT_MAX     4095
+#define WAYS      16  /* places in a bucket; of two buckets the emptier one is taken, so few are full before all are */
+#define TICK_MS   125 /* of penalties: 31 bits of it last eight years */
+#define WINDOW_MS 10000
+#define WINDOWS   256
+#define COUNT_MAX 4095
 
 /* A free place is all zero. */
 struct source {
 	uint64_t key;
-	uint64_t until : 31;   /* the tick its penalty is over */
-	uint64_t refused : 1;  /* its penalty is enforced until then */
+	uint64_t until : 31;  /* the tick its penalty is over */
+	uint64_t refused : 1; /* its penalty is enforced until then */
 	uint64_t sessions : 12;
-	uint64_t window : 8;   /* the last ten seconds it came in, modulo WINDOWS: 43 minutes later they would be taken for now */
-	uint64_t begun : 12;   /* connections in that window */
+	uint64_t window : 8; /* the last ten seconds it came in, modulo WINDOWS: 43 minutes later they would be taken for now */
+	uint64_t begun : 12; /* connections in that window */
 };
 
 _Static_assert(sizeof(struct source) == 16, "a million sources take 16 MiB");
@@ -225,8 +225,7 @@ static bool is_too_fast(struct source *source, const struct source_limits *limit
 	return source->begun > limits->rate * (WINDOW_MS / 1000);
 }
 
-static enum source_verdict source_judge(struct source *source, const struct source_limits *limits, uint64_t now,
-                                        bool *counted)
+static enum source_verdict source_judge(struct source *source, const struct source_limits *limits, uint64_t now, bool *counted)
 {
 	if (limits->penalty_max > 0 && is_refused(source, now))
 		return SOURCE_IS_REFUSED;

@@ -11,7 +11,7 @@
 struct tally {
 	atomic_uint refs;
 	atomic_uint_least64_t sessions;
-	struct meter begun; /* sessions that began in this second */
+	struct meter begun;                   /* sessions that began in this second */
 	struct shares *shares, *shares_begun; /* of the two */
 };
 
@@ -57,7 +57,8 @@ static enum tally_verdict tally_begin(struct tally *tally, const struct claimant
 	return TALLY_WELCOME;
 }
 
-enum tally_verdict tally_enter(struct tally *tally, const struct claimant *claimant, uint64_t sessions, uint64_t rate, uint64_t now)
+enum tally_verdict tally_enter(struct tally *tally, const struct claimant *claimant, uint64_t sessions, uint64_t rate,
+                               uint64_t now)
 {
 	uint64_t before = atomic_fetch_add(&tally->sessions, 1);
 	enum tally_verdict verdict;

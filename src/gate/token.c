@@ -60,7 +60,8 @@ static enum verdict token_wait(struct tokens *tokens, struct request *request)
 		return token_judge(tokens, request);
 	}
 	request->step = tokens_wait(tokens, request->env, token_on_read, request);
-	return request->step != NULL ? request_wait(request, REASON_TOKENS_UNREADABLE) : request_refuse(request, REASON_NO_RESOURCE);
+	return request->step != NULL ? request_wait(request, REASON_TOKENS_UNREADABLE)
+	                             : request_refuse(request, REASON_NO_RESOURCE);
 }
 
 static enum verdict token_start(const struct gate *gate, struct request *request)
@@ -96,5 +97,6 @@ static void token_free(struct gate *gate)
 	tokens_free(gate->own);
 }
 
-const struct gate_ops gate_token = { .build = token_build, .start = token_start, .cancel = token_cancel, .check = token_check,
-	                             .free = token_free };
+const struct gate_ops gate_token = {
+	.build = token_build, .start = token_start, .cancel = token_cancel, .check = token_check, .free = token_free
+};

@@ -113,7 +113,8 @@ static int read_file(struct token_table *table, int fd, const char *path, off_t 
 }
 
 /* Returns 0 or an errno. EISDIR: it is nobody's business. */
-static int open_and_read(struct token_table *table, struct place *place, const char *name, struct opener *opener, struct err *report)
+static int open_and_read(struct token_table *table, struct place *place, const char *name, struct opener *opener,
+                         struct err *report)
 {
 	struct stat st;
 

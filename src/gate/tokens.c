@@ -20,17 +20,17 @@
 
 struct tokens {
 	char *path;
-	pthread_mutex_t lock;      /* guards what follows */
-	unsigned refs;             /* the owner, and the job */
-	struct token_files files;  /* as they were read */
-	struct err report;         /* what was wrong with them, until somebody took it */
-	bool settled;              /* whoever finds the same state again need not read it again */
-	uint64_t rest_until;       /* of clock_ms(): until then it is as it was */
+	pthread_mutex_t lock;     /* guards what follows */
+	unsigned refs;            /* the owner, and the job */
+	struct token_files files; /* as they were read */
+	struct err report;        /* what was wrong with them, until somebody took it */
+	bool settled;             /* whoever finds the same state again need not read it again */
+	uint64_t rest_until;      /* of clock_ms(): until then it is as it was */
 
-	struct offload_job job;    /* reads them, as long as somebody waits */
+	struct offload_job job;       /* reads them, as long as somebody waits */
 	struct opener *const *opener; /* of the helper threads */
-	bool reading;              /* the job is under way */
-	struct list next, served;  /* who waits for the next reading, and for the one under way */
+	bool reading;                 /* the job is under way */
+	struct list next, served;     /* who waits for the next reading, and for the one under way */
 };
 
 struct tokens_wait {
@@ -159,8 +159,9 @@ struct tokens_wait *tokens_wait(struct tokens *tokens, const struct request_env 
 
 	if (wait == NULL)
 		return NULL;
-	*wait = (struct tokens_wait){ .mail.run = wait_over, .list = &tokens->next, .tokens = tokens, .mailbox = env->mailbox,
-		                      .done = done, .arg = arg };
+	*wait = (struct tokens_wait){
+		.mail.run = wait_over, .list = &tokens->next, .tokens = tokens, .mailbox = env->mailbox, .done = done, .arg = arg
+	};
 	pthread_mutex_lock(&tokens->lock);
 	int result = tokens_start_job(tokens, env);
 	if (result == 0)

@@ -15,10 +15,10 @@
 /* What tells one state of a file from another. */
 struct validators {
 	time_t changed;
-	bool dated;                          /* false: the date is the epoch's, which is no date; conditions on it are ignored */
+	bool dated; /* false: the date is the epoch's, which is no date; conditions on it are ignored */
 	uint64_t size;
-	char etag[CONDITIONAL_ETAG_MAX];     /* strong: of size, inode, mtime and ctime with nanoseconds, and of the coding */
-	char modified[HTTP_DATE_MAX]; /* never later than now; "" when not dated, or the year is beyond dates */
+	char etag[CONDITIONAL_ETAG_MAX]; /* strong: of size, inode, mtime and ctime with nanoseconds, and of the coding */
+	char modified[HTTP_DATE_MAX];    /* never later than now; "" when not dated, or the year is beyond dates */
 };
 
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now);

@@ -28,7 +28,7 @@
 struct files {
 	struct handler handler; /* first: the one is the other */
 	char *root;
-	atomic_flag told;  /* that a link leads out */
+	atomic_flag told;         /* that a link leads out */
 	struct files_options own; /* when it was made for a section */
 	const struct files_options *options;
 };
@@ -48,7 +48,7 @@ struct result {
 	char path[PATH_ROOM]; /* below the root, decoded; "" or with '/' at its end: a directory */
 	bool bare;            /* the prefix itself, without the slash that makes it a directory */
 	struct found found;
-	bool varies;          /* another coding of it stands beside it */
+	bool varies; /* another coding of it stands beside it */
 	time_t now;
 	struct validators validators;
 	struct file_part part;
@@ -255,8 +255,7 @@ static void put_option(struct http_answer *out, const char *name, const char *va
 		http_answer_field(out, name, "%s", value);
 }
 
-static void put_file_fields(struct http_answer *out, const struct files_options *options, int status,
-                            const struct result *result)
+static void put_file_fields(struct http_answer *out, const struct files_options *options, int status, const struct result *result)
 {
 	put_option(out, "Cache-Control", options->cache_control);
 	put_option(out, "Content-Security-Policy", options->content_security_policy);

@@ -33,5 +33,4 @@ struct files_options {
  * What of it: If-Match before If-Unmodified-Since, If-None-Match before If-Modified-Since; one byte range, if If-Range
  * allows it (several: the whole file). Sent with Date, ETag, Last-Modified (unless it is the epoch), the options'
  * texts, X-Content-Type-Options and a type chosen by suffix, charset=utf-8 for text. */
-struct handler *files_open(const char *where, const char *path, const struct files_options *options,
-                           struct err *err) must_check;
+struct handler *files_open(const char *where, const char *path, const struct files_options *options, struct err *err) must_check;

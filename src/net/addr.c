@@ -178,7 +178,8 @@ static bool looks_like_in4(const char *host, size_t n)
 
 static bool is_name(const char *host, size_t n)
 {
-	return n <= 253 && host[0] != '.' && host[0] != '-' && strspn(host, HOST_NAME_BYTES) >= n && memmem(host, n, "..", 2) == NULL;
+	return n <= 253 && host[0] != '.' && host[0] != '-' && strspn(host, HOST_NAME_BYTES) >= n &&
+	       memmem(host, n, "..", 2) == NULL;
 }
 
 static const char *check_host(const struct reading *r, const char *host, size_t n, bool brackets)
@@ -189,10 +190,12 @@ static const char *check_host(const struct reading *r, const char *host, size_t 
 		return "a target needs a host: HOST:PORT";
 	if (memchr(host, ':', n) != NULL)
 		return memmem(r->text, strlen(r->text), "://", 3) != NULL ? "an address has no scheme: write HOST:PORT"
-		                                                         : "an IPv6 address needs brackets: [::1]:PORT";
+		                                                          : "an IPv6 address needs brackets: [::1]:PORT";
 	if (n > 0 && !is_name(host, n))
 		return "a host name has letters, digits, '-', '_' and '.' only";
-	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n }) ? "the host looks like an IPv4 address but is not one" : NULL;
+	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n })
+	               ? "the host looks like an IPv4 address but is not one"
+	               : NULL;
 }
 
 static int read_port(const struct reading *r, const char *digits)

@@ -21,8 +21,8 @@ struct peer {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} sa;             /* any.sa_family: AF_INET, AF_INET6 or AF_UNIX */
-	pid_t pid;        /* AF_UNIX: from SO_PEERCRED */
+	} sa;      /* any.sa_family: AF_INET, AF_INET6 or AF_UNIX */
+	pid_t pid; /* AF_UNIX: from SO_PEERCRED */
 	uid_t uid;
 };
 
@@ -42,11 +42,11 @@ enum address_kind { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_FD, ADDRESS_ECHO };
 /* A listen address or a target, parsed but not resolved. */
 struct address {
 	enum address_kind kind;
-	bool tls;         /* target: speak TLS to it */
-	char *text;       /* canonical form; two addresses are the same exactly when their texts are */
-	char *host;       /* ADDRESS_TCP: name or number without brackets; NULL: all of this host (listen only) */
-	uint16_t port;    /* ADDRESS_TCP */
-	char *name;       /* ADDRESS_UNIX: the path, or '@' and the abstract name; ADDRESS_FD: the name */
+	bool tls;      /* target: speak TLS to it */
+	char *text;    /* canonical form; two addresses are the same exactly when their texts are */
+	char *host;    /* ADDRESS_TCP: name or number without brackets; NULL: all of this host (listen only) */
+	uint16_t port; /* ADDRESS_TCP */
+	char *name;    /* ADDRESS_UNIX: the path, or '@' and the abstract name; ADDRESS_FD: the name */
 };
 
 /* Each fills *address, or adds a complaint that says what is wrong and what would be right, and returns -1. UNIX names

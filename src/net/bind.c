@@ -213,9 +213,12 @@ static int give_file(const struct build *b, const char *path)
 	const struct bind_owner *owner = b->options->owner;
 	if (owner == NULL || fchownat(AT_FDCWD, path, owner->user, owner->group, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	const char *cure = errno == EPERM ? "; only root can, at a start, in a directory in which nobody else writes. Any user can give "
-	                                    "it to a group of its own" : "";
-	return err_add(b->err, "cannot listen on %s: its owner or group cannot be set: %s%s", b->address->text, strerror(errno), cure);
+	const char *cure = errno == EPERM
+	                           ? "; only root can, at a start, in a directory in which nobody else writes. Any user can give "
+	                             "it to a group of its own"
+	                           : "";
+	return err_add(b->err, "cannot listen on %s: its owner or group cannot be set: %s%s", b->address->text, strerror(errno),
+	               cure);
 }
 
 static int open_unix(const struct build *b)
@@ -251,8 +254,8 @@ static int int_option(int fd, int name)
 static int inherit_one(const struct build *b, int inherited)
 {
 	if (int_option(inherited, SO_TYPE) != SOCK_STREAM || int_option(inherited, SO_ACCEPTCONN) != 1)
-		return err_add(b->err, "cannot listen on %s: descriptor %d is not a listening stream socket",
-		               b->address->text, inherited);
+		return err_add(b->err, "cannot listen on %s: descriptor %d is not a listening stream socket", b->address->text,
+		               inherited);
 
 	int fd = fcntl(inherited, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
 	if (fd < 0)
@@ -281,8 +284,7 @@ static int open_inherited(const struct build *b)
 	struct span rest = span_of(names), name;
 
 	if (count == 0 || number_from_environment("LISTEN_PID", INT32_MAX) != (uint64_t)getpid())
-		return err_add(b->err,
-		               "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
+		return err_add(b->err, "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
 		               b->address->text);
 	for (int i = 0; i < (int)count; i++) {
 		if (names == NULL || !span_next(&rest, ':', &name))

@@ -57,8 +57,7 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 	if (!ip_read(read.family, (struct span){ text, (size_t)(slash - text) }, read.address))
 		return err_add(err, "\"%s\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
 	if (*slash == '/' && str_to_number(slash + 1, 0, width(read.family), &bits) != 0)
-		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text,
-		               width(read.family));
+		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text, width(read.family));
 	read.bits = (uint8_t)bits;
 	if (check_prefix(&read, text, err) != 0)
 		return -1;

@@ -11,8 +11,8 @@
 
 /* One network. It owns nothing. */
 struct cidr {
-	int family;       /* AF_INET or AF_INET6; never an IPv4 network in the form of an IPv6 one */
-	uint8_t bits;     /* how many of address count: 0 to 32, or 0 to 128 */
+	int family;   /* AF_INET or AF_INET6; never an IPv4 network in the form of an IPv6 one */
+	uint8_t bits; /* how many of address count: 0 to 32, or 0 to 128 */
 	uint8_t address[16];
 };
 

@@ -14,38 +14,38 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STAGGER_MS 250       /* RFC 8305, section 5 */
-#define RETRY_MIN_MS 10      /* a UNIX socket whose backlog is full */
+#define STAGGER_MS   250 /* RFC 8305, section 5 */
+#define RETRY_MIN_MS 10  /* a UNIX socket whose backlog is full */
 #define RETRY_MAX_MS 200
 
 /* One address, and the attempt to reach it. */
 struct attempt {
-	struct event ready;       /* writable; initialised while fd >= 0 and the target is TCP */
+	struct event ready; /* writable; initialised while fd >= 0 and the target is TCP */
 	struct dial *dial;
-	int fd;                   /* -1: not begun, or failed */
+	int fd; /* -1: not begun, or failed */
 	socklen_t len;
 	struct sockaddr_storage sa;
 };
 
 struct dial {
-	struct event deadline;    /* over everything */
-	struct event step;        /* what is to be done next, by its callback: try on, try again, or report */
+	struct event deadline; /* over everything */
+	struct event step;     /* what is to be done next, by its callback: try on, try again, or report */
 	struct event_base *base;
 	struct resolver *resolver;
 	const struct address *target;
-	struct resolve *resolve;  /* while the look-up is under way */
+	struct resolve *resolve; /* while the look-up is under way */
 	dial_cb *cb;
 	void *arg;
 
 	struct attempt *attempts; /* in the order of trying; &only, or an array of its own */
 	size_t count, begun, open;
-	unsigned *spare;          /* what is left of env->spare, or NULL */
+	unsigned *spare; /* what is left of env->spare, or NULL */
 	unsigned retry_ms;
 	int receive_buffer;
 	struct attempt *winner;
-	enum dial_result result;  /* what to report when nothing works out */
+	enum dial_result result; /* what to report when nothing works out */
 	int error;
-	struct attempt only;      /* numbers and UNIX sockets need no second allocation */
+	struct attempt only; /* numbers and UNIX sockets need no second allocation */
 };
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -394,8 +394,7 @@ static int dial_begin(struct dial *dial, struct mailbox *mailbox, uint64_t timeo
 	return dial->target->kind == ADDRESS_UNIX ? dial_begin_unix(dial) : dial_begin_tcp(dial, mailbox);
 }
 
-struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
-                        void *arg)
+struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb, void *arg)
 {
 	struct dial *dial = calloc(1, sizeof(*dial));
 

@@ -22,7 +22,7 @@ enum dial_result {
 
 struct dial_outcome {
 	enum dial_result result;
-	int fd;           /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
+	int fd; /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
 	                     Else -1 */
 	int error;
 };
@@ -35,7 +35,8 @@ struct dial_env {
 	struct resolver *resolver;
 	struct mailbox *mailbox;
 	int receive_buffer; /* SO_RCVBUF of TCP connections, before they are made; 0: the kernel decides */
-	unsigned *spare;    /* descriptors that all dials of the thread together may have beyond one each, and less those they have; without
+	unsigned *
+	        spare; /* descriptors that all dials of the thread together may have beyond one each, and less those they have; without
 	                     * one the oldest attempt gives way to the next. To outlive the dials. NULL: any number */
 };
 

@@ -17,7 +17,7 @@
 #define ACCEPTS_A_WAKE_UP 64
 #define PAUSE_MIN_MS      100
 #define PAUSE_MAX_MS      500
-#define TOLD_EVERY_MS  1000
+#define TOLD_EVERY_MS     1000
 
 struct listener {
 	char *text;
@@ -129,8 +129,8 @@ static void listener_on_resume(evutil_socket_t fd, short what, void *arg)
 /* Errors of the connection that was to be accepted, not of the accepting: the next one may be fine (accept(2)). */
 static bool is_of_one_connection(int error)
 {
-	static const int errors[] = { ECONNABORTED, EPROTO, EINTR, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN,
-		                      ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH };
+	static const int errors[] = { ECONNABORTED, EPROTO, EINTR,        EPERM,      ENETDOWN,   ENOPROTOOPT,
+		                      EHOSTDOWN,    ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH };
 
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++)
 		if (errors[i] == error)

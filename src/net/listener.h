@@ -27,8 +27,7 @@ struct listener_ops {
 
 /* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. As
  * to threads, see there. NULL and a complaint that names the address and the cause on failure. */
-struct listener *listener_new(const struct address *address, const struct bind_options *options,
-                              struct err *err) must_check;
+struct listener *listener_new(const struct address *address, const struct bind_options *options, struct err *err) must_check;
 
 /* One for the sockets that somebody else has bound for us to the address of that text. Takes them over. */
 struct listener *listener_adopt(const char *text, const struct bound *bound) must_check;

@@ -11,7 +11,7 @@
 struct mailbox {
 	pthread_mutex_t lock; /* guards head, tail and, for mailbox_free's sake, the writes to fd */
 	struct mail *head, **tail;
-	int fd;               /* eventfd: readable while the queue has not been taken since it became non-empty */
+	int fd; /* eventfd: readable while the queue has not been taken since it became non-empty */
 	struct event *event;
 	void *owner;
 };

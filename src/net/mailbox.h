@@ -11,7 +11,7 @@ struct mailbox;
 /* Embedded at the start of what is sent. The sender owns a mail until it is posted, the receiver from then on: run() is
  * called on the owner's thread and must dispose of it. */
 struct mail {
-	struct mail *next;                             /* the mailbox's */
+	struct mail *next; /* the mailbox's */
 	void (*run)(struct mail *mail, void *owner);
 };
 

@@ -49,7 +49,7 @@ static struct offload_job *job_next(struct offload *offload)
 {
 	bool full = offload->hanging >= offload->hanging_max;
 
-	list_each(&offload->queue, node, after) {
+	list_each (&offload->queue, node, after) {
 		struct offload_job *job = list_entry(node, struct offload_job, in_queue);
 		if (job->may_hang && full)
 			continue;

@@ -48,7 +48,7 @@ struct resolve {
 
 static struct name *name_find(struct resolver *resolver, const char *host)
 {
-	list_each(&resolver->names, node, after) {
+	list_each (&resolver->names, node, after) {
 		struct name *name = list_entry(node, struct name, in_names);
 		if (strcmp(name->host, host) == 0)
 			return name;
@@ -67,9 +67,9 @@ static void names_trim(struct resolver *resolver)
 {
 	size_t idle = 0;
 
-	list_each(&resolver->names, node, after)
+	list_each (&resolver->names, node, after)
 		idle += !list_entry(node, struct name, in_names)->pending;
-	list_each(&resolver->names, node, after) {
+	list_each (&resolver->names, node, after) {
 		struct name *name = list_entry(node, struct name, in_names);
 		if (name->pending)
 			continue;
@@ -163,8 +163,8 @@ struct resolver *resolver_new(const struct resolver_options *options)
 	pthread_mutex_init(&resolver->lock, NULL);
 	list_init(&resolver->names);
 	unsigned reserved = (options->threads > 1) * (1 + options->threads / 8);
-	resolver->offload = offload_new(options->threads, reserved,
-	                                SIZE_MAX); /* a session waits for one name, so there are no more */
+	resolver->offload =
+	        offload_new(options->threads, reserved, SIZE_MAX); /* a session waits for one name, so there are no more */
 	if (resolver->offload != NULL)
 		return resolver;
 	resolver_free(resolver);
@@ -246,8 +246,8 @@ static bool resolve_ask(struct resolver *resolver, struct resolve *resolve, cons
 	return true;
 }
 
-struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port,
-                              resolve_cb *cb, void *arg)
+struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port, resolve_cb *cb,
+                              void *arg)
 {
 	struct resolve *resolve = malloc(sizeof(*resolve));
 

@@ -50,8 +50,8 @@ typedef void resolve_cb(void *arg, const struct resolved *answer);
 
 /* Starts a look-up; cb runs once, later, on the thread that owns box; never from inside this call. NULL on failure
  * (out of memory). Before box is freed every resolve that was started with it must be done or cancelled. */
-struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port,
-                              resolve_cb *cb, void *arg) must_check;
+struct resolve *resolve_start(struct resolver *resolver, struct mailbox *box, const char *host, uint16_t port, resolve_cb *cb,
+                              void *arg) must_check;
 
 /* On box's thread, before cb ran. cb will not run, and box may be freed; the helper thread finishes on its own, and its
  * answer is kept for the next one who asks. */

@@ -56,8 +56,7 @@ bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer)
 		add_in6(answer, in6, port);
 	} else if (uri_is_localhost(span_of(host))) { /* more servers there are on the first alone than on the second */
 		add_in(answer, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
-		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT },
-		        port);
+		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT }, port);
 	}
 	return answer->count > 0;
 }

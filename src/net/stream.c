@@ -228,12 +228,10 @@ int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
 	stream_hold(st, HOLD_TLS);
 	if (stream_tls_attach(st) != 0)
 		return -1;
-	return stream_use_bufferevent(st, role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING
-	                                                        : BUFFEREVENT_SSL_CONNECTING);
+	return stream_use_bufferevent(st, role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING);
 }
 
-int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb,
-                void *owner)
+int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb, void *owner)
 {
 	memset(st, 0, sizeof(*st));
 	st->fd = fd;

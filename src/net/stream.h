@@ -70,7 +70,7 @@ struct stream {
 	struct bufferevent *bev; /* NULL: no TLS handshake under way, and never a backlog so far */
 	size_t low_water;
 	struct stream_pool *pool; /* that counts its backlog, or NULL */
-	struct event *wr;        /* only while TLS must wait for room to write something of its own */
+	struct event *wr;         /* only while TLS must wait for room to write something of its own */
 	stream_cb *cb;
 	void *owner;
 	uint64_t received;       /* bytes read so far */
@@ -95,8 +95,8 @@ struct stream {
 
 /* Takes fd over, also on failure (-1, out of memory). With ssl (taken over too) the handshake begins at once, STREAM_READY
  * ends it; without, the stream is ready. It starts with HOLD_STATE. */
-must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role,
-                           stream_cb *cb, void *owner);
+must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb,
+                           void *owner);
 
 /* Turns an open plain stream, of which nothing was read (but skipped) or written, into a TLS one. Takes ssl over. */
 must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_role role);

@@ -96,8 +96,7 @@ ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
 
 static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uint64_t length)
 {
-	struct evbuffer_file_segment *segment =
-		evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
+	struct evbuffer_file_segment *segment = evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
 
 	if (segment == NULL)
 		return -1;

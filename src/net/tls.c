@@ -99,17 +99,19 @@ static int check_names(const struct tls_server *server, const struct tls_identit
 			char *name = identity_common_name(&server->identity[i], &server->identity[k]);
 			char place[TLS_PLACE_MAX], first[TLS_PLACE_MAX];
 			if (name != NULL)
-				result = err_add(err, "%s certificate %s: is for %s, as is that of %s, which is always used first; put both "
-				                 "certificates in one section, or remove one", tls_place(&identities[i].where, "certificate", place),
-				                 identities[i].certificates.item[0], name, tls_place(&identities[k].where, "certificate", first));
+				result = err_add(
+				        err,
+				        "%s certificate %s: is for %s, as is that of %s, which is always used first; put both "
+				        "certificates in one section, or remove one",
+				        tls_place(&identities[i].where, "certificate", place), identities[i].certificates.item[0],
+				        name, tls_place(&identities[k].where, "certificate", first));
 			free(name);
 		}
 	}
 	return result;
 }
 
-struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
-                                  struct err *warnings)
+struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err, struct err *warnings)
 {
 	bool failed = false;
 
@@ -218,11 +220,12 @@ static int client_verify(SSL_CTX *ctx, const struct tls_where *where, const char
 {
 	char place[TLS_PLACE_MAX];
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
-	int named =
-	        ip_is_number(span_of(name)) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) : X509_VERIFY_PARAM_set1_host(param, name, 0);
+	int named = ip_is_number(span_of(name)) ? X509_VERIFY_PARAM_set1_ip_asc(param, name)
+	                                        : X509_VERIFY_PARAM_set1_host(param, name, 0);
 
 	if (name[0] == '\0' || named != 1)
-		return err_add(err, "%s: \"%s\" is not a name that a certificate can be checked against", tls_place(where, "target_name", place), name);
+		return err_add(err, "%s: \"%s\" is not a name that a certificate can be checked against",
+		               tls_place(where, "target_name", place), name);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (tls_given(ca))

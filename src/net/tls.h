@@ -25,10 +25,11 @@ struct tls_server; /* immutable; shared by all threads */
 
 /* The certificates for some names, and the policy for these names. */
 struct tls_identity {
-	struct tls_where where;       /* of its section */
-	struct str_list certificates; /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
-	struct str_list keys;         /* PEM, in the order of the certificates; none: each is in its certificate's file */
-	const char *client_ca;   /* PEM; needed unless client_certificate is off */
+	struct tls_where where; /* of its section */
+	struct str_list
+	        certificates;  /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
+	struct str_list keys;  /* PEM, in the order of the certificates; none: each is in its certificate's file */
+	const char *client_ca; /* PEM; needed unless client_certificate is off */
 	enum tls_client_certificate client_certificate;
 	bool tls13_only;
 	const char *ciphers;      /* TLS 1.2 cipher list, NULL or "": the AEAD suites with forward secrecy */
@@ -36,7 +37,6 @@ struct tls_identity {
 	const char *groups;       /* of the key exchange, NULL or "": X25519 and P-256 */
 	bool tickets;             /* stateless session resumption */
 };
-
 
 /* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
  * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final

@@ -24,9 +24,8 @@
 #else
 #define GROUPS "X25519:P-256:X448:P-521:P-384"
 #endif
-#define OPTIONS                                                                                                        \
-	(SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
-#define MODES (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
+#define OPTIONS (SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
+#define MODES   (SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
 const char *tls_place(const struct tls_where *where, const char *option, char out[static TLS_PLACE_MAX])
 {
@@ -54,8 +53,10 @@ static FILE *open_pem(struct opener *opener, const char *path, const char **why)
 		*why = errno == ENOENT ? "no such file" : errno == EACCES ? "permission denied" : *why;
 		return NULL;
 	}
-	*why = fstat(fd, &st) != 0 ? strerror(errno) : S_ISDIR(st.st_mode) ? "is a directory" :
-	       st.st_size > PEM_MAX ? "is larger than 1 MiB" : NULL;
+	*why = fstat(fd, &st) != 0    ? strerror(errno)
+	       : S_ISDIR(st.st_mode)  ? "is a directory"
+	       : st.st_size > PEM_MAX ? "is larger than 1 MiB"
+	                              : NULL;
 	FILE *file = *why == NULL ? fdopen(fd, "r") : NULL;
 	if (file == NULL)
 		close(fd);

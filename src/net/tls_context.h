@@ -40,4 +40,5 @@ int tls_refuse_passphrase(char *buf, int size, int writing, void *asked);
 #define TLS_PLACE_MAX 512
 const char *tls_place(const struct tls_where *where, const char *option, char out[static TLS_PLACE_MAX]);
 
-int tls_complain(const struct tls_where *where, const char *option, const char *file, const char *cause, struct err *err); /* -1 */
+int tls_complain(const struct tls_where *where, const char *option, const char *file, const char *cause,
+                 struct err *err); /* -1 */

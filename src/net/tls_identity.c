@@ -26,7 +26,8 @@ static int check_kind(const struct identity *identity, const struct pair *pair, 
 			continue;
 		char place[TLS_PLACE_MAX];
 		return err_add(err, "%s certificate %s: has the same kind of key as %s (%s); list one certificate for each kind",
-		               tls_place(where, "certificate", place), pair->file, other->file, EVP_PKEY_get0_type_name(pair->key));
+		               tls_place(where, "certificate", place), pair->file, other->file,
+		               EVP_PKEY_get0_type_name(pair->key));
 	}
 	return 0;
 }
@@ -50,7 +51,8 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 	identity->pair = mem_zalloc(id->certificates.count * sizeof(*identity->pair));
 	for (size_t i = 0; i < id->certificates.count; i++) {
 		struct pair *pair = &identity->pair[identity->pairs];
-		const struct pair_files files = { &id->where, id->certificates.item[i], id->keys.count > 0 ? id->keys.item[i] : NULL };
+		const struct pair_files files = { &id->where, id->certificates.item[i],
+			                          id->keys.count > 0 ? id->keys.item[i] : NULL };
 		if (pair_load(pair, identity->ctx, &files, err, warnings) != 0) {
 			result = -1;
 			continue;
@@ -90,7 +92,8 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 	if (id->client_certificate == TLS_CLIENT_CERT_OFF)
 		return 0;
 	if (!tls_given(id->client_ca))
-		return err_add(err, "%s client_ca: needed to check client certificates", tls_place(&id->where, "client_certificate", place));
+		return err_add(err, "%s client_ca: needed to check client certificates",
+		               tls_place(&id->where, "client_certificate", place));
 	if (tls_context_trust(ctx, &id->where, "client_ca", id->client_ca, err) != 0)
 		return -1;
 	name_authorities(ctx);
@@ -118,9 +121,11 @@ static int keep_aead(SSL_CTX *ctx, const struct tls_identity *id, struct err *er
 	}
 	int result = 0;
 	if (kept[0] == '\0')
-		result = err_add(err, "%s ciphers: no AEAD suite among \"%s\"", tls_place(&id->where, "ciphers", place), id->ciphers);
+		result = err_add(err, "%s ciphers: no AEAD suite among \"%s\"", tls_place(&id->where, "ciphers", place),
+		                 id->ciphers);
 	else if (dropped != NULL && SSL_CTX_set_cipher_list(ctx, kept) == 1)
-		err_add(warnings, "%s ciphers: suites that are not AEAD are left out, such as %s", tls_place(&id->where, "ciphers", place), dropped);
+		err_add(warnings, "%s ciphers: suites that are not AEAD are left out, such as %s",
+		        tls_place(&id->where, "ciphers", place), dropped);
 	free(kept);
 	return result;
 }
@@ -144,7 +149,8 @@ static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *
 	const char *groups = tls_given(id->groups) ? id->groups : GROUPS;
 
 	if (strcasestr(groups, "ffdhe") != NULL)
-		return tls_complain(&id->where, "groups", groups, "finite field groups are not supported; list elliptic curves", err);
+		return tls_complain(&id->where, "groups", groups, "finite field groups are not supported; list elliptic curves",
+		                    err);
 	if (SSL_CTX_set1_groups_list(ctx, groups) == 1)
 		return 0;
 	ERR_clear_error();
@@ -152,10 +158,10 @@ static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *
 }
 
 /* RFC 7301 section 3.2: who offers protocols, and not ours, is told so now and not by an answer it cannot read. */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen,
-                   void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg)
 {
-	static const unsigned char ours[] = "\x08" "http/1.1";
+	static const unsigned char ours[] = "\x08"
+	                                    "http/1.1";
 	unsigned char *chosen;
 	int found = SSL_select_next_proto(&chosen, outlen, ours, sizeof(ours) - 1, in, inlen);
 
@@ -179,8 +185,7 @@ static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct 
 }
 
 /* index becomes the session id context: a ticket of one identity is nothing to another, which may ask for more. */
-int identity_load(struct identity *identity, const struct tls_identity *id, size_t index, struct err *err,
-                  struct err *warnings)
+int identity_load(struct identity *identity, const struct tls_identity *id, size_t index, struct err *err, struct err *warnings)
 {
 	*identity = (struct identity){ .ctx = context_new(id, index, err), .client_certificate = id->client_certificate };
 	if (identity->ctx == NULL)

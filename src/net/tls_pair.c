@@ -52,8 +52,8 @@ static void warn_dates(const X509 *leaf, const struct pair_files *files, struct 
 		return;
 	if (ASN1_TIME_to_tm(expired ? end : begin, &day) == 1)
 		(void)strftime(date, sizeof(date), "%Y-%m-%d", &day);
-	err_add(warnings, "%s certificate %s: certificate %s %s", tls_place(files->where, "certificate", place), files->certificate,
-	        expired ? "has expired on" : "is not valid before", date);
+	err_add(warnings, "%s certificate %s: certificate %s %s", tls_place(files->where, "certificate", place),
+	        files->certificate, expired ? "has expired on" : "is not valid before", date);
 }
 
 /* As SSL_CTX_use_certificate_chain_file() does, which would open the file itself. */
@@ -115,8 +115,8 @@ static int load_key(SSL_CTX *ctx, const struct pair_files *files, struct err *er
 	if (key == NULL)
 		return -1;
 	if (X509_check_private_key(SSL_CTX_get0_certificate(ctx), key) != 1)
-		result = err_add(err, "%s key %s: key does not belong to the certificate %s", tls_place(files->where, "key", place), path,
-		                 files->certificate);
+		result = err_add(err, "%s key %s: key does not belong to the certificate %s",
+		                 tls_place(files->where, "key", place), path, files->certificate);
 	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
 		result = tls_complain(files->where, "key", path, tls_queued_cause("unusable"), err);
 	EVP_PKEY_free(key);

@@ -315,7 +315,8 @@ static void move_span(struct span *span, struct span text, const char *to)
 
 void http_head_move(struct http_head *head, const char *to)
 {
-	struct span text = head->text, *parts[] = { &head->method, &head->target, &head->authority, &head->path, &head->query, &head->text };
+	struct span text = head->text,
+	            *parts[] = { &head->method, &head->target, &head->authority, &head->path, &head->query, &head->text };
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		move_span(parts[i], text, to);

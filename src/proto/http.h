@@ -31,7 +31,7 @@ struct http_field {
 };
 
 struct http_head {
-	struct span text;      /* all of it, as it was parsed */
+	struct span text; /* all of it, as it was parsed */
 	struct span method;
 	struct span target;    /* as it came */
 	int minor;             /* HTTP/1.minor: 0 or 1 */

@@ -141,8 +141,11 @@ void http_answer_start(struct http_answer *out, char *buf, size_t cap, int statu
 void http_answer_end(struct http_answer *out, bool keep_alive)
 {
 	/* RFC 9110 section 7.8: who is told to upgrade is told so in Connection as well. */
-	http_answer_text(out, "Connection", out->status == 101 ? SPAN("Upgrade") : out->status == 426 ? SPAN("close, Upgrade") :
-	                                    keep_alive ? SPAN("keep-alive") : SPAN("close"));
+	http_answer_text(out, "Connection",
+	                 out->status == 101   ? SPAN("Upgrade")
+	                 : out->status == 426 ? SPAN("close, Upgrade")
+	                 : keep_alive         ? SPAN("keep-alive")
+	                                      : SPAN("close"));
 	commit(out, append(out, out->len, SPAN("\r\n")));
 }
 

@@ -13,8 +13,9 @@
 
 /* Each reads the whole of text, in the forms of inet_pton(3) alone: no "127.1", no leading zeros, no brackets. */
 must_check bool ip_read(int family, struct span text, void *address); /* AF_INET or AF_INET6; in network order */
-must_check bool ip_read_zoned(struct span text, uint8_t address[IP_ADDRESS_MAX], struct span *zone); /* v6[%zone]; zone may be absent */
-must_check bool ip_is_number(struct span host);                       /* of either family */
+must_check bool ip_read_zoned(struct span text, uint8_t address[IP_ADDRESS_MAX],
+                              struct span *zone); /* v6[%zone]; zone may be absent */
+must_check bool ip_is_number(struct span host);   /* of either family */
 
 /* 1 to 5 digits that come to 65535 at most. Plain: in the form in which programs write a port, without zeros in front. */
 must_check bool ip_read_port(struct span digits, uint16_t *port);

@@ -54,8 +54,7 @@ static bool read_line(struct proxyhdr *header, struct span line)
 	else
 		return false;
 	int family = header->family == PROXYHDR_IN ? AF_INET : AF_INET6;
-	return ip_read(family, word[2], header->source.address) &&
-	       ip_read(family, word[3], destination.address) &&
+	return ip_read(family, word[2], header->source.address) && ip_read(family, word[3], destination.address) &&
 	       ip_read_plain_port(word[4], &header->source.port) && ip_read_plain_port(word[5], &destination.port);
 }
 

@@ -10,27 +10,19 @@ enum state { BETWEEN, TAIL_1, TAIL_2, TAIL_3, AFTER_E0, AFTER_ED, AFTER_F0, AFTE
 
 static const uint8_t after_lead[0x40] = {
 	[0x00 ... 0x01] = FAILED, /* overlong */
-	[0x02 ... 0x1f] = TAIL_1,
-	[0x20] = AFTER_E0,
-	[0x21 ... 0x2c] = TAIL_2,
-	[0x2d] = AFTER_ED,
-	[0x2e ... 0x2f] = TAIL_2,
-	[0x30] = AFTER_F0,
-	[0x31 ... 0x33] = TAIL_3,
-	[0x34] = AFTER_F4,
-	[0x35 ... 0x3f] = FAILED, /* above U+10FFFF */
+	[0x02 ... 0x1f] = TAIL_1, [0x20] = AFTER_E0,        [0x21 ... 0x2c] = TAIL_2,
+	[0x2d] = AFTER_ED,        [0x2e ... 0x2f] = TAIL_2, [0x30] = AFTER_F0,
+	[0x31 ... 0x33] = TAIL_3, [0x34] = AFTER_F4,        [0x35 ... 0x3f] = FAILED, /* above U+10FFFF */
 };
 
 static const struct {
 	uint8_t low, high, next;
 } follow[] = {
-	[TAIL_1] = { 0x80, 0xbf, BETWEEN },
-	[TAIL_2] = { 0x80, 0xbf, TAIL_1 },
-	[TAIL_3] = { 0x80, 0xbf, TAIL_2 },
-	[AFTER_E0] = { 0xa0, 0xbf, TAIL_1 }, /* below: overlong */
-	[AFTER_ED] = { 0x80, 0x9f, TAIL_1 }, /* above: surrogates */
-	[AFTER_F0] = { 0x90, 0xbf, TAIL_2 }, /* below: overlong */
-	[AFTER_F4] = { 0x80, 0x8f, TAIL_2 }, /* above: beyond U+10FFFF */
+	[TAIL_1] = { 0x80, 0xbf, BETWEEN },  [TAIL_2] = { 0x80, 0xbf, TAIL_1 },
+	[TAIL_3] = { 0x80, 0xbf, TAIL_2 },   [AFTER_E0] = { 0xa0, 0xbf, TAIL_1 }, /* below: overlong */
+	[AFTER_ED] = { 0x80, 0x9f, TAIL_1 },                                      /* above: surrogates */
+	[AFTER_F0] = { 0x90, 0xbf, TAIL_2 },                                      /* below: overlong */
+	[AFTER_F4] = { 0x80, 0x8f, TAIL_2 },                                      /* above: beyond U+10FFFF */
 };
 
 static uint8_t step(uint8_t state, uint8_t byte)

@@ -36,33 +36,33 @@ enum ws_opcode {
 #define WS_FIN 0x80
 
 #define WS_CONTROL_PAYLOAD_MAX 125 /* section 5.5 */
-#define WS_SERVER_HEADER_MAX 10    /* no masking key */
+#define WS_SERVER_HEADER_MAX   10  /* no masking key */
 
 enum ws_rx_flags {
-	WS_RX_MASKED = 1 << 0,  /* we are the server: every frame must be masked (section 5.1); without it, none may be */
-	WS_RX_TEXT = 1 << 1,    /* text messages are accepted, else 1003 */
-	WS_RX_BINARY = 1 << 2,  /* binary messages are accepted, else 1003 */
-	WS_RX_MERGE = 1 << 3,   /* frame and message borders do not matter: the payloads of as many data frames as the
+	WS_RX_MASKED = 1 << 0, /* we are the server: every frame must be masked (section 5.1); without it, none may be */
+	WS_RX_TEXT = 1 << 1,   /* text messages are accepted, else 1003 */
+	WS_RX_BINARY = 1 << 2, /* binary messages are accepted, else 1003 */
+	WS_RX_MERGE = 1 << 3,  /* frame and message borders do not matter: the payloads of as many data frames as the
 	                           input holds are moved together and come out as one run */
 };
 
 struct ws_rx {
 	/* settings, untouched by decoding */
 	uint8_t flags;
-	uint64_t max_message;   /* payload bytes of one message, 0 = no limit; beyond it 1009 */
+	uint64_t max_message; /* payload bytes of one message, 0 = no limit; beyond it 1009 */
 
 	/* for the caller to read */
-	uint64_t frames;        /* frame headers seen so far, control frames and empty frames included */
+	uint64_t frames; /* frame headers seen so far, control frames and empty frames included */
 
 	/* the decoder's own */
-	uint8_t header[14];     /* a header that came in pieces */
+	uint8_t header[14]; /* a header that came in pieces */
 	uint8_t header_len;
 	uint8_t opcode;         /* of the frame in progress */
 	uint8_t message_opcode; /* of the message in progress, 0 = none */
 	bool fin, in_payload, run_starts_message;
-	uint16_t failed;        /* the close code of the violation, 0 = none */
-	uint8_t mask[4];        /* rotated: mask[0] is for the next payload byte */
-	uint64_t left;          /* payload bytes of this frame still to come */
+	uint16_t failed; /* the close code of the violation, 0 = none */
+	uint8_t mask[4]; /* rotated: mask[0] is for the next payload byte */
+	uint64_t left;   /* payload bytes of this frame still to come */
 	uint64_t message_len;
 	struct utf8 utf8;
 	uint8_t control[WS_CONTROL_PAYLOAD_MAX];
@@ -72,13 +72,13 @@ struct ws_rx {
 enum ws_status { WS_MORE, WS_DATA, WS_CONTROL, WS_BAD };
 
 struct ws_run {
-	size_t used;            /* input bytes this call consumed; on WS_MORE all of them */
-	uint8_t *payload;       /* WS_DATA: inside the input; WS_CONTROL: inside the ws_rx, valid until the next call */
-	size_t len;             /* WS_DATA may be empty only without WS_RX_MERGE (an empty message has borders too) */
-	uint8_t opcode;         /* WS_DATA: of the message (WS_TEXT or WS_BINARY), WS_CONTROL: of the frame */
-	bool message_start;     /* WS_DATA without WS_RX_MERGE: the first run of its message */
-	bool message_end;       /* ... the last run of its message */
-	uint16_t close_code;    /* WS_BAD: what to send. WS_CONTROL with WS_CLOSE: what came, 0 for an empty Close */
+	size_t used;         /* input bytes this call consumed; on WS_MORE all of them */
+	uint8_t *payload;    /* WS_DATA: inside the input; WS_CONTROL: inside the ws_rx, valid until the next call */
+	size_t len;          /* WS_DATA may be empty only without WS_RX_MERGE (an empty message has borders too) */
+	uint8_t opcode;      /* WS_DATA: of the message (WS_TEXT or WS_BINARY), WS_CONTROL: of the frame */
+	bool message_start;  /* WS_DATA without WS_RX_MERGE: the first run of its message */
+	bool message_end;    /* ... the last run of its message */
+	uint16_t close_code; /* WS_BAD: what to send. WS_CONTROL with WS_CLOSE: what came, 0 for an empty Close */
 };
 
 void ws_rx_init(struct ws_rx *rx, uint8_t flags, uint64_t max_message);

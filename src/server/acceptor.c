@@ -42,8 +42,8 @@ struct acceptor {
 	uint64_t next_id;
 	struct refused *slot;
 	struct list free, held;
-	uint64_t timeout_ms; /* of the held */
-	struct event *expiry;  /* for the oldest of them */
+	uint64_t timeout_ms;  /* of the held */
+	struct event *expiry; /* for the oldest of them */
 };
 
 static void refused_close(struct refused *r)

@@ -21,8 +21,9 @@ static const char *unless_empty(const char *text)
 static void announce_route(struct log *log, const struct route_settings *route)
 {
 	const struct log_field fields[] = {
-		log_text("route", route->section.name), log_text("path", route->path), log_text("target", route->target.text),
-		log_text("token_file", unless_empty(route->token_file)), log_text("root", unless_empty(route->root)),
+		log_text("route", route->section.name),      log_text("path", route->path),
+		log_text("target", route->target.text),      log_text("token_file", unless_empty(route->token_file)),
+		log_text("root", unless_empty(route->root)),
 	};
 	log_record(log, LEVEL_INFO, "route", fields, ARRAY_LEN(fields));
 }

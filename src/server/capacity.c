@@ -39,6 +39,5 @@ int capacity_find(struct capacity *capacity, const struct server_settings *set, 
 	return err_add(err,
 	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
 	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
-	               (unsigned long long)wanted, (unsigned long long)needed,
-	               (unsigned long long)all);
+	               (unsigned long long)wanted, (unsigned long long)needed, (unsigned long long)all);
 }

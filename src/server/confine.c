@@ -55,7 +55,8 @@ static void complain(const struct conf_file *file, const char *user, struct err 
 	const struct kind_row *kind = &kinds[file->kind];
 
 	if (file->section != NULL)
-		conf_complain_option(file->section, file->field, err, "user %s may not %s %s: %s", user, kind->act, file->path, kind->effect);
+		conf_complain_option(file->section, file->field, err, "user %s may not %s %s: %s", user, kind->act, file->path,
+		                     kind->effect);
 	else
 		err_add(err, "user %s may not %s %s: %s", user, kind->act, file->path, kind->effect);
 }
@@ -68,7 +69,8 @@ static int look(const struct settings *settings, struct opener *opener, const ch
 	for (size_t i = 0; i < settings->files_count; i++) {
 		const struct conf_file *file = &settings->files[i];
 		const struct kind_row *kind = &kinds[file->kind];
-		if (is_denied_to_user(file, kind->permission) || (kind->at_reload && opener != NULL && is_denied_by(opener, file)))
+		if (is_denied_to_user(file, kind->permission) ||
+		    (kind->at_reload && opener != NULL && is_denied_by(opener, file)))
 			complain(file, user, kind->vital ? err : warnings);
 	}
 	return err->count == before ? 0 : -1;

@@ -19,7 +19,8 @@ must_check int confine_become(const struct settings *settings, bool debuggable, 
 /* Before any thread starts: becomes the user, looks with the user's eyes at what the settings name, and with the opener's at what a
  * reload will read; NULL: there will be none. Complaints are about what would fail every session, warnings about what would fail a
  * reload. NULL on failure, when the process can only exit. */
-struct confine *confine_enter(const struct settings *settings, struct opener *opener, struct err *err, struct err *warnings) must_check;
+struct confine *confine_enter(const struct settings *settings, struct opener *opener, struct err *err,
+                              struct err *warnings) must_check;
 
 /* After the last thread has started: no other system calls from here on. */
 must_check int confine_seal(struct confine *confine, struct err *err);

@@ -62,8 +62,10 @@ static void admit_route(const struct sandbox *sandbox, const struct route_settin
 	if (is_abstract(target) && !sandbox_admits(sandbox, SANDBOX_ABSTRACT, 0))
 		conf_complain_option(set, &set->target, err, "the sandbox does not allow %s, " CURE, target->text);
 	if (set->token_file[0] != '\0' && !listed && !sandbox_admits(sandbox, SANDBOX_CONNECT, 0))
-		conf_complain_option(set, &set->token_file, err, "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
-		                     "sandbox_ports before the next start");
+		conf_complain_option(
+		        set, &set->token_file, err,
+		        "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
+		        "sandbox_ports before the next start");
 }
 
 int confine_ports_admit(const struct sandbox *sandbox, const struct settings *settings, struct err *err)

@@ -70,7 +70,7 @@ static bool same_place(const struct listener *listener, const struct listen_sett
 }
 
 static struct listen_entry *listening_find(const struct listening *l, const struct address *address,
-                                   const struct listen_settings *set)
+                                           const struct listen_settings *set)
 {
 	for (size_t i = 0; i < l->entries.count; i++) {
 		struct listen_entry *entry = l->entries.item[i];
@@ -129,7 +129,8 @@ static void hint_own_port(const struct listening *l, const struct address *addre
 	for (size_t i = 0; address->kind == ADDRESS_TCP && i < l->entries.count; i++) {
 		if (!has_port(l->entries.item[i], address) || !stays(l->entries.item[i], next))
 			continue;
-		err_add(err, "the gateway itself already listens on %s ([listen %s]); two addresses with the same port must not overlap",
+		err_add(err,
+		        "the gateway itself already listens on %s ([listen %s]); two addresses with the same port must not overlap",
 		        listener_text(l->entries.item[i]->listener), l->entries.item[i]->set->section.name);
 		return;
 	}
@@ -182,8 +183,8 @@ static int plan_add(struct listening *l, struct listening_plan *plan, const stru
 	return 0;
 }
 
-struct listening_plan *listening_plan(struct listening *l, struct generation *generation,
-                                      const struct lookups *lookups, struct err *err)
+struct listening_plan *listening_plan(struct listening *l, struct generation *generation, const struct lookups *lookups,
+                                      struct err *err)
 {
 	struct listening_plan *plan = mem_zalloc(sizeof(*plan));
 	int result = 0;

@@ -20,8 +20,8 @@ struct listening *listening_new(struct event_base *base, struct log *log, struct
 
 /* lookups: what the names of new listeners lead to; NULL: they are looked up here, which may block. NULL and complaints on
  * failure: then nothing has changed. */
-struct listening_plan *listening_plan(struct listening *listening, struct generation *generation,
-                                      const struct lookups *lookups, struct err *err) must_check;
+struct listening_plan *listening_plan(struct listening *listening, struct generation *generation, const struct lookups *lookups,
+                                      struct err *err) must_check;
 /* Starts what is new, closes what is gone. The plan is used up. */
 void listening_commit(struct listening *listening, struct listening_plan *plan);
 void listening_plan_drop(struct listening_plan *plan); /* instead of committing it */

@@ -18,8 +18,10 @@ static void refused_calls_on_news(evutil_socket_t fd, short what, void *arg)
 	char name[SANDBOX_CALL_MAX];
 
 	while (sandbox_refused(calls->sandbox, name))
-		log_line(calls->log, LEVEL_WARN, "sandbox: refused system call %s with EPERM; if a library was updated it may need "
-		         "this call: please report it", name);
+		log_line(calls->log, LEVEL_WARN,
+		         "sandbox: refused system call %s with EPERM; if a library was updated it may need "
+		         "this call: please report it",
+		         name);
 }
 
 struct refused_calls *refused_calls_new(struct event_base *base, const struct sandbox *sandbox, struct log *log)

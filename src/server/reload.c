@@ -10,7 +10,7 @@
 
 /* One reading of the configuration. */
 struct reading {
-	struct offload_job job; /* first */
+	struct offload_job job;           /* first */
 	struct reload *reload;            /* stays until its thread has ended */
 	struct generation *before, *next; /* next: NULL: it failed */
 	struct err err, warnings;

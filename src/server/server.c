@@ -320,7 +320,8 @@ static int server_drop_privileges(struct server *srv, struct err *err)
 	err_init(&warnings);
 	tls_prepare();
 	tzset();
-	srv->confine = confine_enter(srv->current->settings, srv->path != NULL ? steward_reader(srv->steward) : NULL, err, &warnings);
+	srv->confine =
+	        confine_enter(srv->current->settings, srv->path != NULL ? steward_reader(srv->steward) : NULL, err, &warnings);
 	if (srv->confine != NULL)
 		routes_check_gates(&srv->current->routes, steward_reader(srv->steward), &warnings);
 	log_lines(srv->log, LEVEL_WARN, &warnings);

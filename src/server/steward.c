@@ -82,7 +82,8 @@ static int files_ask(int end, const char *root, const char *path, int *fd, size_
 		return ENAMETOOLONG;
 	memcpy(order.root, root, root_len + 1);
 	memcpy(order.path, path, path_len + 1);
-	if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 || channel_receive_fds(end, &answer, sizeof(answer), fd, fds) != 0)
+	if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 ||
+	    channel_receive_fds(end, &answer, sizeof(answer), fd, fds) != 0)
 		return errno == EMFILE ? EMFILE : EIO; /* the steward is gone, which the log says */
 	return answer.error;
 }
@@ -199,8 +200,9 @@ static int start(struct steward *steward, struct steward_work *work, size_t file
 struct steward *steward_start(struct settings *settings, const char *file, size_t files, struct err *err)
 {
 	struct steward *steward = mem_zalloc(sizeof(*steward));
-	struct steward_work work = { .settings = settings, .file = file, .control = -1, .life = -1,
-		                     .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct steward_work work = {
+		.settings = settings, .file = file, .control = -1, .life = -1, .lock = PTHREAD_MUTEX_INITIALIZER
+	};
 
 	steward->control = steward->life = -1;
 	pthread_mutex_init(&steward->lock, NULL);
@@ -227,7 +229,8 @@ static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 
 	log_line(steward->log, LEVEL_ERROR,
 	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file or "
-	         "rotated log opened, and no other address can be listened on: restart soon", (long)steward->pid);
+	         "rotated log opened, and no other address can be listened on: restart soon",
+	         (long)steward->pid);
 	event_del(steward->event);
 }
 

@@ -128,10 +128,15 @@ static struct sandbox *confine_steward(const char *log, struct err *err)
 {
 	struct sandbox_path path[3] = { { "/", SANDBOX_READ | SANDBOX_SOCKETS } };
 	static const struct sandbox_ports port[] = { { DNS_PORT, DNS_PORT, SANDBOX_CONNECT } };
-	const struct sandbox_options options = { .role = SANDBOX_STEWARD, .path = path, .paths = 1 + (log != NULL ? log_paths(log, &path[1]) : 0),
+	const struct sandbox_options options = { .role = SANDBOX_STEWARD,
+		                                 .path = path,
+		                                 .paths = 1 + (log != NULL ? log_paths(log, &path[1]) : 0),
 		                                 .write_flags = log != NULL ? LOG_FILE_FLAGS : 0,
-		                                 .port = port, .ports = ARRAY_LEN(port), .unbounded = SANDBOX_BIND,
-		                                 .how = beneath_hows(), .hows = BENEATH_HOWS };
+		                                 .port = port,
+		                                 .ports = ARRAY_LEN(port),
+		                                 .unbounded = SANDBOX_BIND,
+		                                 .how = beneath_hows(),
+		                                 .hows = BENEATH_HOWS };
 
 	return sandbox_new(&options, err);
 }

@@ -26,7 +26,8 @@
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
 
-static const struct listen_settings *find_address(const struct settings *settings, const char *text, const struct address **address)
+static const struct listen_settings *find_address(const struct settings *settings, const char *text,
+                                                  const struct address **address)
 {
 	for (size_t i = 0; settings != NULL && i < settings->listens_count; i++) {
 		const struct address_list *list = &settings->listens[i]->address;
@@ -49,7 +50,8 @@ static bool is_of_port(const struct sockaddr_storage *sa, socklen_t len, uint16_
 {
 	if (sa->ss_family == AF_INET)
 		return len == sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)sa)->sin_port == htons(port);
-	return sa->ss_family == AF_INET6 && len == sizeof(struct sockaddr_in6) && ((const struct sockaddr_in6 *)sa)->sin6_port == htons(port);
+	return sa->ss_family == AF_INET6 && len == sizeof(struct sockaddr_in6) &&
+	       ((const struct sockaddr_in6 *)sa)->sin6_port == htons(port);
 }
 
 /* Where a name leads is left to who looked it up, but for the port; a number leads nowhere else. */
@@ -66,7 +68,8 @@ static bool is_plausible(const struct resolved *found, const struct address *add
 }
 
 /* NULL in *owner: as it comes. */
-static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner, struct err *err)
+static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner,
+                      struct err *err)
 {
 	bool given = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
 
@@ -83,7 +86,9 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 		set = find_address(work->settings, order->text, &address);
 	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
 		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
-	struct bind_options options = { .backlog = (int)set->backlog, .unix_mode = set->unix_mode, .beside = order->beside != 0,
+	struct bind_options options = { .backlog = (int)set->backlog,
+		                        .unix_mode = set->unix_mode,
+		                        .beside = order->beside != 0,
 		                        .found = order->known ? &order->found : NULL };
 	struct bind_owner owner;
 	if (find_owner(set, &owner, &options.owner, err) != 0)

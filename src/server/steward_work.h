@@ -9,13 +9,13 @@
 #include <pthread.h>
 
 struct steward_work {
-	const char *file;                /* of the configuration; NULL: none to read again */
-	struct settings *settings;       /* in force */
-	struct settings *next;           /* read last, and may be in force soon; NULL: none */
-	char *log;                       /* of the start: the path, or NULL */
-	struct bound *made;              /* the socket files, for who binds */
+	const char *file;          /* of the configuration; NULL: none to read again */
+	struct settings *settings; /* in force */
+	struct settings *next;     /* read last, and may be in force soon; NULL: none */
+	char *log;                 /* of the start: the path, or NULL */
+	struct bound *made;        /* the socket files, for who binds */
 	size_t made_count;
-	int control, life;               /* its ends of the channels, open and ascending */
+	int control, life; /* its ends of the channels, open and ascending */
 	int *names, *files;
 	size_t names_count, files_count;
 	pthread_mutex_t lock; /* guards settings while they change */

@@ -15,17 +15,17 @@
 #include <unistd.h>
 
 struct worker {
-	struct session_context context;    /* what its sessions know of it */
+	struct session_context context; /* what its sessions know of it */
 	struct mailbox *mailbox;
-	uint8_t *buffer;                   /* the scratch buffer with its headroom */
+	uint8_t *buffer; /* the scratch buffer with its headroom */
 	struct event *reap;
 	struct event *drain_over;
 	uint64_t drain_timeout;
-	unsigned dial_spare;               /* see dial.h */
-	atomic_uint load;                  /* sessions that were posted and are not gone */
-	atomic_uint refusals;              /* those of them that only are to be refused */
-	unsigned refusals_most;            /* so many of those at a time */
-	struct limiter handshakes;         /* of those */
+	unsigned dial_spare;       /* see dial.h */
+	atomic_uint load;          /* sessions that were posted and are not gone */
+	atomic_uint refusals;      /* those of them that only are to be refused */
+	unsigned refusals_most;    /* so many of those at a time */
+	struct limiter handshakes; /* of those */
 	pthread_t thread;
 	struct mailbox *parent;
 	struct mail *exit_mail;
@@ -209,7 +209,8 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 	w->drain_over = evtimer_new(c->base, worker_on_drain_over, w);
 	c->backlogs.next_turn = evtimer_new(c->base, worker_on_next_turn, &c->backlogs);
 	c->refusals = refusal_log_new(c->base, c->log);
-	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || w->reap == NULL || w->drain_over == NULL || c->refusals == NULL)
+	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || w->reap == NULL || w->drain_over == NULL ||
+	    c->refusals == NULL)
 		return -1;
 	c->request_env.mailbox = w->mailbox;
 	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox, .spare = &w->dial_spare };

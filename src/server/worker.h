@@ -17,24 +17,24 @@ struct worker_setup {
 	struct log *log;
 	struct resolver *resolver;
 	struct admission *admission;
-	uint64_t backlogs;             /* bytes that its sessions may make it hold; 0: any */
-	struct opener *opener;         /* for its thread alone */
-	struct offload *offload;       /* for what blocks; NULL: see struct request_env */
+	uint64_t backlogs;                   /* bytes that its sessions may make it hold; 0: any */
+	struct opener *opener;               /* for its thread alone */
+	struct offload *offload;             /* for what blocks; NULL: see struct request_env */
 	struct opener *const *helper_opener; /* for each of its threads */
-	unsigned dial_spare;           /* descriptors for dials of several addresses at once, beyond one each */
-	unsigned refusals;             /* so many connections that are only to be refused at a time */
-	struct mailbox *parent;        /* where exit_mail is posted when the last session is gone and the thread is about to end */
+	unsigned dial_spare;                 /* descriptors for dials of several addresses at once, beyond one each */
+	unsigned refusals;                   /* so many connections that are only to be refused at a time */
+	struct mailbox *parent; /* where exit_mail is posted when the last session is gone and the thread is about to end */
 	struct mail *exit_mail;
 };
 
 /* NULL on failure, with errno. */
 struct worker *worker_new(const struct worker_setup *setup) must_check;
 struct session_context *worker_context(struct worker *worker); /* for its own thread, which a test may be */
-must_check int worker_start(struct worker *worker); /* 0 or an errno; all signals are blocked in the thread */
+must_check int worker_start(struct worker *worker);            /* 0 or an errno; all signals are blocked in the thread */
 
 /* Sends a connection there. -1: out of memory; then fd and reference stay the caller's. */
 must_check int worker_post(struct worker *worker, const struct arrival *arrival);
-unsigned worker_load(const struct worker *worker);     /* sessions, and refusals among them */
+unsigned worker_load(const struct worker *worker); /* sessions, and refusals among them */
 
 /* Whether one more that is refused for this reason is to be told so there: who is to be kept off is not, and where that takes a
  * handshake not many are. */

@@ -18,7 +18,7 @@
  * went. Beyond that it is no longer read, and waits for the limit of time. */
 #define CLIENT_DISCARD_MAX  ((uint64_t)1 << 20)
 #define BACKEND_DISCARD_MAX ((uint64_t)64 << 20)
-#define LOOKS       4                   /* how often a limit is looked at before it runs out */
+#define LOOKS               4 /* how often a limit is looked at before it runs out */
 
 static void closing_send_close(struct session *s)
 {
@@ -33,8 +33,8 @@ static void closing_send_close(struct session *s)
 		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
 	if (len == 0)
 		return;
-	ssize_t backlog = row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len)
-	                                          : stream_write(&s->client, frame, len);
+	ssize_t backlog =
+	        row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len) : stream_write(&s->client, frame, len);
 	if (backlog == STREAM_FAILED)
 		return; /* what the client sent before may still be there; reading will find the end */
 }

@@ -19,7 +19,7 @@
 #define CODEC_PIECE_MAX ((size_t)16 * 1024)
 
 struct piece {
-	uint8_t *at;   /* NULL: nothing to send */
+	uint8_t *at; /* NULL: nothing to send */
 	size_t len;
 	uint8_t first; /* of a frame: its opcode, with WS_FIN or without. In front of it there is room for the header */
 	bool own;      /* it stands in memory of the codec's, and not in what was given to it */
@@ -30,7 +30,7 @@ struct codec {
 	const struct codec_ops *ops;
 	uint8_t held[CODEC_HELD_MAX]; /* stands in front of the next bytes of the target that down() gets */
 	uint8_t held_len;
-	bool more_up, more_down;      /* the flow's: it was stopped, and is to be called again */
+	bool more_up, more_down; /* the flow's: it was stopped, and is to be called again */
 };
 
 /* A reason that comes back ends the session, after the piece was sent. */

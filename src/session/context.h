@@ -26,8 +26,8 @@ struct session;
 struct session_context {
 	struct event_base *base;
 	struct log *log;
-	struct admission *admission;       /* shared with all other threads */
-	struct refusal_log *refusals;      /* what the log is told of strangers */
+	struct admission *admission;  /* shared with all other threads */
+	struct refusal_log *refusals; /* what the log is told of strangers */
 	struct dial_env dial_env;
 	struct request_env request_env;
 	struct opener *opener;             /* opens files for handlers */

@@ -71,5 +71,6 @@ void session_log_end(const struct session *s)
 		log_ms("failing", clock_ms() - health.since),
 		log_count("others", health.sessions),
 	};
-	log_record(s->context->log, level, "session end", fields, ARRAY_LEN(fields) - (is.unreached != NULL ? 0 : UNREACHED_FIELDS));
+	log_record(s->context->log, level, "session end", fields,
+	           ARRAY_LEN(fields) - (is.unreached != NULL ? 0 : UNREACHED_FIELDS));
 }

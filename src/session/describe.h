@@ -14,17 +14,17 @@
 struct session_description {
 	uint64_t id;
 	enum session_state state;
-	const struct peer *peer;   /* who it is for */
-	const struct peer *proxy;  /* who connected in its stead */
+	const struct peer *peer;  /* who it is for */
+	const struct peer *proxy; /* who connected in its stead */
 	const char *listen;
 	const char *route;
 	const char *target;
 	const struct member *unreached; /* of the pool: the target, if it ended because that could not be reached */
-	uint64_t age_ms;           /* since it was accepted */
-	uint64_t bytes_up, bytes_down; /* payload */
-	enum reason reason;        /* REASON_NONE: it has not ended */
-	uint16_t code;             /* the status or Close code that was sent or came last */
-	const char *detail;        /* what went wrong underneath */
+	uint64_t age_ms;                /* since it was accepted */
+	uint64_t bytes_up, bytes_down;  /* payload */
+	enum reason reason;             /* REASON_NONE: it has not ended */
+	uint16_t code;                  /* the status or Close code that was sent or came last */
+	const char *detail;             /* what went wrong underneath */
 };
 
 /* On the session's own thread. */

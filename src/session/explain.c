@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHOWN 120 /* bytes of one thing that a stranger sent */
+#define SHOWN          120 /* bytes of one thing that a stranger sent */
 #define NAME_MAX_SHOWN 24
-#define CUT(s) (int)((s).n < SHOWN ? (s).n : SHOWN), (s).n > 0 ? (s).p : ""
+#define CUT(s)         (int)((s).n < SHOWN ? (s).n : SHOWN), (s).n > 0 ? (s).p : ""
 
 struct words {
 	char text[640];
@@ -61,8 +61,8 @@ static void say_host(struct words *w, const struct session *s, const struct http
 static void say_names(struct words *w, const struct session *s, const struct http_head *head)
 {
 	const char *name = SSL_get_servername(s->client.ssl, TLSEXT_NAMETYPE_host_name);
-	say(w, "host %.*s, while TLS asked for %.*s, and their [tls] sections require different client certificates", CUT(head->authority),
-	    SHOWN, name != NULL ? name : "no name");
+	say(w, "host %.*s, while TLS asked for %.*s, and their [tls] sections require different client certificates",
+	    CUT(head->authority), SHOWN, name != NULL ? name : "no name");
 }
 
 static void say_origin(struct words *w, const struct session *s, const struct http_head *head)
@@ -107,7 +107,8 @@ static void say_offered(struct words *w, const struct session *s, const struct h
 	struct span element;
 	while (http_list_next(head, "Sec-WebSocket-Protocol", &cursor, &element)) {
 		bool name = element.n <= NAME_MAX_SHOWN; /* some clients put a credential there, which is longer */
-		say(w, "%s%.*s", w->len == 0 ? "offered " : ", ", CUT(name ? element : SPAN("(one that is too long for a name)")));
+		say(w, "%s%.*s", w->len == 0 ? "offered " : ", ",
+		    CUT(name ? element : SPAN("(one that is too long for a name)")));
 	}
 	say(w, "%s; the route takes", w->len == 0 ? "none was offered" : "");
 	for (size_t i = 0; i < s->route->set->subprotocol.count; i++)

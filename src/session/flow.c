@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define FLOW_SMALL  ((size_t)1024) /* up to here moving costs less than a system call */
-#define FLOW_PONGS  32             /* of one read, and the latest in any case */
+#define FLOW_SMALL ((size_t)1024) /* up to here moving costs less than a system call */
+#define FLOW_PONGS 32             /* of one read, and the latest in any case */
 
 #define FLOW_SHARES 8              /* one read takes at most this part of what max_backlog leaves */
 #define FLOW_LEAST  ((size_t)4096) /* no share is smaller; a stream without a backlog has it in any case */
@@ -361,7 +361,9 @@ enum reason flow_credit(struct session *s, const struct stream *stream)
 
 static const struct codec_ops *flow_codec(const struct session *s)
 {
-#define CODEC(name, sessions) if (sessions) return &codec_##name;
+#define CODEC(name, sessions)                                                                                                    \
+	if (sessions)                                                                                                            \
+		return &codec_##name;
 #include "session/codec.def"
 #undef CODEC
 }

@@ -20,7 +20,8 @@ enum reason handshake_answer(struct session *s)
 {
 	char response[UPGRADE_RESPONSE_MAX];
 	const struct http_stamp stamp = session_stamp(s);
-	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->opening.request.key, s->opening.request.subprotocol, &stamp);
+	size_t len = upgrade_response(response, sizeof(response), s->context->sha1, s->opening.request.key,
+	                              s->opening.request.subprotocol, &stamp);
 	if (len == 0)
 		return REASON_OUT_OF_MEMORY;
 	if (stream_write(&s->client, response, len) < 0)
@@ -65,8 +66,8 @@ static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
 	if (outcome->result != DIAL_OK && outcome->error != 0)
 		s->detail = handshake_dial_words(s, outcome);
 
-	enum reason reason = outcome->result == DIAL_OK ? handshake_backend_tls(s, outcome->fd)
-	                                                : reason_from_dial(outcome->result);
+	enum reason reason =
+	        outcome->result == DIAL_OK ? handshake_backend_tls(s, outcome->fd) : reason_from_dial(outcome->result);
 	session_proceed(s, reason);
 }
 

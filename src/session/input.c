@@ -25,8 +25,7 @@ static enum reason input_no_route(struct session *s, const struct http_head *hea
 
 static enum reason input_match(struct session *s, const struct http_head *head, bool upgrade)
 {
-	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path,
-	                     &s->route)) {
+	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path, &s->route)) {
 	case ROUTE_FOUND:
 		return REASON_NONE;
 	case ROUTE_OTHER_HOST:
@@ -55,7 +54,8 @@ static enum reason input_dispatch(struct session *s, struct http_head *head)
 	if (upgrade)
 		return session_next(s, STATE_GATE);
 	reason = answer_start(s, head);
-	return reason == REASON_NO_ROUTE ? input_no_route(s, head, true) : reason; /* a web root took what was meant for a target */
+	return reason == REASON_NO_ROUTE ? input_no_route(s, head, true)
+	                                 : reason; /* a web root took what was meant for a target */
 }
 
 static enum reason input_judge(struct session *s, struct http_head *head, size_t length)
@@ -184,7 +184,8 @@ static enum reason input_on_timer(struct session *s)
 		return REASON_DRAIN;
 	if (!s->opening.asked)
 		return REASON_HTTP_DONE; /* nothing was asked, so nothing is answered */
-	return s->refusal != REASON_NONE ? s->refusal : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
+	return s->refusal != REASON_NONE ? s->refusal
+	                                 : REASON_REQUEST_TIMEOUT; /* who was hurried commits no offence by being late */
 }
 
 const struct state_ops input_state = {

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EVERY_MS   1000
-#define SHARE      4 /* the part of all lines that one source may have */
-#define EACH_MOST  100
+#define EVERY_MS  1000
+#define SHARE     4 /* the part of all lines that one source may have */
+#define EACH_MOST 100
 
 /* Of those that were refused for one reason. */
 struct untold {
@@ -64,7 +64,8 @@ static void refusal_log_on_over(evutil_socket_t fd, short what, void *arg)
 		evtimer_add(reject_log->over, &second); /* without it the next one is told at once */
 }
 
-void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer, const struct listen_settings *listen)
+void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer,
+                      const struct listen_settings *listen)
 {
 	struct untold *untold = &reject_log->untold[reason];
 	untold->count++;
@@ -81,7 +82,8 @@ bool refusal_log_spares_line(struct refusal_log *reject_log, const struct peer *
 	return limiter_take(&reject_log->lines, who, (uint8_t)(each < EACH_MOST ? each : EACH_MOST), most, clock_ms());
 }
 
-void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most)
+void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms,
+                          uint64_t most)
 {
 	char text[ADDR_TEXT_MAX];
 	peer_format(peer, text);

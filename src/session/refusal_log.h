@@ -20,10 +20,12 @@ struct refusal_log *refusal_log_new(struct event_base *base, struct log *log) mu
 void refusal_log_free(struct refusal_log *reject_log); /* tells what it has not told yet; NULL is allowed */
 
 /* One more that has no line of its own. */
-void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer, const struct listen_settings *listen);
+void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer,
+                      const struct listen_settings *listen);
 
 /* Whether a line of its own is left for the peer in this second, of `most` for all; then it is taken. */
 must_check bool refusal_log_spares_line(struct refusal_log *reject_log, const struct peer *peer, uint64_t most);
 
 /* The peer's source is refused for so many ms from now on: a line, if one is left, else only at debug. */
-void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms, uint64_t most);
+void refusal_log_punished(struct refusal_log *reject_log, const struct peer *peer, enum reason offence, uint64_t ms,
+                          uint64_t most);

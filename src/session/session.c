@@ -75,7 +75,8 @@ static void session_note_offence(const struct session *s)
 {
 	uint64_t refused = admission_note(s->context->admission, &s->generation->terms, &s->peer, s->reason);
 	if (refused > 0)
-		refusal_log_punished(s->context->refusals, &s->peer, s->reason, refused, s->generation->settings->server->max_refusal_lines);
+		refusal_log_punished(s->context->refusals, &s->peer, s->reason, refused,
+		                     s->generation->settings->server->max_refusal_lines);
 }
 
 /* The only way out, from any state. The first reason wins. */
@@ -135,8 +136,14 @@ static void session_skip_time(struct session *s, uint64_t ms)
 {
 	uint64_t now = clock_ms();
 	uint64_t *marks[] = {
-		&s->traffic.heard_ms, &s->traffic.data_ms, &s->traffic.pinged_ms, &s->ending.since_ms, &s->ending.progress_ms,
-		&s->traffic.client_stall.since, &s->traffic.backend_stall.since, &s->traffic.pong_wait.since,
+		&s->traffic.heard_ms,
+		&s->traffic.data_ms,
+		&s->traffic.pinged_ms,
+		&s->ending.since_ms,
+		&s->ending.progress_ms,
+		&s->traffic.client_stall.since,
+		&s->traffic.backend_stall.since,
+		&s->traffic.pong_wait.since,
 	};
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
 		if (*marks[i] != 0)
@@ -247,7 +254,7 @@ void session_drain_all(struct session_context *context)
 {
 	context->draining = true;
 	for (int state = 0; state < STATE_COUNT; state++)
-		list_each(&context->sessions[state], node, after)
+		list_each (&context->sessions[state], node, after)
 			session_drain(list_entry(node, struct session, link));
 }
 
@@ -255,9 +262,9 @@ void session_cut_all(struct session_context *context)
 {
 	context->draining = true;
 	for (int state = 0; state < STATE_COUNT; state++)
-		list_each(&context->sessions[state], node, after)
+		list_each (&context->sessions[state], node, after)
 			session_proceed(list_entry(node, struct session, link), REASON_STOPPED);
-	list_each(&context->sessions[STATE_CLOSING], node, after)
+	list_each (&context->sessions[STATE_CLOSING], node, after)
 		session_cut(list_entry(node, struct session, link));
 }
 

@@ -32,7 +32,7 @@ struct log;
 
 /* See kept.h. The buffer exists only while it has something in it, so a connection that waits owns none. */
 struct kept {
-	char *buf;      /* NULL: nothing is kept */
+	char *buf; /* NULL: nothing is kept */
 	size_t len, room;
 	size_t scanned; /* see http_head_length() */
 	bool unseen;    /* the next request's, and not looked at yet */
@@ -50,13 +50,13 @@ enum session_tell {
 
 /* What a state means. A reason that comes back ends the session; to go on, a function returns session_next(). What is NULL is not done. */
 struct state_ops {
-	enum reason (*enter)(struct session *);     /* it begins */
-	void (*leave)(struct session *);            /* frees what only it needed */
+	enum reason (*enter)(struct session *); /* it begins */
+	void (*leave)(struct session *);        /* frees what only it needed */
 	enum reason (*on_stream)(struct session *, struct stream *, enum stream_event);
 	enum reason (*on_timer)(struct session *);
-	enum reason (*on_drain)(struct session *);  /* the gateway drains */
-	enum session_tell tell;                     /* of an end here */
-	bool deadline;                              /* the timer is the end of its time, and does not just look what time it is */
+	enum reason (*on_drain)(struct session *); /* the gateway drains */
+	enum session_tell tell;                    /* of an end here */
+	bool deadline;                             /* the timer is the end of its time, and does not just look what time it is */
 };
 
 #define STATE(name, file, from) extern const struct state_ops file##_state;
@@ -92,29 +92,29 @@ struct sending {
 struct traffic {
 	struct ws_rx rx;
 	struct codec codec;
-	uint64_t bytes_up, bytes_down;         /* payload */
-	uint64_t opened_ms;                    /* 0: it never was */
-	uint64_t heard_ms;                     /* the last byte from the client */
-	uint64_t data_ms;                      /* the last payload byte either way */
-	uint64_t pinged_ms;                    /* 0: no ping is unanswered */
+	uint64_t bytes_up, bytes_down; /* payload */
+	uint64_t opened_ms;            /* 0: it never was */
+	uint64_t heard_ms;             /* the last byte from the client */
+	uint64_t data_ms;              /* the last payload byte either way */
+	uint64_t pinged_ms;            /* 0: no ping is unanswered */
 	struct stall client_stall, backend_stall, pong_wait;
-	struct meter frames;                   /* of the client */
+	struct meter frames; /* of the client */
 	struct pace pace_up, pace_down;
 	uint8_t control_payload[WS_CONTROL_PAYLOAD_MAX]; /* payload of the ping that is owed a pong, or of the client's Close */
 	uint8_t control_len;
 	bool pong_owed;
-	bool close_sent;                       /* nothing may be sent to the client any more */
-	bool peers_watched;                    /* by the kernel, see watch.h */
+	bool close_sent;    /* nothing may be sent to the client any more */
+	bool peers_watched; /* by the kernel, see watch.h */
 };
 
 /* CLOSING, and what the log and the close(2) need of it. Times are clock_ms(). */
 struct ending {
 	enum session_tell tell;
 	uint64_t since_ms;
-	uint64_t progress_mark, progress_ms;   /* when something last moved */
+	uint64_t progress_mark, progress_ms;          /* when something last moved */
 	uint64_t client_discarded, backend_discarded; /* bytes */
-	bool client_done;                      /* the client has nothing more to say */
-	bool reset_client;                     /* it would not take what is left, or may not: RST instead of FIN */
+	bool client_done;                             /* the client has nothing more to say */
+	bool reset_client;                            /* it would not take what is left, or may not: RST instead of FIN */
 };
 
 struct session {
@@ -127,25 +127,25 @@ struct session {
 	const struct address *target; /* NULL until known */
 
 	uint64_t id;
-	struct peer peer;             /* who it is for; final from state HELLO on */
-	struct peer proxy;            /* who connected in its stead, when proxied */
+	struct peer peer;               /* who it is for; final from state HELLO on */
+	struct peer proxy;              /* who connected in its stead, when proxied */
 	enum session_state state, next; /* next: what session_next() has chosen, or state */
-	enum reason reason;           /* REASON_NONE until it ends */
-	uint16_t code;                /* for the log: the status or Close code that was sent or came last */
-	enum reason refusal;          /* what it is told as soon as it asked; REASON_NONE: it is welcome */
-	struct seat seat;             /* its places among all sessions and its source's */
-	bool tallied;                 /* among its route's */
-	bool proxied;                 /* peer is what a trusted proxy says */
-	bool upgraded;                /* the 101 is out */
-	bool echo;                    /* target is echo: */
-	bool timer_failed;            /* there was no memory to set the timer */
-	char *detail;                 /* what went wrong underneath, for the log; or NULL */
+	enum reason reason;             /* REASON_NONE until it ends */
+	uint16_t code;                  /* for the log: the status or Close code that was sent or came last */
+	enum reason refusal;            /* what it is told as soon as it asked; REASON_NONE: it is welcome */
+	struct seat seat;               /* its places among all sessions and its source's */
+	bool tallied;                   /* among its route's */
+	bool proxied;                   /* peer is what a trusted proxy says */
+	bool upgraded;                  /* the 101 is out */
+	bool echo;                      /* target is echo: */
+	bool timer_failed;              /* there was no memory to set the timer */
+	char *detail;                   /* what went wrong underneath, for the log; or NULL */
 
 	struct stream client, backend;
 	struct event timer;
-	struct kept kept;             /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
+	struct kept kept; /* until OPEN, in PROXY of the header; then: frames behind what a codec was stopped with */
 	uint64_t accepted_ms;
-	uint64_t due_ms;              /* when the timer is to run */
+	uint64_t due_ms; /* when the timer is to run */
 
 	struct opening opening;
 	struct sending sending;

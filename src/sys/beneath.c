@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #define OPEN_TRIES 8
-#define OWN_FDS "/proc/self/fd/"
-#define CWD "proc/self/cwd" /* below the top: the sandbox has no getcwd() */
+#define OWN_FDS    "/proc/self/fd/"
+#define CWD        "proc/self/cwd" /* below the top: the sandbox has no getcwd() */
 
 #define NAMES 2
 
@@ -114,7 +114,8 @@ static bool enter(struct walk *walk, const char *name)
 		return true;
 	if (strcmp(name, "..") == 0)
 		return go_up(walk);
-	if ((size_t)snprintf(walk->done + len, sizeof(walk->done) - len, "%s%s", len > 0 ? "/" : "", name) >= sizeof(walk->done) - len)
+	if ((size_t)snprintf(walk->done + len, sizeof(walk->done) - len, "%s%s", len > 0 ? "/" : "", name) >=
+	    sizeof(walk->done) - len)
 		return false;
 	ssize_t n = readlinkat(walk->in->fd, walk->done, text, sizeof(text) - 1);
 	if (n < 0) /* no link, or whatever the kernel will tell who opens it */

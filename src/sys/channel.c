@@ -21,7 +21,9 @@ int channel_pair(int end[2])
 
 static ssize_t send_with(int end, struct iovec *all, const int *fd, size_t fds)
 {
-	union control control = { .align = { .cmsg_len = CMSG_LEN(fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	union control control = {
+		.align = { .cmsg_len = CMSG_LEN(fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS }
+	};
 	const struct msghdr head = {
 		.msg_iov = all,
 		.msg_iovlen = 1,

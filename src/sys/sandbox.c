@@ -14,7 +14,7 @@
 struct sandbox {
 	int abi;
 	unsigned calls;
-	int refused; /* for sandbox_next_refused(); -1 before */
+	int refused;     /* for sandbox_next_refused(); -1 before */
 	unsigned bounds; /* of enum sandbox_network */
 	struct sandbox_ports *port;
 	size_t ports;

@@ -52,7 +52,7 @@ struct sandbox_options {
 	const struct sandbox_ports *port;
 	size_t ports;
 	unsigned unbounded; /* of enum sandbox_network: what is left as it is */
-	int write_flags; /* the one set of open(2) flags that may write or make a file; 0: none may */
+	int write_flags;    /* the one set of open(2) flags that may write or make a file; 0: none may */
 
 	/* What openat2(2) may be called with: these very objects, in memory that is read-only, since a filter can't look
 	 * into what a pointer leads to. */

@@ -74,7 +74,8 @@ static int probe(void)
 unsigned sandbox_network_bounds(unsigned unbounded)
 {
 	int abi = probe();
-	unsigned known = (abi >= PORTS_SINCE ? SANDBOX_BIND | SANDBOX_CONNECT : 0u) | (abi >= SCOPES_SINCE ? SANDBOX_ABSTRACT : 0u);
+	unsigned known =
+	        (abi >= PORTS_SINCE ? SANDBOX_BIND | SANDBOX_CONNECT : 0u) | (abi >= SCOPES_SINCE ? SANDBOX_ABSTRACT : 0u);
 
 	return known & ~unbounded;
 }

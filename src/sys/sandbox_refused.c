@@ -38,8 +38,8 @@ bool sandbox_can_catch_refused(void)
 static int news[2] = { -1, -1 }; /* a pipe: the numbers of refused calls */
 
 #ifdef RESULT
-#define SECCOMP_SAYS  1    /* SYS_SECCOMP, which not every libc has */
-#define CALLS_MAX     1024 /* above all numbers of these architectures; so many fit in the pipe */
+#define SECCOMP_SAYS 1    /* SYS_SECCOMP, which not every libc has */
+#define CALLS_MAX    1024 /* above all numbers of these architectures; so many fit in the pipe */
 
 static void on_refused(int signal, siginfo_t *info, void *context)
 {

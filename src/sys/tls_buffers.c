@@ -15,7 +15,7 @@
 
 #define SLOT_MIN   ((size_t)24 * 1024)
 #define SLOTS      ((size_t)4096)
-#define SLOTS_WARM ((size_t)32)        /* free slots that keep their memory */
+#define SLOTS_WARM ((size_t)32) /* free slots that keep their memory */
 
 /* What OpenSSL 3.0 asks for that is large and does not stay: two buffers of 4 KiB and one of 21.3 for the messages of a
  * handshake; 16.7 KiB for reading, 16.5 for writing. Between them is the SSL itself, 7.5 KiB, which stays. A size that is
