@@ -12,6 +12,7 @@
 #include "config/settings.h"
 #include "server/confine.h"
 #include "server/server.h"
+#include "server/steward.h"
 #include "sys/beneath.h"
 
 #include <event2/event.h>
@@ -213,6 +214,7 @@ static int run(const struct invocation *r)
 	print_complaints(&warnings, "warning: ");
 	if (first == NULL) {
 		print_complaints(&err, "");
+		steward_free(steward);
 		return EXIT_FAILURE;
 	}
 	if (r->action == RUN)

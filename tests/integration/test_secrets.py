@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from gateway import find_instrument
 from sections import listeners, section
 from wsclient import Connection, BINARY, frame, get, request
 
@@ -100,7 +101,8 @@ def site(tmp_path, certificate):
     def site(config=safe, log=safe / "log", key=f"certificate = {safe}/cert.pem\nkey = {safe}/key.pem", tokens=safe / "tokens",
              root=web, check=True):
         path = pathlib.Path(config) / "s.conf"
-        path.write_text(f"[server]\nlog = file:{log}\n[listen l]\naddress = 127.0.0.1:0\ntls = on\n[tls t]\n{key}\n"
+        sandbox = "off" if find_instrument() else "on"
+        path.write_text(f"[server]\nsandbox = {sandbox}\nlog = file:{log}\n[listen l]\naddress = 127.0.0.1:0\ntls = on\n[tls t]\n{key}\n"
                         f"[route t]\npath = /t\ntoken_file = {tokens}\n[route w]\nroot = {root}\n")
         done = subprocess.run([os.environ["SALLYPORT"], *(["-t"] if check else []), "-c", path], capture_output=True,
                               text=True, timeout=60, check=False)
