@@ -20,7 +20,7 @@ LEFT_OUT='slow_download_kept_alive or request_then_fin or pkg_linkage'
 # What memcheck cannot run: it does not know openat2(2), without which there are no files.
 NO_OPENAT2='test_files|test_route|test_steward|test_tokens'
 # It keeps descriptors for itself, so that nobody can run out of them.
-NO_LIMIT='test_listener'
+NO_LIMIT='test_channel|test_listener'
 # Modules without a library that MemorySanitizer would have to know.
 PURE='test_http test_pace test_str test_utf8 test_ws'
 

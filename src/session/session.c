@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
@@ -58,12 +58,14 @@ static enum reason session_enter_next(struct session *s)
 static void session_note_detail(struct session *s)
 {
 	char text[256] = "";
+	if (s->detail != NULL)
+		return;
 	if (stream_is_open(&s->backend))
 		stream_error_text(&s->backend, text, sizeof(text));
 	if (text[0] == '\0' && stream_is_open(&s->client))
 		stream_error_text(&s->client, text, sizeof(text));
-	if (text[0] != '\0' && s->detail == NULL)
-		s->detail = strdup(text);
+	if (text[0] != '\0' && asprintf(&s->detail, "%s", text) < 0)
+		s->detail = NULL; /* which it leaves undefined */
 }
 
 const struct peer *session_source(const struct session *s)

@@ -383,6 +383,7 @@ static void take_all(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	listen(listener, 16); /* or those that filled it would fill it again */
 	fcntl(listener, F_SETFL, O_NONBLOCK);
 	while ((taken = accept(listener, NULL, NULL)) >= 0)
 		close(taken);
