@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WAYS      16  /* places in a bucket; of two buckets the emptier one is taken, so few are full before all are */
-#define TICK_MS   125 /* of penalties: 31 bits of it last eight years */
+#define WAYS      16UL /* places in a bucket; of two buckets the emptier one is taken, so few are full before all are */
+#define TICK_MS   125  /* of penalties: 31 bits of it last eight years */
 #define WINDOW_MS 10000
 #define WINDOWS   256
 #define COUNT_MAX 4095
