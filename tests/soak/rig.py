@@ -274,7 +274,7 @@ class Rig:
             "refused": f"path = /refused\ntarget = 127.0.0.1:{self.refusing.getsockname()[1]}",
             "gone": f"path = /gone\ntarget = unix:{self.file('no.sock')}",
             "idle": f"path = /idle\ntarget = {targets['tcp']}\nidle_timeout = 300ms",
-            "brief": f"path = /brief\ntarget = {targets['tcp']}\nlifetime = 500ms",
+            "brief": f"path = /brief\ntarget = {targets['tcp']}\nlifetime = 2s",
             "files": f"path = /files/*\nroot = {self.file('web')}",
         }
         sections = [f"[server]\nworkers = 2\nlog_level = debug\n{server}\n[tls own]\ncertificate = {self.file('own.pem')}"]
