@@ -272,7 +272,6 @@ void session_cut_all(struct session_context *context)
 
 void session_reap_all(struct session_context *context)
 {
-	struct list *dead = &context->sessions[STATE_DEAD];
-	while (!list_empty(dead))
-		session_reap(list_entry(list_first(dead), struct session, link));
+	list_each (&context->sessions[STATE_DEAD], node, after)
+		session_reap(list_entry(node, struct session, link));
 }
