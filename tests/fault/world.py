@@ -75,6 +75,7 @@ class World:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                         self.key, "-subj", "/CN=gateway.test", "-days", "30", "-out", self.cert, "-addext",
                         "subjectAltName=DNS:gateway.test,DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+        os.chmod(self.key, 0o644)  # a reload reads it as the gateway's user: everybody may write in this directory
         self.client_tls = ssl.create_default_context(cafile=self.cert)
         self.server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server_tls.load_cert_chain(self.cert, self.key)
