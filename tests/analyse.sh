@@ -69,9 +69,12 @@ run_clang_tidy() {
 
 # What it is told to pass over, one reason each:
 #   getpwnamCalled, getpwuidCalled, getgrnamCalled   only the main thread calls them
+#   readdirCalled                                    each stream is one thread's; readdir_r is obsolete
+#   missingReturn of codec.def                       its rows are cases, after which the function returns
 run_cppcheck() {
 	cppcheck --quiet --enable=warning,performance,portability --std=c11 --platform=unix64 --library=posix,gnu \
-		--suppress=getpwnamCalled --suppress=getpwuidCalled --suppress=getgrnamCalled --error-exitcode=1 -j "$jobs" -D_GNU_SOURCE -Isrc src
+		--suppress=getpwnamCalled --suppress=getpwuidCalled --suppress=getgrnamCalled --suppress=readdirCalled \
+		--suppress=missingReturn:src/session/codec.def --error-exitcode=1 -j "$jobs" -D_GNU_SOURCE -Isrc src
 }
 
 # shellcheck disable=SC2016 # CC is what scan-build sets for the commands that it runs

@@ -242,7 +242,7 @@ quick_checks() {
 	cat <<-'END'
 		coverage | 900 | env JOBS=2 tests/coverage.sh
 		valgrind | 1200 | tests/valgrind.sh
-		analyse  | 600 | tests/analyse.sh
+		analyse  | 900 | tests/analyse.sh
 		soak     | 300 | tests/soak/soak.py -n 20000 -s 4
 		reload   | 300 | tests/soak/reload.py -n 5000 -r 20
 		restart  | 300 | tests/soak/restart.py -r 5 -k 2

@@ -74,7 +74,7 @@ void steward_serve_names(struct steward *steward, struct resolver_options *optio
 
 static int files_ask(int end, const char *root, const char *path, int *fd, size_t *fds)
 {
-	struct steward_file order;
+	struct steward_file order = { .root = "" }; /* zero: what is left over must not tell anything */
 	struct steward_file_answer answer;
 	size_t root_len = strlen(root), path_len = strlen(path);
 
