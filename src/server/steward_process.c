@@ -170,7 +170,7 @@ static int prepare(struct steward_work *work, struct err *err)
 		work->log = mem_strdup(log);
 	if (confine_become(work->settings, !on, rights_for(work->settings), err) != 0)
 		return -1;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) /* after the change of the user, which undoes it; in a sandbox it may not come */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) /* after the user, whose change undoes it; Landlock may stop it */
 		return err_add(err, "the steward cannot ask to end with the gateway: %s", strerror(errno));
 	nss_prepare();
 	if (on && (sandbox = confine_steward(work->log, err)) == NULL)
