@@ -169,9 +169,9 @@ def main():
     arguments = parser.parse_args()
     with judged("reload"), Rig(arguments.c) as rig:
         reloads = Reloads(rig)
-        descriptors = reloads.gateway.descriptors() + 2 * HELD + 1 # they keep their generation, which has a directory
+        descriptors = reloads.gateway.descriptors() + 2 * HELD
         rig.churn.held(f"hold {HELD}")
-        reload_under_load(rig, reloads, max(arguments.n // 10, 1000), 2 * len(ROUND)) # what is grown to once, and kept
+        reload_under_load(rig, reloads, max(arguments.n // 10, 3000), 4 * len(ROUND)) # what is grown to once, and kept
         before = State(reloads.gateway, descriptors)
         result = reload_under_load(rig, reloads, arguments.n, -(-arguments.r // len(ROUND)) * len(ROUND))
         alive = rig.churn.held("poke")[0]
