@@ -83,5 +83,16 @@ SCALE = [
     Case("W", "memory, idle", "session", side("sallyport", *IDLE), side("websockify", *IDLE50), None, True),
 ]
 
+BAR_OF_BEFORE = 1.03
+
+
+def with_itself(cases):
+    """Each load once, with an earlier gateway as the peer."""
+    once = {(case.ours, case.unit): case for case in reversed(cases)}
+    return [case._replace(theirs=case.ours._replace(server=case.ours.server.replace("sallyport", "before"),
+                                                    label="itself before"), bar=BAR_OF_BEFORE, absolute=False)
+            for case in cases if once[case.ours, case.unit] is case]
+
+
 INCUMBENT = "W"
 KEYS = list(dict.fromkeys(case.key for case in CASES + SCALE))

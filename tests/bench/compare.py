@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Compares what the gateway costs with what its peers cost under the same load, and writes tables and a picture.
 
-    SALLYPORT=./sallyport tests/bench/compare.py [-n PAIRS] [-t SECONDS] [-o DIRECTORY] [P1 P2 ...]
+    SALLYPORT=./sallyport tests/bench/compare.py [-n PAIRS] [-t SECONDS] [-o DIRECTORY] [--before BINARY] [P1 P2 ...]
 
-Without goals, all of them, and websockify (W) for scale. The directory gets bench.md, bench.svg and bench.json, which
+Without goals, all of them, and websockify (W) for scale. With --before the peer of each is an earlier gateway. The directory gets bench.md, bench.svg and bench.json, which
 holds every run; the table is printed, too. tests/bench/README.md says what the figures mean.
 """
 
@@ -16,7 +16,7 @@ import time
 import machine
 import plot
 import report
-from cases import CASES, INCUMBENT, KEYS, SCALE
+from cases import CASES, INCUMBENT, KEYS, SCALE, with_itself
 from measure import compare
 from results import Results
 from rig import Rig
@@ -29,6 +29,7 @@ def read_arguments():
     parser.add_argument("-t", dest="seconds", type=float, default=2, help="of each run (2)")
     parser.add_argument("-o", dest="directory", default="bench-results", help="for the results (bench-results)")
     parser.add_argument("--gateway", default=os.environ.get("SALLYPORT", "./sallyport"))
+    parser.add_argument("--before", metavar="BINARY", help="measure against this earlier gateway instead of the peers")
     parser.add_argument("--stand-in", choices=sorted(SERVERS), help="measure this server in the gateway's place")
     parser.add_argument("--keep", action="store_true", help="keep the earlier results of goals that are not named")
     parser.add_argument("--render", action="store_true", help="measure nothing: write anew what bench.json says")
@@ -56,9 +57,13 @@ def replaced(case, stand_in):
     return case._replace(ours=case.ours._replace(server=stand_in)) if stand_in else case
 
 
+def all_cases(args):
+    return with_itself(CASES) if args.before else CASES + SCALE
+
+
 def measurable(args, results):
     """The wanted cases whose peer is here; what is left out is noted."""
-    wanted = [replaced(case, args.stand_in) for case in CASES + SCALE if not args.goal or case.key in args.goal]
+    wanted = [replaced(case, args.stand_in) for case in all_cases(args) if not args.goal or case.key in args.goal]
     missing = machine.missing_peers([side.server for case in wanted for side in (case.ours, case.theirs)])
     for reason in dict.fromkeys(missing.values()):
         results.left_out.append(reason)
@@ -78,14 +83,15 @@ def run_case(rig, case, args, results, order):
 
 def measure_all(args, results):
     find_programs_of_root()
-    check_needs(args.gateway)
-    order = [(case.key, case.title, case.theirs.label) for case in CASES + SCALE]
+    for gateway in filter(None, (args.gateway, args.before)):
+        check_needs(gateway)
+    order = [(case.key, case.title, case.theirs.label) for case in all_cases(args)]
     results.forget(args.goal or KEYS)
     results.machine = machine.describe(args.gateway)
     results.settings = {"pairs": args.pairs, "seconds": args.seconds}
     cases = measurable(args, results)
     print(results.machine["placement"], file=sys.stderr)
-    with Rig(args.gateway) as rig:
+    with Rig(args.gateway, args.before) as rig:
         for case in cases:
             run_case(rig, case, args, results, order)
 

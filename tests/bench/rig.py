@@ -51,10 +51,10 @@ class Load:
 class Rig:
     """Builds the tools, runs the backends, and starts servers on demand; leaves nothing behind."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway, before=None):
         find_programs_of_root()
         raise_descriptor_limit()
-        self.gateway = gateway
+        self.gateway, self.before = gateway, before
         self.directory = tempfile.mkdtemp(prefix="bench-")
         os.chmod(self.directory, 0o755) # for whom the gateway becomes after root started it
         self.servers, self.loads, self.backend = {}, [], None

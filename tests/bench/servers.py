@@ -75,6 +75,15 @@ class SallyportTls(Sallyport):
     tls = True
 
 
+class Before(Sallyport):
+    def argv(self):
+        return [self.rig.before, "-c", self.config]
+
+
+class BeforeTls(Before):
+    tls = True
+
+
 class Haproxy(Server):
     """TCP mode: it moves the same bytes and never looks at them."""
 
@@ -155,8 +164,8 @@ class Websockify(Server):
         return "".join(f"{kind}: {self.rig.backends[kind]}\n" for kind in BACKENDS)
 
 
-SERVERS = {"sallyport": Sallyport, "sallyport-tls": SallyportTls, "haproxy": Haproxy, "haproxy-tls": HaproxyTls,
-           "haproxy-splice": HaproxySplice,           "lighttpd": Lighttpd, "websockify": Websockify}
+SERVERS = {"sallyport": Sallyport, "sallyport-tls": SallyportTls, "before": Before, "before-tls": BeforeTls, "haproxy": Haproxy, "haproxy-tls": HaproxyTls,
+           "haproxy-splice": HaproxySplice, "lighttpd": Lighttpd, "websockify": Websockify}
 
 
 def find_programs_of_root():

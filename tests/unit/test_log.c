@@ -587,6 +587,9 @@ static void threads_share_a_log_that_rotates(void **state)
 
 #define MANY 3000 /* records, of which neither a pipe nor the queue hold all */
 
+/* A pipe holds less than the queue, so that the thread waits for its reader however late it began. */
+#define PIPE_LEAST (QUEUE_LEAST / 4)
+
 static struct log *open_pipe_log(int ends[2], uint64_t timeout_ms)
 {
 	char target[64];
@@ -594,6 +597,7 @@ static struct log *open_pipe_log(int ends[2], uint64_t timeout_ms)
 
 	err_init(&err);
 	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[1], F_SETPIPE_SZ, PIPE_LEAST) > 0);
 	snprintf(target, sizeof(target), "file:/proc/self/fd/%d", ends[1]);
 	struct log *log = log_open(target, &err);
 	assert_non_null(log);
