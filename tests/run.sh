@@ -192,6 +192,7 @@ run_pytest() { # run_pytest NAME BUILD [pytest's arguments]
 		echo "no tests"
 	elif [ -s "$report" ]; then
 		count_report "$name" "$report"
+		[ "$status" = 0 ] || grep -E '^(E  |[a-z_/.]+\.py:[0-9]+: )' "$ARTIFACTS/$name.log" | cut -c 1-300 | head -n 40
 		tail -n 1 "$ARTIFACTS/$name.log"
 	else
 		tail -n 30 "$ARTIFACTS/$name.log"
