@@ -434,8 +434,9 @@ def test_shares_of_all_sessions(start_gateway):
         assert attack == [101] * 12 + [429] * 88
         for other in ["2001:db8:0:800::1", "2001:db8:1::1", "2001:db8:2::1"]:
             assert joins(stack, of_six(gateway, other)) == 101
-        assert joins(stack, through_proxy(gateway, "192.0.2.1")) == 101
-        assert joins(stack, through_proxy(gateway, "192.0.2.2")) == 503
+        # Once in a thousand runs a source shares both counters with some of the 15 by chance: then another one gets the place.
+        assert 101 in (joins(stack, through_proxy(gateway, f"192.0.2.{n}")) for n in range(1, 4))
+        assert joins(stack, through_proxy(gateway, "192.0.2.9")) == 503
         gateway.wait_for("connections refused", reason="source_share")
     wait_until(lambda: status(gateway, ONE, b"PROXY TCP6 2001:db8:0:701::1 ::1 1 2\r\n" + request("/echo")).status == 101)
 
