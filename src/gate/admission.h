@@ -1,13 +1,13 @@
 /* Who may begin a session, as far as it depends on how many there are and on where a client comes from: the [server] options
- * max_sessions and source_*, of which it sees the plain terms. Which source has how many, and what it did, is in the table of gate/sources.h; how near the limit
- * of all sessions is, and whose share is used up, in a tally. One for all threads; any may call. */
+ * max_sessions and source_*. Which source has how many, and what it did, is in the table of gate/sources.h; how near the limit of
+ * all sessions is, and whose share is used up, in a tally. One for all threads; any may call. */
 #pragma once
 
 #include "base/attr.h"
 #include "base/limiter.h"
 #include "gate/reason.h"
-#include "gate/shares.h"
 #include "gate/sources.h"
+#include "gate/tally.h"
 #include "net/cidr.h"
 
 #include <stdbool.h>

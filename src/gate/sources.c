@@ -33,35 +33,28 @@ struct sources {
 	pthread_mutex_t lock;
 	uint64_t secret[2]; /* so that nobody can choose sources that fall into one bucket */
 	uint64_t mask;
-	struct bucket *bucket;
+	struct bucket bucket[];
 };
 
 struct sources *sources_new(size_t places)
 {
-	struct sources *s = calloc(1, sizeof(*s));
 	size_t buckets = 1;
-
-	if (s == NULL)
-		return NULL;
 	while (buckets * WAYS < places)
 		buckets *= 2;
-	s->mask = buckets - 1;
-	s->bucket = calloc(buckets, sizeof(*s->bucket));
-	if (s->bucket == NULL || getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret)) {
-		free(s->bucket);
+	struct sources *s = calloc(1, sizeof(*s) + buckets * sizeof(s->bucket[0]));
+	if (s == NULL || getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret)) {
 		free(s);
 		return NULL;
 	}
+	s->mask = buckets - 1;
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
 
 void sources_free(struct sources *s)
 {
-	if (s == NULL)
-		return;
-	pthread_mutex_destroy(&s->lock);
-	free(s->bucket);
+	if (s != NULL)
+		pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
@@ -75,7 +68,6 @@ static uint64_t cut(uint64_t value, unsigned width, unsigned bits)
 static uint64_t big_endian(const uint8_t *bytes, size_t n)
 {
 	uint64_t value = 0;
-
 	for (size_t i = 0; i < n; i++)
 		value = value << 8 | bytes[i];
 	return value;
@@ -89,25 +81,20 @@ static uint64_t ipv4_key(uint64_t address, unsigned bits)
 
 /* Two networks are not one owner's: the one whose addresses stand for IPv4 (RFC 6052), and that of the link, where each
  * address is a source and stands in a part of the space that is nobody else's. */
-static uint64_t ipv6_key(const uint8_t address[16], unsigned ipv4_bits, unsigned ipv6_bits)
-{
-	static const uint8_t translated[12] = { 0x00, 0x64, 0xff, 0x9b };
-	uint64_t network = cut(big_endian(address, 8), 64, ipv6_bits);
-
-	if (memcmp(address, translated, sizeof(translated)) == 0)
-		return ipv4_key(big_endian(address + 12, 4), ipv4_bits);
-	if (address[0] == 0xfe && (address[1] & 0xc0) == 0x80)
-		return UINT64_C(0xfe) << 56 | big_endian(address + 9, 7);
-	return network != 0 ? network : 1;
-}
-
 uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_bits)
 {
+	static const uint8_t translated[12] = { 0x00, 0x64, 0xff, 0x9b };
+	const uint8_t *address = peer->sa.in6.sin6_addr.s6_addr;
 	if (peer->sa.any.sa_family == AF_INET)
 		return ipv4_key(ntohl(peer->sa.in.sin_addr.s_addr), ipv4_bits);
 	if (peer->sa.any.sa_family != AF_INET6)
 		return 0;
-	return ipv6_key(peer->sa.in6.sin6_addr.s6_addr, ipv4_bits, ipv6_bits);
+	if (memcmp(address, translated, sizeof(translated)) == 0)
+		return ipv4_key(big_endian(address + 12, 4), ipv4_bits);
+	if (address[0] == 0xfe && (address[1] & 0xc0) == 0x80)
+		return UINT64_C(0xfe) << 56 | big_endian(address + 9, 7);
+	uint64_t network = cut(big_endian(address, 8), 64, ipv6_bits);
+	return network != 0 ? network : 1;
 }
 
 uint64_t source_hash(uint64_t key, uint64_t secret)
@@ -120,27 +107,21 @@ uint64_t source_hash(uint64_t key, uint64_t secret)
 	return x ^ x >> 32;
 }
 
-static void find_buckets(struct sources *s, uint64_t key, struct bucket *bucket[2])
+/* One of the two buckets that the source can be in. */
+static struct bucket *bucket_of(struct sources *s, uint64_t key, int which)
 {
-	bucket[0] = &s->bucket[source_hash(key, s->secret[0]) & s->mask];
-	bucket[1] = &s->bucket[source_hash(key, s->secret[1]) & s->mask];
-}
-
-static struct source *bucket_find(struct bucket *bucket, uint64_t key)
-{
-	for (size_t i = 0; i < WAYS; i++)
-		if (bucket->source[i].key == key)
-			return &bucket->source[i];
-	return NULL;
+	return &s->bucket[source_hash(key, s->secret[which]) & s->mask];
 }
 
 static struct source *sources_find(struct sources *s, uint64_t key)
 {
-	struct bucket *bucket[2];
-
-	find_buckets(s, key, bucket);
-	struct source *found = bucket_find(bucket[0], key);
-	return found != NULL ? found : bucket_find(bucket[1], key);
+	for (int which = 0; which < 2; which++) {
+		struct bucket *bucket = bucket_of(s, key, which);
+		for (size_t i = 0; i < WAYS; i++)
+			if (bucket->source[i].key == key)
+				return &bucket->source[i];
+	}
+	return NULL;
 }
 
 static unsigned window_of(uint64_t now)
@@ -153,48 +134,46 @@ static uint64_t tick_of(uint64_t now)
 	return now / TICK_MS;
 }
 
-/* How much would be lost if it were forgotten; 0: nothing. */
-static uint64_t worth(const struct source *source, uint64_t now)
+/* In ticks. */
+static uint64_t penalty_left(const struct source *source, uint64_t now)
 {
-	if (source->sessions > 0)
-		return UINT64_MAX;
-	uint64_t penalty = source->until > tick_of(now) ? source->until - tick_of(now) : 0;
-	uint64_t begun = source->window == window_of(now) ? source->begun : 0;
-	return penalty * COUNT_MAX + begun;
+	return source->until > tick_of(now) ? source->until - tick_of(now) : 0;
 }
 
-static struct source *cheapest(struct bucket *bucket[2], uint64_t now)
+/* How much would be lost if the place were taken; 0: it is free. */
+static uint64_t worth(const struct source *source, uint64_t now)
 {
-	struct source *place = &bucket[0]->source[0];
-
-	for (size_t i = 1; i < 2 * WAYS; i++)
-		if (worth(&bucket[i / WAYS]->source[i % WAYS], now) < worth(place, now))
-			place = &bucket[i / WAYS]->source[i % WAYS];
-	return place;
+	if (source->key == 0)
+		return 0;
+	if (source->sessions > 0)
+		return UINT64_MAX;
+	return 1 + penalty_left(source, now) * COUNT_MAX + (source->window == window_of(now) ? source->begun : 0);
 }
 
 static unsigned free_places(const struct bucket *bucket)
 {
 	unsigned n = 0;
-
 	for (size_t i = 0; i < WAYS; i++)
 		n += bucket->source[i].key == 0;
 	return n;
 }
 
-/* NULL: each of the places belongs to a source with sessions. */
+/* The first of the places that are worth least, from the emptier bucket on. NULL: each belongs to a source with sessions. */
 static struct source *sources_make(struct sources *s, uint64_t key, uint64_t now)
 {
-	struct bucket *bucket[2];
-
-	find_buckets(s, key, bucket);
-	unsigned room[2] = { free_places(bucket[0]), free_places(bucket[1]) };
-	struct source *place = bucket_find(bucket[room[1] > room[0]], 0);
-	if (place == NULL)
-		place = cheapest(bucket, now);
-	if (worth(place, now) == UINT64_MAX)
-		return NULL;
-	*place = (struct source){ .key = key };
+	struct bucket *bucket[2] = { bucket_of(s, key, 0), bucket_of(s, key, 1) };
+	size_t emptier = free_places(bucket[1]) > free_places(bucket[0]);
+	struct source *place = NULL;
+	uint64_t least = UINT64_MAX;
+	for (size_t i = 0; i < 2 * WAYS; i++) {
+		struct source *source = &bucket[(i / WAYS) ^ emptier]->source[i % WAYS];
+		if (worth(source, now) < least) {
+			least = worth(source, now);
+			place = source;
+		}
+	}
+	if (place != NULL)
+		*place = (struct source){ .key = key };
 	return place;
 }
 
@@ -225,34 +204,32 @@ static bool is_too_fast(struct source *source, const struct source_limits *limit
 	return source->begun > limits->rate * (WINDOW_MS / 1000);
 }
 
-static enum source_verdict source_judge(struct source *source, const struct source_limits *limits, uint64_t now, bool *counted)
+static enum reason source_judge(struct source *source, const struct source_limits *limits, uint64_t now, bool *counted)
 {
 	if (limits->penalty_max > 0 && is_refused(source, now))
-		return SOURCE_IS_REFUSED;
+		return REASON_SOURCE_PENALTY;
 	if (is_too_fast(source, limits, now))
-		return SOURCE_IS_TOO_FAST;
+		return REASON_SOURCE_RATE;
 	if (limits->sessions == 0)
-		return SOURCE_WELCOME;
+		return REASON_NONE;
 	if (source->sessions >= limits->sessions || source->sessions == COUNT_MAX)
-		return SOURCE_HAS_TOO_MANY;
+		return REASON_SOURCE_SESSIONS;
 	source->sessions++;
 	*counted = true;
-	return SOURCE_WELCOME;
+	return REASON_NONE;
 }
 
-enum source_verdict sources_enter(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now,
-                                  bool *counted)
+enum reason sources_enter(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now, bool *counted)
 {
 	bool counting = limits->sessions > 0 || limits->rate > 0;
-	enum source_verdict verdict = SOURCE_WELCOME;
-
+	enum reason reason = REASON_NONE;
 	*counted = false;
 	pthread_mutex_lock(&s->lock);
 	struct source *source = counting ? sources_get(s, key, now) : sources_find(s, key);
 	if (source != NULL)
-		verdict = source_judge(source, limits, now, counted);
+		reason = source_judge(source, limits, now, counted);
 	pthread_mutex_unlock(&s->lock);
-	return verdict;
+	return reason;
 }
 
 void sources_leave(struct sources *s, uint64_t key)
@@ -275,31 +252,24 @@ bool sources_refuses(struct sources *s, uint64_t key, const struct source_limits
 	return refused;
 }
 
-static uint64_t source_punish(struct source *source, uint64_t ms, const struct source_limits *limits, uint64_t now)
-{
-	uint64_t tick = tick_of(now), most = limits->penalty_max / TICK_MS;
-	uint64_t left = source->until > tick ? source->until - tick : 0;
-	bool was_refused = is_refused(source, now);
-
-	left += (ms + TICK_MS - 1) / TICK_MS;
-	if (left > most)
-		left = most;
-	source->until = (tick + left) & 0x7fffffff;
-	if (left * TICK_MS >= limits->penalty_min)
-		source->refused = 1;
-	return source->refused && !was_refused ? left * TICK_MS : 0;
-}
-
 uint64_t sources_punish(struct sources *s, uint64_t key, uint64_t ms, const struct source_limits *limits, uint64_t now)
 {
-	uint64_t refused = 0;
-
+	uint64_t most = limits->penalty_max / TICK_MS, refused = 0;
 	if (ms == 0 || limits->penalty_max == 0)
 		return 0;
 	pthread_mutex_lock(&s->lock);
 	struct source *source = sources_get(s, key, now);
-	if (source != NULL)
-		refused = source_punish(source, ms, limits, now);
+	if (source != NULL) {
+		bool was_refused = is_refused(source, now);
+		uint64_t left = penalty_left(source, now) + (ms + TICK_MS - 1) / TICK_MS;
+		if (left > most)
+			left = most;
+		source->until = (tick_of(now) + left) & 0x7fffffff;
+		if (left * TICK_MS >= limits->penalty_min)
+			source->refused = 1;
+		if (source->refused && !was_refused)
+			refused = left * TICK_MS;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return refused;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/attr.h"
+#include "gate/reason.h"
 #include "net/addr.h"
 
 #include <stdbool.h>
@@ -26,8 +27,6 @@ struct source_limits {
 	uint64_t penalty_max; /* ms: they never add up to more; 0: no penalties */
 };
 
-enum source_verdict { SOURCE_WELCOME, SOURCE_HAS_TOO_MANY, SOURCE_IS_TOO_FAST, SOURCE_IS_REFUSED };
-
 /* NULL: out of memory. Makes at least `places`, up to a power of two. The kernel gives memory as they are used. */
 struct sources *sources_new(size_t places) must_check;
 void sources_free(struct sources *sources); /* NULL is allowed */
@@ -39,10 +38,10 @@ uint64_t source_key(const struct peer *peer, unsigned ipv4_bits, unsigned ipv6_b
 /* Spreads keys over all numbers, in a way that who does not know the secret cannot foresee. */
 uint64_t source_hash(uint64_t key, uint64_t secret);
 
-/* A connection of the source has come. If it is welcome and its sessions are limited, it counts from now on, and *counted
- * says that sources_leave() has to be called in the end. */
-must_check enum source_verdict sources_enter(struct sources *sources, uint64_t key, const struct source_limits *limits,
-                                             uint64_t now, bool *counted);
+/* A connection of the source has come. REASON_NONE: it is welcome, and if its sessions are limited it counts from now on: then
+ * *counted says that sources_leave() has to be called in the end. */
+must_check enum reason sources_enter(struct sources *sources, uint64_t key, const struct source_limits *limits, uint64_t now,
+                                     bool *counted);
 void sources_leave(struct sources *sources, uint64_t key);
 
 /* Whether its penalty is enforced now, for one that has come in before. */

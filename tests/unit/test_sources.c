@@ -26,11 +26,11 @@ static uint64_t key_of(const char *text)
 	return source_key(&peer, 32, 64);
 }
 
-static enum source_verdict enter(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now)
+static enum reason enter(struct sources *s, uint64_t key, const struct source_limits *limits, uint64_t now)
 {
 	bool counted;
-	enum source_verdict verdict = sources_enter(s, key, limits, now, &counted);
-	assert_int_equal(counted, verdict == SOURCE_WELCOME && limits->sessions > 0);
+	enum reason verdict = sources_enter(s, key, limits, now, &counted);
+	assert_int_equal(counted, verdict == REASON_NONE && limits->sessions > 0);
 	return verdict;
 }
 
@@ -77,13 +77,13 @@ static void sessions_are_counted_for_each_source(void **state)
 	const struct source_limits two = { .sessions = 2 };
 	uint64_t a = key_of("192.0.2.1"), b = key_of("192.0.2.2");
 	(void)state;
-	assert_int_equal(enter(s, a, &two, NOW), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &two, NOW), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &two, NOW), SOURCE_HAS_TOO_MANY);
-	assert_int_equal(enter(s, b, &two, NOW), SOURCE_WELCOME);
+	assert_int_equal(enter(s, a, &two, NOW), REASON_NONE);
+	assert_int_equal(enter(s, a, &two, NOW), REASON_NONE);
+	assert_int_equal(enter(s, a, &two, NOW), REASON_SOURCE_SESSIONS);
+	assert_int_equal(enter(s, b, &two, NOW), REASON_NONE);
 	sources_leave(s, a);
-	assert_int_equal(enter(s, a, &two, NOW), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &two, NOW), SOURCE_HAS_TOO_MANY);
+	assert_int_equal(enter(s, a, &two, NOW), REASON_NONE);
+	assert_int_equal(enter(s, a, &two, NOW), REASON_SOURCE_SESSIONS);
 	sources_free(s);
 }
 
@@ -94,13 +94,13 @@ static void the_rate_is_counted_over_ten_seconds(void **state)
 	uint64_t a = key_of("2001:db8::1");
 	(void)state;
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(enter(s, a, &one, NOW + 9 * SECOND), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &one, NOW + 9999), SOURCE_IS_TOO_FAST);
-	assert_int_equal(enter(s, key_of("192.0.2.1"), &one, NOW + 9999), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &one, NOW + 10 * SECOND), SOURCE_WELCOME);
+		assert_int_equal(enter(s, a, &one, NOW + 9 * SECOND), REASON_NONE);
+	assert_int_equal(enter(s, a, &one, NOW + 9999), REASON_SOURCE_RATE);
+	assert_int_equal(enter(s, key_of("192.0.2.1"), &one, NOW + 9999), REASON_NONE);
+	assert_int_equal(enter(s, a, &one, NOW + 10 * SECOND), REASON_NONE);
 	for (int i = 0; i < 10000; i++) /* the count ends, and does not begin anew */
 		(void)enter(s, a, &one, NOW + 11 * SECOND);
-	assert_int_equal(enter(s, a, &one, NOW + 11 * SECOND), SOURCE_IS_TOO_FAST);
+	assert_int_equal(enter(s, a, &one, NOW + 11 * SECOND), REASON_SOURCE_RATE);
 	sources_free(s);
 }
 
@@ -113,12 +113,12 @@ static void penalties_add_up_until_they_are_enforced(void **state)
 	(void)state;
 	assert_int_equal(sources_punish(s, a, 6 * SECOND, &penalties, NOW), 0);
 	assert_int_equal(sources_punish(s, a, 6 * SECOND, &penalties, NOW), 0);
-	assert_int_equal(enter(s, a, &penalties, NOW), SOURCE_WELCOME);
+	assert_int_equal(enter(s, a, &penalties, NOW), REASON_NONE);
 	assert_int_equal(sources_punish(s, a, 6 * SECOND, &penalties, NOW + SECOND), 17 * SECOND);
-	assert_int_equal(enter(s, a, &penalties, NOW + SECOND), SOURCE_IS_REFUSED);
-	assert_int_equal(enter(s, key_of("192.0.2.2"), &penalties, NOW + SECOND), SOURCE_WELCOME);
-	assert_int_equal(enter(s, a, &penalties, NOW + 18 * SECOND - 1), SOURCE_IS_REFUSED);
-	assert_int_equal(enter(s, a, &penalties, NOW + 18 * SECOND), SOURCE_WELCOME);
+	assert_int_equal(enter(s, a, &penalties, NOW + SECOND), REASON_SOURCE_PENALTY);
+	assert_int_equal(enter(s, key_of("192.0.2.2"), &penalties, NOW + SECOND), REASON_NONE);
+	assert_int_equal(enter(s, a, &penalties, NOW + 18 * SECOND - 1), REASON_SOURCE_PENALTY);
+	assert_int_equal(enter(s, a, &penalties, NOW + 18 * SECOND), REASON_NONE);
 	sources_free(s);
 }
 
@@ -130,8 +130,8 @@ static void penalties_grow_up_to_a_limit_and_are_forgiven(void **state)
 	assert_int_equal(sources_punish(s, a, 20 * SECOND, &penalties, NOW), 20 * SECOND);
 	for (int i = 0; i < 100; i++) /* it is refused already: nothing new to tell */
 		assert_int_equal(sources_punish(s, a, 20 * SECOND, &penalties, NOW), 0);
-	assert_int_equal(enter(s, a, &penalties, NOW + 60 * SECOND - 1), SOURCE_IS_REFUSED);
-	assert_int_equal(enter(s, a, &penalties, NOW + 60 * SECOND), SOURCE_WELCOME);
+	assert_int_equal(enter(s, a, &penalties, NOW + 60 * SECOND - 1), REASON_SOURCE_PENALTY);
+	assert_int_equal(enter(s, a, &penalties, NOW + 60 * SECOND), REASON_NONE);
 	assert_int_equal(sources_punish(s, a, 5 * SECOND, &penalties, NOW + 60 * SECOND), 0);
 	sources_free(s);
 }
@@ -154,7 +154,7 @@ static void without_limits_nobody_is_refused(void **state)
 	(void)state;
 	assert_int_equal(sources_punish(s, a, 600 * SECOND, &none, NOW), 0);
 	assert_int_equal(sources_punish(s, a, 60 * SECOND, &penalties, NOW), 60 * SECOND);
-	assert_int_equal(enter(s, a, &none, NOW), SOURCE_WELCOME); /* as after a reload that turned penalties off */
+	assert_int_equal(enter(s, a, &none, NOW), REASON_NONE); /* as after a reload that turned penalties off */
 	sources_free(s);
 }
 
@@ -164,13 +164,13 @@ static void a_full_table_forgets_what_matters_least(void **state)
 	const struct source_limits both = { .sessions = 1, .penalty_min = SECOND, .penalty_max = 600 * SECOND };
 	(void)state;
 	for (uint64_t key = 1; key <= 8; key++)
-		assert_int_equal(enter(s, key, &both, NOW), SOURCE_WELCOME);
+		assert_int_equal(enter(s, key, &both, NOW), REASON_NONE);
 	for (uint64_t key = 9; key <= 1000; key++) /* the later, the longer */
 		assert_true(sources_punish(s, key, key * SECOND / 2, &both, NOW) > 0);
 	for (uint64_t key = 1; key <= 8; key++)
-		assert_int_equal(enter(s, key, &both, NOW), SOURCE_HAS_TOO_MANY);
-	assert_int_equal(enter(s, 1000, &penalties, NOW), SOURCE_IS_REFUSED);
-	assert_int_equal(enter(s, 9, &penalties, NOW), SOURCE_WELCOME);
+		assert_int_equal(enter(s, key, &both, NOW), REASON_SOURCE_SESSIONS);
+	assert_int_equal(enter(s, 1000, &penalties, NOW), REASON_SOURCE_PENALTY);
+	assert_int_equal(enter(s, 9, &penalties, NOW), REASON_NONE);
 	sources_free(s);
 }
 
@@ -183,11 +183,11 @@ static void a_table_full_of_sessions_lets_others_in_uncounted(void **state)
 	unsigned let_in = 0;
 	(void)state;
 	for (uint64_t key = 1; key <= 100; key++) {
-		assert_int_equal(sources_enter(s, key, &one, NOW, &counted), SOURCE_WELCOME);
+		assert_int_equal(sources_enter(s, key, &one, NOW, &counted), REASON_NONE);
 		let_in += counted;
 	}
 	assert_int_equal(let_in, 16);
-	assert_int_equal(sources_enter(s, 100, &one, NOW, &counted), SOURCE_WELCOME);
+	assert_int_equal(sources_enter(s, 100, &one, NOW, &counted), REASON_NONE);
 	assert_false(counted);
 	sources_free(s);
 }
@@ -213,7 +213,7 @@ static void a_million_sources_are_remembered_in_16_mib(void **state)
 	for (uint64_t i = 0; i < MILLION; i++) /* networks that follow each other, as those of one owner do */
 		sources_punish(s, UINT64_C(0x20010db800000000) + i, 60 * SECOND, &one, NOW);
 	for (uint64_t i = 0; i < MILLION; i++)
-		remembered += enter(s, UINT64_C(0x20010db800000000) + i, &one, NOW) == SOURCE_IS_REFUSED;
+		remembered += enter(s, UINT64_C(0x20010db800000000) + i, &one, NOW) == REASON_SOURCE_PENALTY;
 	size_t after = resident();
 	print_message("%u of 1000000 sources remembered in %zu KiB\n", remembered, (after - before) / 1024);
 	assert_true(remembered > MILLION / 100 * 99);
@@ -228,7 +228,7 @@ static void *come_and_go(void *arg)
 	const struct source_limits limits = { .sessions = 3, .rate = 400, .penalty_min = SECOND, .penalty_max = 2 * SECOND };
 	for (uint64_t i = 0; i < 20000; i++) {
 		bool counted;
-		if (sources_enter(arg, i % 7 + 1, &limits, NOW + i, &counted) == SOURCE_WELCOME && counted)
+		if (sources_enter(arg, i % 7 + 1, &limits, NOW + i, &counted) == REASON_NONE && counted)
 			sources_leave(arg, i % 7 + 1);
 		if (i % 100 == 0)
 			sources_punish(arg, i % 7 + 1, 100, &limits, NOW + i);
@@ -247,8 +247,8 @@ static void threads_share_it(void **state)
 	for (size_t i = 0; i < 4; i++)
 		pthread_join(thread[i], NULL);
 	for (int i = 0; i < 3; i++) /* all have left */
-		assert_int_equal(enter(s, 1, &three, NOW), SOURCE_WELCOME);
-	assert_int_equal(enter(s, 1, &three, NOW), SOURCE_HAS_TOO_MANY);
+		assert_int_equal(enter(s, 1, &three, NOW), REASON_NONE);
+	assert_int_equal(enter(s, 1, &three, NOW), REASON_SOURCE_SESSIONS);
 	sources_free(s);
 }
 
