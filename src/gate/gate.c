@@ -1,8 +1,9 @@
-/* gate.c owns the list of all gates there are, and the order in which those of a route judge.
- * It must never know what one of them asks. */
+/* gate.c owns the list of all gates there are, the order in which those of a route judge, and the copy of a head whose bytes are
+ * about to be overwritten. It must never know what a gate asks. */
 #include "gate/gate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const struct gate_ops *const all[GATES_MAX] = {
 #define GATE(name) &gate_##name,
@@ -61,4 +62,26 @@ void gates_cancel(const struct gates *gates, struct request *request)
 	request->waits = false;
 	free(request->detail);
 	request->detail = NULL;
+}
+
+size_t request_own(struct request *request)
+{
+	const struct http_head *head = request->head;
+	size_t size = sizeof(*head) + head->text.n;
+	struct http_head *own = malloc(size);
+	if (own == NULL)
+		return 0;
+	*own = *head;
+	memcpy(own + 1, head->text.p, head->text.n);
+	http_head_move(own, (char *)(own + 1));
+	request->head = request->own = own;
+	return size;
+}
+
+size_t request_disown(struct request *request)
+{
+	size_t size = request->own != NULL ? sizeof(*request->own) + request->own->text.n : 0;
+	free(request->own);
+	request->head = request->own = NULL;
+	return size;
 }

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "gate/request.h"
+#include "gate/gate.h"
 #include "net/addr.h"
 
 struct tokens;      /* the tokens of one route; any thread */

@@ -5,7 +5,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "gate/admission.h"
-#include "gate/request.h"
+#include "gate/gate.h"
 #include "net/dial.h"
 #include "net/stream.h"
 #include "proto/http.h"
