@@ -9,28 +9,20 @@
 #include <string.h>
 
 struct origin {
-	struct span scheme, host; /* host: empty for `file://` and its like */
-	uint16_t port;            /* 0: the scheme has no default and none was given */
-};
-
-/* Which hosts an entry of the allow list is for. */
-enum reach { REACH_ONE, REACH_BELOW, REACH_ALL };
-
-static const struct {
-	struct span scheme;
-	uint16_t port;
-} default_ports[] = {
-	{ { "http", 4 }, 80 },
-	{ { "https", 5 }, 443 },
-	{ { "ws", 2 }, 80 },
-	{ { "wss", 3 }, 443 },
+	struct span scheme, host;                         /* host: empty for `file://` and its like */
+	uint16_t port;                                    /* 0: the scheme has no default and none was given */
+	enum { REACH_ONE, REACH_BELOW, REACH_ALL } reach; /* of an entry of the allow list: which hosts it is for */
 };
 
 static uint16_t default_port(struct span scheme)
 {
-	for (size_t i = 0; i < ARRAY_LEN(default_ports); i++)
-		if (span_eq_nocase(scheme, default_ports[i].scheme))
-			return default_ports[i].port;
+	static const struct {
+		struct span scheme;
+		uint16_t port;
+	} defaults[] = { { { "http", 4 }, 80 }, { { "https", 5 }, 443 }, { { "ws", 2 }, 80 }, { { "wss", 3 }, 443 } };
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+		if (span_eq_nocase(scheme, defaults[i].scheme))
+			return defaults[i].port;
 	return 0;
 }
 
@@ -42,23 +34,18 @@ static bool read_port(struct span text, uint16_t *port)
 
 static bool take_scheme(struct span *rest, struct span *scheme)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
-	size_t n = 0;
-
-	while (n < rest->n && memchr(letters, rest->p[n], sizeof(letters) - 1) != NULL)
-		n++;
-	*scheme = (struct span){ rest->p, n };
-	if (n == 0 || !span_starts(span_skip(*rest, n), SPAN("://")))
+	const char *end = rest->n > 0 ? memmem(rest->p, rest->n, "://", 3) : NULL;
+	if (end == NULL || end == rest->p)
 		return false;
-	*rest = span_skip(*rest, n + 3);
-	return true;
+	*scheme = (struct span){ rest->p, (size_t)(end - rest->p) };
+	*rest = span_skip(*rest, scheme->n + 3);
+	return span_made_of(*scheme, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
 }
 
 /* What follows the scheme. Pages that come from no server, those of an application's own files, have a scheme alone. */
 static bool read_authority(struct span text, struct origin *origin)
 {
 	struct span port;
-
 	origin->host = text;
 	origin->port = default_port(origin->scheme);
 	if (text.n == 0)
@@ -72,22 +59,22 @@ static bool read_authority(struct span text, struct origin *origin)
 
 /* An entry of the allow list is an origin, or has the host `*.domain`, or `*`: of applications, whose hosts are often random
  * numbers. Of web servers that would be the whole world, for which there is a word. */
-static bool entry_parse(struct span text, struct origin *listed, enum reach *reach)
+static bool entry_parse(struct span text, struct origin *listed)
 {
-	*reach = REACH_ONE;
+	listed->reach = REACH_ONE;
 	if (!take_scheme(&text, &listed->scheme))
 		return false;
 	if (span_eq(text, SPAN("*"))) {
-		*reach = REACH_ALL;
+		listed->reach = REACH_ALL;
 		return default_port(listed->scheme) == 0;
 	}
 	if (span_starts(text, SPAN("*."))) {
-		*reach = REACH_BELOW;
+		listed->reach = REACH_BELOW;
 		text = span_skip(text, 2);
 	}
 	if (!read_authority(text, listed))
 		return false;
-	if (*reach == REACH_BELOW && (listed->host.n == 0 || text.p[0] == '[')) /* there are no names below an address */
+	if (listed->reach == REACH_BELOW && (listed->host.n == 0 || text.p[0] == '[')) /* there are no names below an address */
 		return false;
 	return listed->host.n == 0 || memchr(listed->host.p, '*', listed->host.n) == NULL;
 }
@@ -96,7 +83,6 @@ static bool entry_parse(struct span text, struct origin *listed, enum reach *rea
 static bool host_eq(struct span a, struct span b)
 {
 	uint8_t x[IP_ADDRESS_MAX], y[IP_ADDRESS_MAX];
-
 	return span_eq_nocase(a, b) || (ip_read(AF_INET6, a, x) && ip_read(AF_INET6, b, y) && memcmp(x, y, sizeof(x)) == 0);
 }
 
@@ -107,7 +93,6 @@ static bool is_own(const struct origin *origin, struct span authority, bool tls)
 	bool https = span_eq_nocase(origin->scheme, SPAN("https"));
 	uint16_t own_port = default_port(origin->scheme);
 	struct span host, port;
-
 	if (!https && (tls || !span_eq_nocase(origin->scheme, SPAN("http"))))
 		return false;
 	if (authority.p == NULL || !http_split_authority(authority, &host, &port))
@@ -121,7 +106,6 @@ static bool is_own(const struct origin *origin, struct span authority, bool tls)
 static bool is_below(struct span host, struct span domain)
 {
 	struct span labels, label;
-
 	if (host.n < domain.n + 2 || !span_eq_nocase(span_skip(host, host.n - domain.n), domain))
 		return false;
 	labels = (struct span){ host.p, host.n - domain.n - 1 };
@@ -136,25 +120,22 @@ static bool is_below(struct span host, struct span domain)
 static bool is_listed(struct span text, const struct origin *origin, const char *entry)
 {
 	struct origin listed;
-	enum reach reach;
-
 	if (strcmp(entry, "*") == 0)
 		return true;
 	if (strcmp(entry, "null") == 0)
 		return span_eq(text, SPAN("null"));
-	if (origin == NULL || !entry_parse(span_of(entry), &listed, &reach) || !span_eq_nocase(origin->scheme, listed.scheme))
+	if (origin == NULL || !entry_parse(span_of(entry), &listed) || !span_eq_nocase(origin->scheme, listed.scheme))
 		return false;
-	if (reach == REACH_ALL)
+	if (listed.reach == REACH_ALL)
 		return true;
 	return origin->port == listed.port &&
-	       (reach == REACH_BELOW ? is_below(origin->host, listed.host) : host_eq(origin->host, listed.host));
+	       (listed.reach == REACH_BELOW ? is_below(origin->host, listed.host) : host_eq(origin->host, listed.host));
 }
 
 bool origin_allowed(struct span origin, struct span authority, bool tls, const struct str_list *allow)
 {
 	struct origin parsed;
 	struct span rest = origin;
-
 	if (origin.p == NULL)
 		return true;
 	/* RFC 6454 section 6.2: scheme://host[:port] and not one byte more. */
@@ -168,9 +149,7 @@ bool origin_allowed(struct span origin, struct span authority, bool tls, const s
 bool origin_entry_valid(const char *entry)
 {
 	struct origin parsed;
-	enum reach reach;
-
-	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || entry_parse(span_of(entry), &parsed, &reach);
+	return strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 || entry_parse(span_of(entry), &parsed);
 }
 
 static enum verdict origin_start(const struct gate *gate, struct request *request)
@@ -180,9 +159,9 @@ static enum verdict origin_start(const struct gate *gate, struct request *reques
 	if (count > 0)
 		origin = count == 1 ? http_field(request->head, "Origin")->value : SPAN("");
 	request->browser = count > 0;
-	return origin_allowed(origin, request->head->authority, request->tls, gate->options.origin)
-	               ? VERDICT_PASS
-	               : request_refuse(request, REASON_FORBIDDEN_ORIGIN);
+	if (!origin_allowed(origin, request->head->authority, request->tls, gate->options.origin))
+		return request_refuse(request, REASON_FORBIDDEN_ORIGIN);
+	return VERDICT_PASS;
 }
 
 const struct gate_ops gate_origin = { .start = origin_start };
