@@ -5,8 +5,6 @@
 #include "base/conf.h"
 #include "gate/tokens.h"
 
-#include <string.h>
-
 static bool token_build(struct gate *gate)
 {
 	const char *path = *gate->options.token_file;
@@ -14,36 +12,13 @@ static bool token_build(struct gate *gate)
 	return gate->own != NULL;
 }
 
-static void token_log_report(struct tokens *tokens, struct log *log)
-{
-	struct err report;
-	tokens_report(tokens, &report);
-	log_lines(log, LEVEL_WARN, &report);
-}
-
-static enum verdict token_verdict(struct request *request, enum token_result result, const struct token_answer *answer)
-{
-	switch (result) {
-	case TOKEN_FOUND:
-		request->target = answer->target;
-		return VERDICT_PASS;
-	case TOKEN_UNREADABLE:
-		request->detail = strdup(answer->detail);
-		return request_refuse(request, REASON_TOKENS_UNREADABLE);
-	case TOKEN_MISSING:
-		return request_refuse(request, REASON_TOKEN_MISSING);
-	default:
-		return request_refuse(request, REASON_UNKNOWN_TOKEN);
-	}
-}
-
 /* By what was read after it had asked. */
 static enum verdict token_judge(struct tokens *tokens, struct request *request)
 {
-	struct token_answer answer;
-	token_log_report(tokens, request->env->log);
-	enum token_result result = tokens_look_up(tokens, request->head->query, true, &answer);
-	return token_verdict(request, result, &answer);
+	struct err report;
+	tokens_report(tokens, &report);
+	log_lines(request->env->log, LEVEL_WARN, &report);
+	return tokens_look_up(tokens, request, true);
 }
 
 static void token_on_read(struct tokens *tokens, void *arg)
@@ -53,29 +28,24 @@ static void token_on_read(struct tokens *tokens, void *arg)
 	request->decided(request, token_judge(tokens, request));
 }
 
-static enum verdict token_wait(struct tokens *tokens, struct request *request)
-{
-	if (request->env->offload == NULL) {
-		tokens_read(tokens, request->env->opener[0]);
-		return token_judge(tokens, request);
-	}
-	request->step = tokens_wait(tokens, request->env, token_on_read, request);
-	return request->step != NULL ? request_wait(request, REASON_TOKENS_UNREADABLE)
-	                             : request_refuse(request, REASON_NO_RESOURCE);
-}
-
 static enum verdict token_start(const struct gate *gate, struct request *request)
 {
 	if (request->penalised)
 		return request_refuse(request, REASON_SOURCE_PENALTY);
-	struct token_answer answer;
-	enum token_result result = tokens_look_up(gate->own, request->head->query, false, &answer);
-	return result == TOKEN_STALE ? token_wait(gate->own, request) : token_verdict(request, result, &answer);
+	enum verdict verdict = tokens_look_up(gate->own, request, false);
+	if (verdict != VERDICT_WAIT)
+		return verdict;
+	if (request->env->offload == NULL) {
+		tokens_read(gate->own, request->env->opener[0]);
+		return token_judge(gate->own, request);
+	}
+	request->step = tokens_wait(gate->own, request->env, token_on_read, request);
+	return request->step != NULL ? request_wait(request, REASON_TOKENS_UNREADABLE)
+	                             : request_refuse(request, REASON_NO_RESOURCE);
 }
 
 static void token_cancel(const struct gate *gate, struct request *request)
 {
-	(void)gate;
 	tokens_cancel(request->step);
 	request->step = NULL;
 }
@@ -84,7 +54,6 @@ static void token_check(const struct gate *gate, struct opener *opener, const vo
 {
 	struct err report;
 	struct span line;
-
 	tokens_read(gate->own, opener);
 	tokens_report(gate->own, &report);
 	for (struct span rest = { report.text, report.len }; rest.n > 0 && span_next(&rest, '\n', &line); report.count--)

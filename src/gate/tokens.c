@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "gate/token_files.h"
 #include "net/offload.h"
-#include "proto/http.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -44,6 +43,17 @@ struct tokens_wait {
 	void *arg;
 };
 
+struct tokens *tokens_new(const char *path)
+{
+	struct tokens *tokens = mem_zalloc(sizeof(*tokens));
+	tokens->path = mem_strdup(path);
+	tokens->refs = 1;
+	list_init(&tokens->next);
+	list_init(&tokens->served);
+	pthread_mutex_init(&tokens->lock, NULL);
+	return tokens;
+}
+
 /* With the lock held. */
 static void tokens_rest(struct tokens *tokens)
 {
@@ -56,7 +66,6 @@ void tokens_read(struct tokens *tokens, struct opener *opener)
 	time_t now = time(NULL);
 	struct token_files files;
 	struct err report;
-
 	err_init(&report);
 	token_files_read(&files, tokens->path, opener, &report);
 	pthread_mutex_lock(&tokens->lock);
@@ -71,16 +80,17 @@ void tokens_read(struct tokens *tokens, struct opener *opener)
 
 void tokens_report(struct tokens *tokens, struct err *report)
 {
-	err_init(report);
 	pthread_mutex_lock(&tokens->lock);
-	if (tokens->report.count > 0)
-		*report = tokens->report;
+	*report = tokens->report;
 	err_init(&tokens->report);
 	pthread_mutex_unlock(&tokens->lock);
 }
 
-static void tokens_unref(struct tokens *tokens)
+/* The last who has it frees it: its owner, or the job. */
+void tokens_free(struct tokens *tokens)
 {
+	if (tokens == NULL)
+		return;
 	pthread_mutex_lock(&tokens->lock);
 	unsigned left = --tokens->refs;
 	pthread_mutex_unlock(&tokens->lock);
@@ -92,10 +102,17 @@ static void tokens_unref(struct tokens *tokens)
 	free(tokens);
 }
 
-/* What they ask for may have changed after the last reading had begun. False: nobody waits. */
+/* Who was served is told so, and who waits is served next: what they ask for may have changed after the last reading had begun.
+ * False: nobody waits. The mail is posted with the lock held, so that tokens_cancel() finds it either not yet posted, and
+ * prevents it, or wholly posted, and the mailbox may go. */
 static bool serve_next(struct tokens *tokens)
 {
 	pthread_mutex_lock(&tokens->lock);
+	for (struct list_node *node = list_take(&tokens->served); node != NULL; node = list_take(&tokens->served)) {
+		struct tokens_wait *wait = list_entry(node, struct tokens_wait, node);
+		wait->list = NULL;
+		mailbox_post(wait->mailbox, &wait->mail);
+	}
 	for (struct list_node *node = list_take(&tokens->next); node != NULL; node = list_take(&tokens->next)) {
 		list_append(&tokens->served, node);
 		list_entry(node, struct tokens_wait, node)->list = &tokens->served;
@@ -106,48 +123,17 @@ static bool serve_next(struct tokens *tokens)
 	return any;
 }
 
-/* The mail is posted with the lock held, so that tokens_cancel() finds it either not yet posted, and prevents it, or wholly posted,
- * and the mailbox may go. */
-static void tell_served(struct tokens *tokens)
-{
-	pthread_mutex_lock(&tokens->lock);
-	for (struct list_node *node = list_take(&tokens->served); node != NULL; node = list_take(&tokens->served)) {
-		struct tokens_wait *wait = list_entry(node, struct tokens_wait, node);
-		wait->list = NULL;
-		mailbox_post(wait->mailbox, &wait->mail);
-	}
-	pthread_mutex_unlock(&tokens->lock);
-}
-
 static void tokens_work(struct offload_job *job, unsigned thread)
 {
 	struct tokens *tokens = list_entry(job, struct tokens, job);
-
-	while (serve_next(tokens)) {
+	while (serve_next(tokens))
 		tokens_read(tokens, tokens->opener[thread]);
-		tell_served(tokens);
-	}
-	tokens_unref(tokens);
-}
-
-/* With the lock held. */
-static int tokens_start_job(struct tokens *tokens, const struct request_env *env)
-{
-	if (tokens->reading)
-		return 0;
-	tokens->job = (struct offload_job){ .work = tokens_work, .may_hang = true };
-	tokens->opener = env->opener;
-	if (offload_start(env->offload, &tokens->job, NULL) != 0)
-		return -1;
-	tokens->reading = true;
-	tokens->refs++;
-	return 0;
+	tokens_free(tokens);
 }
 
 static void wait_over(struct mail *mail, void *owner)
 {
 	struct tokens_wait *wait = (struct tokens_wait *)mail;
-
 	if (!wait->cancelled)
 		wait->done(wait->tokens, wait->arg);
 	free(wait);
@@ -156,18 +142,23 @@ static void wait_over(struct mail *mail, void *owner)
 struct tokens_wait *tokens_wait(struct tokens *tokens, const struct request_env *env, tokens_cb *done, void *arg)
 {
 	struct tokens_wait *wait = malloc(sizeof(*wait));
-
 	if (wait == NULL)
 		return NULL;
 	*wait = (struct tokens_wait){
 		.mail.run = wait_over, .list = &tokens->next, .tokens = tokens, .mailbox = env->mailbox, .done = done, .arg = arg
 	};
 	pthread_mutex_lock(&tokens->lock);
-	int result = tokens_start_job(tokens, env);
-	if (result == 0)
+	if (!tokens->reading) {
+		tokens->job = (struct offload_job){ .work = tokens_work, .may_hang = true };
+		tokens->opener = env->opener;
+		tokens->reading = offload_start(env->offload, &tokens->job, NULL) == 0;
+		tokens->refs += tokens->reading;
+	}
+	bool comes = tokens->reading;
+	if (comes)
 		list_append(&tokens->next, &wait->node);
 	pthread_mutex_unlock(&tokens->lock);
-	if (result == 0)
+	if (comes)
 		return wait;
 	free(wait);
 	return NULL;
@@ -176,7 +167,6 @@ struct tokens_wait *tokens_wait(struct tokens *tokens, const struct request_env 
 void tokens_cancel(struct tokens_wait *wait)
 {
 	struct tokens *tokens = wait->tokens;
-
 	pthread_mutex_lock(&tokens->lock);
 	bool posted = wait->list == NULL;
 	if (!posted)
@@ -186,24 +176,6 @@ void tokens_cancel(struct tokens_wait *wait)
 		wait->cancelled = true; /* the mail can't be taken back; it frees the wait */
 	else
 		free(wait);
-}
-
-struct tokens *tokens_new(const char *path)
-{
-	struct tokens *tokens = mem_zalloc(sizeof(*tokens));
-
-	tokens->path = mem_strdup(path);
-	tokens->refs = 1;
-	list_init(&tokens->next);
-	list_init(&tokens->served);
-	pthread_mutex_init(&tokens->lock, NULL);
-	return tokens;
-}
-
-void tokens_free(struct tokens *tokens)
-{
-	if (tokens != NULL)
-		tokens_unref(tokens);
 }
 
 /* With the lock held. */
@@ -217,30 +189,10 @@ static bool tokens_are_fresh(struct tokens *tokens)
 	return true;
 }
 
-/* With the lock held. */
-static enum token_result tokens_find(const struct tokens *tokens, struct span name, struct token_answer *answer)
-{
-	char why[TOKEN_WHY_MAX];
-	const struct token_files *files = &tokens->files;
-	const struct token_line *line = token_table_find(&files->table, name);
-
-	if (files->error != 0) {
-		snprintf(answer->detail, sizeof(answer->detail), "%s: %s", tokens->path, token_files_words(files->error));
-		return TOKEN_UNREADABLE;
-	}
-	if (line == NULL)
-		return TOKEN_UNKNOWN;
-	if (token_line_target(line, &answer->target, why))
-		return TOKEN_FOUND;
-	snprintf(answer->detail, sizeof(answer->detail), "%s:%u: %s", line->text->path, line->number, why);
-	return TOKEN_UNREADABLE;
-}
-
 /* The name, decoded into out, which has HTTP_TARGET_MAX bytes. Its length; 0: there is none; -1: it is malformed. */
 static long token_of(struct span query, char *out)
 {
 	struct span raw = http_query_param(query, SPAN("token"));
-
 	if (raw.p == NULL || raw.n == 0)
 		return 0;
 	long n = raw.n <= HTTP_TARGET_MAX ? http_percent_decode(out, raw, true) : -1;
@@ -249,18 +201,23 @@ static long token_of(struct span query, char *out)
 	return n;
 }
 
-enum token_result tokens_look_up(struct tokens *tokens, struct span query, bool as_read, struct token_answer *answer)
+enum verdict tokens_look_up(struct tokens *tokens, struct request *request, bool as_read)
 {
-	char name[HTTP_TARGET_MAX + 1];
-	long n = token_of(query, name);
-
-	answer->detail[0] = '\0';
+	char name[HTTP_TARGET_MAX + 1], detail[TOKEN_DETAIL_MAX];
+	long n = token_of(request->head->query, name);
 	if (n <= 0)
-		return n == 0 ? TOKEN_MISSING : TOKEN_UNKNOWN;
+		return request_refuse(request, n == 0 ? REASON_TOKEN_MISSING : REASON_UNKNOWN_TOKEN);
+	const struct span wanted = { name, (size_t)n };
 	pthread_mutex_lock(&tokens->lock);
-	enum token_result result = TOKEN_STALE;
-	if (as_read || tokens_are_fresh(tokens))
-		result = tokens_find(tokens, (struct span){ name, (size_t)n }, answer);
+	bool fresh = as_read || tokens_are_fresh(tokens);
+	bool found = fresh && token_files_find(&tokens->files, tokens->path, wanted, &request->target, detail);
 	pthread_mutex_unlock(&tokens->lock);
-	return result;
+	if (!fresh)
+		return VERDICT_WAIT;
+	if (found)
+		return VERDICT_PASS;
+	if (detail[0] == '\0')
+		return request_refuse(request, REASON_UNKNOWN_TOKEN);
+	request->detail = strdup(detail);
+	return request_refuse(request, REASON_TOKENS_UNREADABLE);
 }

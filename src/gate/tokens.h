@@ -8,25 +8,12 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "base/str.h"
 #include "gate/gate.h"
-#include "net/addr.h"
+
+#include <stdbool.h>
 
 struct tokens;      /* the tokens of one route; any thread */
 struct tokens_wait; /* for them to be read */
-
-enum token_result {
-	TOKEN_FOUND,
-	TOKEN_MISSING,    /* there is no token in the query, or an empty one */
-	TOKEN_UNKNOWN,    /* no line has it */
-	TOKEN_UNREADABLE, /* nobody can know: its line is faulty, or file or directory can't be read */
-	TOKEN_STALE,      /* it has to be waited until the files were read */
-};
-
-struct token_answer {
-	struct address target; /* TOKEN_FOUND: TCP or UNIX, never TLS; the caller's to address_clear() */
-	char detail[512];      /* TOKEN_UNREADABLE: why, with file and line */
-};
 
 /* Opens nothing yet. */
 struct tokens *tokens_new(const char *path) must_check;
@@ -34,14 +21,15 @@ struct tokens *tokens_new(const char *path) must_check;
 /* Nobody waits any more; a reading under way may go on. NULL is allowed. */
 void tokens_free(struct tokens *tokens);
 
-/* Reads the files on this thread. What is wrong with them is in the report of the next look-up. */
+/* Reads the files on this thread. What is wrong with them is in the next report. */
 void tokens_read(struct tokens *tokens, struct opener *opener);
 
 /* Takes what is wrong with the files, a line each of the form "FILE[:LINE]: why", and not told yet. */
 void tokens_report(struct tokens *tokens, struct err *report);
 
-/* The token is the first `token` parameter of the query, form-decoded. as_read: never TOKEN_STALE, for who has just waited. */
-enum token_result tokens_look_up(struct tokens *tokens, struct span query, bool as_read, struct token_answer *answer);
+/* Judges by the first `token` parameter of the request's query, form-decoded: the target that it names is TCP or UNIX, never TLS.
+ * VERDICT_WAIT: the files are to be read before, but not for who has just waited and asks by what was read. */
+enum verdict tokens_look_up(struct tokens *tokens, struct request *request, bool as_read);
 
 /* Waits for a reading that has not begun yet. done runs once, later, on this thread. NULL: too many others wait, or out of memory. */
 typedef void tokens_cb(struct tokens *tokens, void *arg);

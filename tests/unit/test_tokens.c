@@ -76,30 +76,32 @@ static char report[ERR_TEXT_MAX];
 static const char *ask(struct tokens *tokens, const char *path, const char *query)
 {
 	static char text[600];
-	struct token_answer answer;
-
 	/* a copy of the exact size, so that a read past the end is seen */
 	char *copy = query != NULL ? strdup(query) : NULL;
 	size_t n = query != NULL ? strlen(query) : 0;
 	char *exact = copy != NULL ? realloc(copy, n > 0 ? n : 1) : NULL;
-	enum token_result result = tokens_look_up(tokens, (struct span){ exact, n }, false, &answer);
-	if (result == TOKEN_STALE) {
+	struct http_head head = { .query = { exact, n } };
+	struct request request = { .head = &head };
+	enum verdict verdict = tokens_look_up(tokens, &request, false);
+	if (verdict == VERDICT_WAIT) {
 		tokens_read(tokens, &beneath_opener);
-		result = tokens_look_up(tokens, (struct span){ exact, n }, true, &answer);
+		verdict = tokens_look_up(tokens, &request, true);
 	}
 	free(exact);
 	struct err err;
 	tokens_report(tokens, &err);
 	snprintf(report, sizeof(report), "%s", err.text);
-	if (result == TOKEN_FOUND) {
-		snprintf(text, sizeof(text), "%s%s", answer.target.tls ? "TLS " : "", answer.target.text);
-		address_clear(&answer.target);
+	if (verdict == VERDICT_PASS) {
+		snprintf(text, sizeof(text), "%s%s", request.target.tls ? "TLS " : "", request.target.text);
+		address_clear(&request.target);
 		return text;
 	}
-	if (result != TOKEN_UNREADABLE)
-		return result == TOKEN_MISSING ? "missing" : "unknown";
-	assert_int_equal(strncmp(answer.detail, path, strlen(path)), 0);
-	snprintf(text, sizeof(text), "%s", answer.detail + strlen(path));
+	assert_null(request.target.text);
+	if (request.reason != REASON_TOKENS_UNREADABLE)
+		return request.reason == REASON_TOKEN_MISSING ? "missing" : "unknown";
+	assert_int_equal(strncmp(request.detail, path, strlen(path)), 0);
+	snprintf(text, sizeof(text), "%s", request.detail + strlen(path));
+	free(request.detail);
 	return text[0] == ':' && text[1] == ' ' ? text + 2 : "faulty";
 }
 
@@ -666,7 +668,8 @@ static struct tokens_wait *wait_as(char *name)
 /* Who asks while files are read cannot know what had been read before: they are read once more, for all of those. */
 static void one_reading_is_for_all_who_asked_before_it(void **state)
 {
-	struct token_answer answer;
+	struct http_head head = { .query = SPAN("token=t") };
+	struct request request = { .head = &head };
 	int readings = 1;
 	(void)state;
 
@@ -679,8 +682,8 @@ static void one_reading_is_for_all_who_asked_before_it(void **state)
 	while (strlen(waiting.done) < 1)
 		event_base_loop(waiting.base, EVLOOP_ONCE);
 	assert_string_equal(waiting.done, "a");
-	assert_int_equal(tokens_look_up(waiting.tokens, SPAN("token=t"), true, &answer), TOKEN_FOUND);
-	address_clear(&answer.target);
+	assert_int_equal(tokens_look_up(waiting.tokens, &request, true), VERDICT_PASS);
+	address_clear(&request.target);
 	sem_post(&waiting.slow.may);
 	while (strlen(waiting.done) < 3)
 		event_base_loop(waiting.base, EVLOOP_ONCE);
