@@ -150,7 +150,6 @@ config/settings config/options config/settings_check: parts of reading settings,
 net/stream net/stream_internal net/stream_tls net/stream_write: parts of the stream, which take its type
 net/tls net/tls_identity: a part of a server, which takes the types of its settings
 session/session session/describe: the line at its end is told there
-sys/sandbox sys/sandbox_landlock sys/sandbox_seccomp: parts of the sandbox, which take its types
 '
 # shellcheck disable=SC2086
 circles=$circles awk '

@@ -164,14 +164,14 @@ static uint16_t other_port(const struct trial *trial, unsigned access)
 
 static int do_connect_elsewhere(const struct trial *trial)
 {
-	if ((sandbox_bounds(trial->sandbox) & SANDBOX_CONNECT) == 0)
+	if ((trial->sandbox->bounds & SANDBOX_CONNECT) == 0)
 		_exit(NOT_BOUNDED);
 	return connect_to(other_port(trial, SANDBOX_CONNECT), 0);
 }
 
 static int do_bind_elsewhere(const struct trial *trial)
 {
-	if ((sandbox_bounds(trial->sandbox) & SANDBOX_BIND) == 0)
+	if ((trial->sandbox->bounds & SANDBOX_BIND) == 0)
 		_exit(NOT_BOUNDED);
 	return bind_to(other_port(trial, SANDBOX_BIND));
 }
@@ -180,7 +180,7 @@ static int do_connect_abstract(const struct trial *trial)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if ((sandbox_bounds(trial->sandbox) & SANDBOX_ABSTRACT) == 0)
+	if ((trial->sandbox->bounds & SANDBOX_ABSTRACT) == 0)
 		_exit(NOT_BOUNDED);
 	return fd < 0 || connect(fd, (const struct sockaddr *)&trial->door, trial->door_len) != 0 ? -1 : close(fd);
 }

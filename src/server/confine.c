@@ -146,8 +146,8 @@ const struct sandbox *confine_sandbox(const struct confine *confine)
 
 const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX])
 {
-	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", sandbox_landlock_abi(confine->sandbox),
-	         sandbox_calls(confine->sandbox));
+	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", confine->sandbox->abi,
+	         confine->sandbox->calls);
 	return words;
 }
 
@@ -160,9 +160,9 @@ void confine_log(const struct confine *confine, struct log *log)
 		return;
 	}
 	log_line(log, LEVEL_INFO, "sandbox: user %s, %s", confine->user, confine_words(confine, words));
-	if (sandbox_landlock_abi(confine->sandbox) == 0)
+	if (confine->sandbox->abi == 0)
 		log_line(log, LEVEL_WARN, "sandbox: this kernel has no Landlock: the process can connect to any port");
-	if (sandbox_calls(confine->sandbox) == 0)
+	if (confine->sandbox->calls == 0)
 		log_line(log, LEVEL_WARN, "sandbox: built without libseccomp: the process may make any system call");
 }
 
@@ -170,7 +170,7 @@ void confine_free(struct confine *confine)
 {
 	if (confine == NULL)
 		return;
-	sandbox_free(confine->sandbox);
+	free(confine->sandbox);
 	free(confine);
 }
 

@@ -30,7 +30,7 @@ struct refused_calls *refused_calls_new(struct event_base *base, const struct sa
 
 	calls->sandbox = sandbox;
 	calls->log = log;
-	calls->event = event_new(base, sandbox_refused_fd(sandbox), EV_READ | EV_PERSIST, refused_calls_on_news, calls);
+	calls->event = event_new(base, sandbox->refused, EV_READ | EV_PERSIST, refused_calls_on_news, calls);
 	if (calls->event != NULL && event_add(calls->event, NULL) == 0)
 		return calls;
 	refused_calls_free(calls);

@@ -135,8 +135,7 @@ static struct sandbox *confine_steward(const char *log, struct err *err)
 		                                 .port = port,
 		                                 .ports = ARRAY_LEN(port),
 		                                 .unbounded = SANDBOX_BIND,
-		                                 .how = beneath_hows(),
-		                                 .hows = BENEATH_HOWS };
+		                                 .how = &beneath_how };
 
 	return sandbox_new(&options, err);
 }

@@ -20,11 +20,9 @@
 #define OWN_FDS    "/proc/self/fd/"
 #define CWD        "proc/self/cwd" /* below the top: the sandbox has no getcwd() */
 
-#define NAMES 2
-
 struct beneath {
-	int fd;                  /* the directory; O_PATH is enough */
-	const char *name[NAMES]; /* absolute names of it; NULL: there are no more */
+	int fd;              /* the directory; O_PATH is enough */
+	const char *name[2]; /* absolute names of it; NULL: there are no more */
 };
 
 /* A path on its way: done has no links, rest is to be looked at. */
@@ -34,20 +32,13 @@ struct walk {
 	char done[PATH_MAX], rest[PATH_MAX];
 };
 
-static const struct open_how hows[BENEATH_HOWS] = {
-	{ .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS },
-};
-
-const struct open_how *beneath_hows(void)
-{
-	return hows;
-}
+const struct open_how beneath_how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 
 /* O_PATH: it is found, but not opened. */
 static int find_confined(int fd, const char *path)
 {
 	for (int tries = 1;; tries++) {
-		long opened = syscall(SYS_openat2, fd, path, &hows[0], sizeof(struct open_how));
+		long opened = syscall(SYS_openat2, fd, path, &beneath_how, sizeof(beneath_how));
 		/* EAGAIN: something was renamed while the kernel walked a link with `..` in it, and it can't vouch for
 		 * the result. */
 		if (opened >= 0 || (errno != EAGAIN && errno != EINTR) || tries == OPEN_TRIES)
@@ -67,7 +58,7 @@ int beneath_probe(void)
 /* What stands behind a name of the directory; NULL when the text begins with none. */
 static const char *text_inside(const struct beneath *in, const char *text)
 {
-	for (size_t i = 0; i < NAMES && in->name[i] != NULL; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(in->name) && in->name[i] != NULL; i++) {
 		size_t n = strlen(in->name[i]);
 		while (n > 0 && in->name[i][n - 1] == '/')
 			n--;
@@ -124,19 +115,6 @@ static bool enter(struct walk *walk, const char *name)
 	return follow(walk, text);
 }
 
-/* Takes the first name off what is left of the path. False: there is none. */
-static bool next_name(struct walk *walk, char name[static NAME_MAX + 1])
-{
-	size_t skip = strspn(walk->rest, "/"), n = strcspn(walk->rest + skip, "/");
-
-	if (n == 0 || n > NAME_MAX)
-		return false;
-	memcpy(name, walk->rest + skip, n);
-	name[n] = '\0';
-	memmove(walk->rest, walk->rest + skip + n, strlen(walk->rest + skip + n) + 1);
-	return true;
-}
-
 /* False when the path leads out. */
 static bool walk_path(struct walk *walk, const char *path)
 {
@@ -144,10 +122,16 @@ static bool walk_path(struct walk *walk, const char *path)
 
 	if ((size_t)snprintf(walk->rest, sizeof(walk->rest), "%s", path) >= sizeof(walk->rest))
 		return false;
-	while (next_name(walk, name))
+	for (;;) { /* each time the first name of what is left */
+		size_t skip = strspn(walk->rest, "/"), n = strcspn(walk->rest + skip, "/");
+		if (n == 0 || n > NAME_MAX)
+			return true;
+		memcpy(name, walk->rest + skip, n);
+		name[n] = '\0';
+		memmove(walk->rest, walk->rest + skip + n, strlen(walk->rest + skip + n) + 1);
 		if (!enter(walk, name))
 			return false;
-	return true;
+	}
 }
 
 char *beneath_real_name(const char *path)
@@ -165,48 +149,14 @@ char *beneath_real_name(const char *path)
 	return name;
 }
 
-static int find_by_text(const struct beneath *beneath, const char *path)
+static int find_by_text(const struct beneath *in, const char *path)
 {
-	struct walk walk = { .in = beneath };
+	struct walk walk = { .in = in };
 
 	if (walk_path(&walk, path))
-		return find_confined(beneath->fd, walk.done[0] != '\0' ? walk.done : ".");
+		return find_confined(in->fd, walk.done[0] != '\0' ? walk.done : ".");
 	errno = EXDEV;
 	return -1;
-}
-
-static int find_in(const struct beneath *beneath, const char *path)
-{
-	int fd = find_confined(beneath->fd, path);
-
-	return fd < 0 && errno == EXDEV ? find_by_text(beneath, path) : fd;
-}
-
-/* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
-static int find_by_real_name(struct beneath *beneath, const char *path)
-{
-	char *real = beneath_real_name(beneath->name[0]);
-
-	beneath->name[1] = real;
-	int fd = find_in(beneath, path), error = errno;
-	free(real);
-	errno = error;
-	return fd;
-}
-
-static int find_below(const char *root, const char *path)
-{
-	struct beneath beneath = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
-
-	if (beneath.fd < 0)
-		return -1;
-	int fd = find_in(&beneath, path);
-	if (fd < 0 && errno == EXDEV)
-		fd = find_by_real_name(&beneath, path);
-	int error = errno;
-	close(beneath.fd);
-	errno = error;
-	return fd;
 }
 
 /* What was found, and nothing that was put in its place since. A directory that can't be read is not even told to be one. */
@@ -231,25 +181,35 @@ static int open_found(int found)
 
 int beneath_open_in(const char *root, const char *path)
 {
-	int found = find_below(root, path);
+	struct beneath in = { open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), { root } };
+	char *real = NULL;
 
-	if (found < 0)
+	if (in.fd < 0)
 		return -1;
-	int fd = open_found(found), error = errno;
-	close(found);
+	int found = find_confined(in.fd, path);
+	if (found < 0 && errno == EXDEV)
+		found = find_by_text(&in, path);
+	if (found < 0 && errno == EXDEV) {
+		/* Absolute links below may name the directory as it is without links, too, which takes long to find out. */
+		in.name[1] = real = beneath_real_name(root);
+		found = find_by_text(&in, path);
+	}
+	int fd = found >= 0 ? open_found(found) : -1, error = errno;
+	if (found >= 0)
+		close(found);
+	close(in.fd);
+	free(real);
 	errno = error;
 	return fd;
 }
 
 static int open_named(struct opener *opener, const char *path)
 {
-	(void)opener;
 	return file_opener.open(&file_opener, path);
 }
 
 static int open_below(struct opener *opener, const char *root, const char *path)
 {
-	(void)opener;
 	return beneath_open_in(root, path);
 }
 

@@ -26,6 +26,5 @@ must_check int beneath_probe(void);
  * than the above. */
 char *beneath_real_name(const char *path) must_check;
 
-/* All that openat2 is ever called with: constants, so that a sandbox can forbid all else by their addresses. */
-#define BENEATH_HOWS 1
-const struct open_how *beneath_hows(void);
+/* All that openat2 is ever called with: a constant, so that a sandbox can forbid all else by its address. */
+extern const struct open_how beneath_how;

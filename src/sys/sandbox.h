@@ -54,28 +54,33 @@ struct sandbox_options {
 	unsigned unbounded; /* of enum sandbox_network: what is left as it is */
 	int write_flags;    /* the one set of open(2) flags that may write or make a file; 0: none may */
 
-	/* What openat2(2) may be called with: these very objects, in memory that is read-only, since a filter can't look
-	 * into what a pointer leads to. */
+	/* What openat2(2) may be called with: this very object, in memory that is read-only, since a filter can't look into
+	 * what a pointer leads to. NULL: nothing. */
 	const struct open_how *how;
-	size_t hows;
 };
 
-struct sandbox;
+/* What is in force, for reading. */
+struct sandbox {
+	int abi;         /* the version of Landlock's interface; 0: there is none */
+	unsigned calls;  /* how many are allowed; 0: any */
+	int refused;     /* a descriptor, readable when sandbox_refused() has something to tell; -1 before sandbox_seal() */
+	unsigned bounds; /* of enum sandbox_network; older kernels bound less, or nothing */
+
+	/* Of struct sandbox_options. */
+	enum sandbox_role role;
+	int write_flags;
+	const struct open_how *how;
+	size_t ports;
+	struct sandbox_ports port[];
+};
 
 /* Confines the calling thread, and those it starts later, to the paths and ports. options is copied, but for how. Needs
- * no_new_privs. NULL on failure; a kernel without Landlock is none. */
+ * no_new_privs. NULL on failure; a kernel without Landlock is none. For free(): what it confined stays so. */
 struct sandbox *sandbox_new(const struct sandbox_options *options, struct err *err) must_check;
 
 /* Confines all threads there are to the calls; none can be started afterwards. A build without libseccomp does nothing
  * here. */
 int sandbox_seal(struct sandbox *sandbox, struct err *err) must_check;
-
-/* What is in force: the version of Landlock's interface (0: there is none), and how many calls are allowed (0: any). */
-int sandbox_landlock_abi(const struct sandbox *sandbox);
-unsigned sandbox_calls(const struct sandbox *sandbox);
-
-/* Readable when sandbox_refused() has something to tell; -1 before sandbox_seal(). Belongs to the sandbox. */
-int sandbox_refused_fd(const struct sandbox *sandbox);
 
 /* Names a system call that was refused for the first time, such as "getsid (124)". false: there is none. */
 #define SANDBOX_CALL_MAX 64
@@ -83,8 +88,3 @@ bool sandbox_refused(const struct sandbox *sandbox, char name[static SANDBOX_CAL
 
 /* Whether the port, or with SANDBOX_ABSTRACT any such socket, can be used as far as it is the sandbox's to say. */
 bool sandbox_admits(const struct sandbox *sandbox, unsigned access, uint16_t port);
-
-/* What of enum sandbox_network the sandbox bounds; older kernels bound less, or nothing. */
-unsigned sandbox_bounds(const struct sandbox *sandbox);
-
-void sandbox_free(struct sandbox *sandbox); /* what it confined stays so; NULL is allowed */

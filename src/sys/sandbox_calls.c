@@ -5,7 +5,6 @@
 #ifdef HAVE_LIBSECCOMP
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -46,7 +45,6 @@ static const struct call plain_calls[] = {
 	{ "rt_sigprocmask", NULL }, { "rt_sigreturn", NULL }, { "sigreturn", NULL }, { "exit", NULL }, { "exit_group", NULL },
 	{ "gettid", NULL }, /* for abort() */
 };
-/* clang-format on */
 
 /* As long as these bits of that argument have this value. Rows of one call stand together. */
 struct rule {
@@ -56,10 +54,7 @@ struct rule {
 };
 
 #define ONE(which, bits, value) { { which, SCMP_CMP_MASKED_EQ, bits, value } }, 1
-#define INT(which, value)                                                                                                        \
-	{                                                                                                                        \
-		which, SCMP_CMP_MASKED_EQ, ALL_BITS, value                                                                       \
-	}
+#define INT(which, value)       { which, SCMP_CMP_MASKED_EQ, ALL_BITS, value }
 #define ALL_BITS    UINT32_MAX /* what the kernel looks at: an int */
 #define SOCKET_TYPE 0xf        /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
 
@@ -71,20 +66,15 @@ static const struct rule sending_calls[] = {
 static const struct rule ruled_calls[] = {
 	{ { "mmap2", "mmap" }, ONE(2, PROT_EXEC, 0) }, /* where both are, the latter may take a pointer */
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, 0) },
-#define SOCKET(family, type, protocol)                                                                                           \
-	{                                                                                                                        \
-		{ "socket", NULL }, { INT(0, family), { 1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type }, INT(2, protocol) }, 3        \
-	}
+#define SOCKET(family, type, protocol) \
+	{ { "socket", NULL }, { INT(0, family), { 1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type }, INT(2, protocol) }, 3 }
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
 	SOCKET(AF_INET6, SOCK_STREAM, 0),
 	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
 	SOCKET(AF_UNIX, SOCK_STREAM, 0),
 	SOCKET(AF_UNIX, SOCK_DGRAM, 0),
-#define OPTION(level, option)                                                                                                    \
-	{                                                                                                                        \
-		{ "setsockopt", NULL }, { INT(1, level), INT(2, option) }, 2                                                     \
-	}
+#define OPTION(level, option) { { "setsockopt", NULL }, { INT(1, level), INT(2, option) }, 2 }
 	OPTION(IPPROTO_TCP, TCP_NODELAY),
 	OPTION(IPPROTO_TCP, TCP_KEEPIDLE),
 	OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
@@ -187,69 +177,19 @@ static const struct {
 /* No library has a use for these in a gateway, and who has taken it over has one: they end the process. */
 static const char *const deadly_calls[] = {
 	/* programs, processes, namespaces */
-	"execve",
-	"execveat",
-	"fork",
-	"vfork",
-	"unshare",
-	"setns",
-	"chroot",
-	"pivot_root",
-	"personality",
+	"execve", "execveat", "fork", "vfork", "unshare", "setns", "chroot", "pivot_root", "personality",
 	/* other processes */
-	"ptrace",
-	"process_vm_readv",
-	"process_vm_writev",
-	"process_madvise",
-	"process_mrelease",
-	"kcmp",
-	"pidfd_open",
-	"pidfd_getfd",
-	"pidfd_send_signal",
-	"kill",
-	"rt_sigqueueinfo",
-	"rt_tgsigqueueinfo",
+	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp", "pidfd_open",
+	"pidfd_getfd", "pidfd_send_signal", "kill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
 	/* what holes in kernels are made of */
-	"bpf",
-	"perf_event_open",
-	"userfaultfd",
-	"io_uring_setup",
-	"io_uring_enter",
-	"io_uring_register",
-	"add_key",
-	"request_key",
-	"keyctl",
-	"modify_ldt",
-	"vm86",
-	"vm86old",
-	"lookup_dcookie",
+	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key",
+	"request_key", "keyctl", "modify_ldt", "vm86", "vm86old", "lookup_dcookie",
 	/* the kernel itself */
-	"kexec_load",
-	"kexec_file_load",
-	"init_module",
-	"finit_module",
-	"delete_module",
-	"create_module",
-	"reboot",
-	"iopl",
-	"ioperm",
-	"syslog",
-	"acct",
-	"swapon",
-	"swapoff",
+	"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module", "reboot", "iopl",
+	"ioperm", "syslog", "acct", "swapon", "swapoff",
 	/* file systems, and files by other means than their names */
-	"mount",
-	"umount",
-	"umount2",
-	"move_mount",
-	"fsopen",
-	"fsconfig",
-	"fsmount",
-	"fspick",
-	"open_tree",
-	"mount_setattr",
-	"open_by_handle_at",
-	"name_to_handle_at",
+	"mount", "umount", "umount2", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "mount_setattr",
+	"open_by_handle_at", "name_to_handle_at",
 };
 
 static const struct rule deadly_arguments[] = {
@@ -257,6 +197,7 @@ static const struct rule deadly_arguments[] = {
 	{ { "mprotect", NULL }, ONE(2, PROT_EXEC, PROT_EXEC) },
 	{ { "pkey_mprotect", NULL }, ONE(2, PROT_EXEC, PROT_EXEC) },
 };
+/* clang-format on */
 
 struct filter {
 	scmp_filter_ctx ctx;
@@ -328,20 +269,6 @@ static void allow_ruled(struct filter *f, const struct rule *rule, size_t count)
 		allow(f, &rule[i].call, rule[i].arg, rule[i].args);
 }
 
-static void allow_opening(struct filter *f, int write_flags, const struct open_how *how, size_t hows)
-{
-	/* 32-bit programs may have O_LARGEFILE added. */
-	const struct scmp_arg_cmp write = { 2, SCMP_CMP_MASKED_EQ, (uint32_t)~O_LARGEFILE,
-		                            (uint32_t)(write_flags & ~O_LARGEFILE) };
-
-	if (write_flags != 0)
-		note(f, seccomp_rule_add_array(f->ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &write));
-	for (size_t i = 0; i < hows; i++) {
-		const struct scmp_arg_cmp this_one = { 2, SCMP_CMP_EQ, (uintptr_t)&how[i], 0 };
-		allow(f, &(struct call){ "openat2", NULL }, &this_one, 1);
-	}
-}
-
 static bool is_allowed(const struct filter *f, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(plain_calls); i++) {
@@ -387,11 +314,10 @@ static void kill_listed(struct filter *f)
 	}
 }
 
-int sandbox_list_calls(void *filter, uint32_t architecture, enum sandbox_role role, int write_flags, const struct open_how *how,
-                       size_t hows)
+int sandbox_list_calls(void *filter, uint32_t architecture, const struct sandbox *sandbox)
 {
 	struct filter f = {
-		.ctx = filter, .role = role, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX
+		.ctx = filter, .role = sandbox->role, .architecture = architecture, .last = __NR_SCMP_ERROR, .order = UINT8_MAX
 	};
 
 	allow_ruled(&f, sending_calls, ARRAY_LEN(sending_calls));
@@ -399,7 +325,14 @@ int sandbox_list_calls(void *filter, uint32_t architecture, enum sandbox_role ro
 		allow(&f, &plain_calls[i], NULL, 0);
 	allow_ruled(&f, ruled_calls, ARRAY_LEN(ruled_calls));
 	allow_ruled(&f, role_calls[f.role].rule, role_calls[f.role].count);
-	allow_opening(&f, write_flags, how, hows);
+	/* 32-bit programs may have O_LARGEFILE added. */
+	const struct scmp_arg_cmp write = { 2, SCMP_CMP_MASKED_EQ, (uint32_t)~O_LARGEFILE,
+		                            (uint32_t)(sandbox->write_flags & ~O_LARGEFILE) };
+	if (sandbox->write_flags != 0)
+		note(&f, seccomp_rule_add_array(f.ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &write));
+	const struct scmp_arg_cmp how = { 2, SCMP_CMP_EQ, (uintptr_t)sandbox->how, 0 };
+	if (sandbox->how != NULL)
+		allow(&f, &(struct call){ "openat2", NULL }, &how, 1);
 	/* The one signal that the process may send, and only to itself. */
 	const struct scmp_arg_cmp arg[] = { INT(0, (uint32_t)getpid()), INT(2, SIGABRT) };
 	allow(&f, &(struct call){ "tgkill", NULL }, arg, ARRAY_LEN(arg));

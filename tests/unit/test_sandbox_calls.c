@@ -27,7 +27,7 @@
 #define WRITE_ONLY (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC)
 #define POINTER    UINT64_C(0xfffff7d4) /* has a bit of everything */
 
-static const struct open_how how[1] = { { .flags = O_RDONLY } };
+static const struct open_how how = { .flags = O_RDONLY };
 
 /* --- architectures -------------------------------------------------------------------------------------------------- */
 
@@ -73,7 +73,8 @@ static void build_for(struct program *p, const struct architecture *of, enum san
 	assert_int_equal(seccomp_arch_add(filter, of->token), 0);
 	p->of = of;
 	bool opens = role == SANDBOX_STEWARD;
-	p->allowed = sandbox_list_calls(filter, of->token, role, opens ? WRITE_ONLY : 0, how, opens ? 1 : 0);
+	const struct sandbox sandbox = { .role = role, .write_flags = opens ? WRITE_ONLY : 0, .how = opens ? &how : NULL };
+	p->allowed = sandbox_list_calls(filter, of->token, &sandbox);
 	assert_true(p->allowed > 0);
 	assert_int_equal(seccomp_export_bpf(filter, file), 0);
 	ssize_t size = pread(file, p->code, sizeof(p->code), 0);
@@ -238,8 +239,8 @@ static void check_files(const struct program *p)
 	passes(p, "openat", 0, POINTER, WRITE_ONLY);
 	fails(p, "openat", 0, POINTER, WRITE_ONLY | O_TRUNC);
 	fails(p, "openat", 0, POINTER, O_RDWR);
-	passes(p, "openat2", 0, POINTER, (uintptr_t)how);
-	fails(p, "openat2", 0, POINTER, (uintptr_t)how + sizeof(how));
+	passes(p, "openat2", 0, POINTER, (uintptr_t)&how);
+	fails(p, "openat2", 0, POINTER, (uintptr_t)&how + sizeof(how));
 	passes(p, "readlinkat", 0, POINTER, POINTER);
 }
 
