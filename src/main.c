@@ -2,7 +2,7 @@
  * It must never look at an option. */
 #include "cli/command.h"
 #include "sys/process.h"
-#include "sys/tls_buffers.h"
+#include "sys/library_memory.h"
 
 #include <stdlib.h>
 
@@ -10,6 +10,6 @@ int main(int argc, char **argv)
 {
 	if (process_prepare() != 0)
 		return EXIT_FAILURE;
-	tls_buffers_install();
+	library_memory_for_openssl();
 	return command_main(argc, argv);
 }

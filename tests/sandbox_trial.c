@@ -9,8 +9,8 @@
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "sys/library_memory.h"
 #include "sys/process.h"
-#include "sys/tls_buffers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -430,7 +430,7 @@ int main(int argc, char **argv)
 {
 	if (process_prepare() != 0)
 		return EXIT_FAILURE;
-	tls_buffers_install();
+	library_memory_for_openssl();
 	struct trial trial = { .file = argc > 1 ? argv[1] : NULL };
 	struct generation *generation = load(trial.file);
 	if (generation == NULL)

@@ -17,7 +17,7 @@
 #include "server/reload.h"
 #include "server/steward.h"
 #include "server/worker.h"
-#include "sys/event_memory.h"
+#include "sys/library_memory.h"
 #include "sys/process.h"
 
 #include <errno.h>
@@ -291,7 +291,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 		return -1;
 	server_configure_log(srv);
 
-	event_memory_install();
+	library_memory_for_libevent();
 	srv->base = event_base_new();
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)

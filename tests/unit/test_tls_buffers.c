@@ -1,6 +1,6 @@
 /* test_tls_buffers.c asks OpenSSL's allocator for buffers as libssl does, and looks at what comes: whether buffers overlap,
  * keep what was written, and give their memory back. It must never count on how many slots there are. */
-#include "sys/tls_buffers.h"
+#include "sys/library_memory.h"
 
 #include <openssl/crypto.h>
 #include <pthread.h>
@@ -306,6 +306,6 @@ int main(void)
 		cmocka_unit_test(threads_do_not_meet),
 	};
 
-	tls_buffers_install();
+	library_memory_for_openssl();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
