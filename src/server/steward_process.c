@@ -8,7 +8,6 @@
 #include "sys/nss.h"
 #include "sys/privs.h"
 #include "sys/process.h"
-#include "sys/roots_alone.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -143,7 +142,7 @@ static struct sandbox *confine_steward(const char *log, struct err *err)
 /* A right to make files is kept only if a path that is named now lies where only root can make them. */
 static uint64_t rights_for_address(const struct listen_settings *set, const struct address *address)
 {
-	if (address->kind != ADDRESS_UNIX || !roots_alone(address->name))
+	if (address->kind != ADDRESS_UNIX || !privs_roots_alone(address->name))
 		return 0;
 	return PRIVS_ANY_FILE | (set->unix_user[0] != '\0' || set->unix_group[0] != '\0' ? PRIVS_ANY_OWNER : 0);
 }
@@ -151,7 +150,7 @@ static uint64_t rights_for_address(const struct listen_settings *set, const stru
 static uint64_t rights_for(const struct settings *settings)
 {
 	const char *log = log_path(settings->server->log);
-	uint64_t rights = PRIVS_LOW_PORTS | PRIVS_READ_ANY | (log != NULL && roots_alone(log) ? PRIVS_ANY_FILE : 0);
+	uint64_t rights = PRIVS_LOW_PORTS | PRIVS_READ_ANY | (log != NULL && privs_roots_alone(log) ? PRIVS_ANY_FILE : 0);
 
 	for (size_t i = 0; i < settings->listens_count; i++)
 		for (size_t k = 0; k < settings->listens[i]->address.count; k++)

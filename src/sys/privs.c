@@ -1,13 +1,16 @@
-/* privs.c owns the way from root, or from capabilities, to an ordinary user.
- * It must never leave a way back, never go on when a step of it failed, and never end as root. */
+/* privs.c owns the way from root, or from capabilities, to an ordinary user, and the judgement of what names may be used with rights.
+ * It must never leave a way back, never go on when a step of it failed, never end as root, and never take a link for harmless because
+ * of where it leads today: who may change it is what counts. */
 #include "sys/privs.h"
 
+#include "base/mem.h"
 #include "base/str.h"
-#include "sys/roots_alone.h"
+#include "sys/beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -15,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -73,39 +77,7 @@ static int change_ids(const char *user, const struct ids *to, struct err *err)
 	return 0;
 }
 
-static bool has_only(const struct __user_cap_data_struct *data, uint32_t keep)
-{
-	return ((data->effective | data->permitted) & ~keep) == 0 && data->inheritable == 0;
-}
-
 #define RAISED ((uint32_t)(PRIVS_ANY_FILE | PRIVS_READ_ANY | PRIVS_ANY_OWNER))
-
-/* Of the calling thread. What can't be put in force is missed by who needs it. */
-static void put_in_force(bool on)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	if (syscall(SYS_capget, &header, data) != 0 || (data[0].permitted & RAISED) == 0)
-		return;
-	data[0].effective = on ? data[0].permitted : data[0].permitted & ~RAISED;
-	(void)!syscall(SYS_capset, &header, data);
-}
-
-void privs_raise(const char *path)
-{
-	put_in_force(true); /* it takes them to look at directories that are closed to others */
-	if (!roots_alone(path))
-		put_in_force(false);
-}
-
-void privs_lower(void)
-{
-	int before = errno;
-
-	put_in_force(false);
-	errno = before;
-}
 
 /* A change of the ids leaves the inheritable set as it was, and all of them if it was no change. */
 static int drop_capabilities(uint64_t keep, struct err *err)
@@ -125,8 +97,9 @@ static int drop_capabilities(uint64_t keep, struct err *err)
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* follows from the sets below, where it exists */
 	if (syscall(SYS_capset, &header, data) != 0 || syscall(SYS_capget, &header, data) != 0)
 		return err_add(err, "cannot drop capabilities: %s", strerror(errno));
-	if (!has_only(&data[0], kept[0]) || !has_only(&data[1], kept[1]))
-		return err_add(err, "cannot drop capabilities: some are left");
+	for (size_t i = 0; i < ARRAY_LEN(data); i++)
+		if (((data[i].effective | data[i].permitted) & ~kept[i]) != 0 || data[i].inheritable != 0)
+			return err_add(err, "cannot drop capabilities: some are left");
 	return 0;
 }
 
@@ -207,4 +180,102 @@ void privs_name(char out[PRIVS_NAME_MAX])
 		snprintf(out, PRIVS_NAME_MAX, "%s", found->pw_name);
 	else
 		snprintf(out, PRIVS_NAME_MAX, "%u", geteuid());
+}
+
+/* --- rights to files ---------------------------------------------------------------------------------------------- */
+
+static bool is_roots(const char *path, bool holds_file, int *links);
+
+/* The directories down to it; that which it lies in holds the file, or only another directory. links: how many may be followed yet. */
+static bool way_is_roots(const char *path, bool holds_file, int *links)
+{
+	bool alone = is_roots("/", holds_file && strchr(path + 1, '/') == NULL, links);
+
+	for (const char *slash = strchr(path + 1, '/'); alone && slash != NULL; slash = strchr(slash + 1, '/')) {
+		char *directory = mem_strndup(path, (size_t)(slash - path));
+		alone = is_roots(directory, holds_file && strchr(slash + 1, '/') == NULL, links);
+		free(directory);
+	}
+	return alone;
+}
+
+/* What a link says, as a path, for free(); NULL: there were too many. By the call that the sandbox allows. */
+static char *follow(const char *link, int *links)
+{
+	char text[PATH_MAX];
+	ssize_t n = readlinkat(AT_FDCWD, link, text, sizeof(text) - 1);
+
+	if (n < 0 || --*links < 0)
+		return NULL;
+	text[n] = '\0';
+	int directory = text[0] == '/' ? 0 : (int)(strrchr(link, '/') - link) + 1;
+	return mem_printf("%.*s%s", directory, link, text);
+}
+
+/* In a sticky directory, such as /tmp, nobody can move what is root's; but the file may be missing, or another's. */
+static bool is_roots(const char *path, bool holds_file, int *links)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0 || st.st_uid != 0)
+		return false;
+	if (S_ISLNK(st.st_mode)) { /* among root's own files it is as good as the directory it says, and as each on the way there */
+		char *next = follow(path, links);
+		bool alone = next != NULL && way_is_roots(next, false, links) && is_roots(next, holds_file, links);
+		free(next);
+		return alone;
+	}
+	bool closed = (st.st_mode & (S_IWGRP | S_IWOTH)) == 0, sticky = (st.st_mode & S_ISVTX) != 0;
+	return S_ISDIR(st.st_mode) && (closed || (sticky && !holds_file));
+}
+
+/* Whoever opens the file follows a link in its place. */
+static bool file_is_roots(const char *path, int *links)
+{
+	struct stat st;
+
+	if (!way_is_roots(path, true, links))
+		return false;
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT;
+	if (!S_ISLNK(st.st_mode))
+		return true;
+	char *next = follow(path, links);
+	bool alone = next != NULL && file_is_roots(next, links);
+	free(next);
+	return alone;
+}
+
+bool privs_roots_alone(const char *path)
+{
+	int links = BENEATH_LINKS;
+
+	return path[0] == '/' && file_is_roots(path, &links);
+}
+
+/* Of the calling thread. What can't be put in force is missed by who needs it. */
+static void put_in_force(bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) != 0 || (data[0].permitted & RAISED) == 0)
+		return;
+	data[0].effective = on ? data[0].permitted : data[0].permitted & ~RAISED;
+	(void)!syscall(SYS_capset, &header, data);
+}
+
+void privs_raise(const char *path)
+{
+	put_in_force(true); /* it takes them to look at directories that are closed to others */
+	if (!privs_roots_alone(path))
+		put_in_force(false);
+}
+
+void privs_lower(void)
+{
+	int before = errno;
+
+	put_in_force(false);
+	errno = before;
 }

@@ -35,8 +35,13 @@ must_check int privs_find_owner(const char *user, const char *group, uid_t *uid,
 /* Whether there is such a user, and it is not root. Needs no rights. 0 as well for an empty one. */
 must_check int privs_check(const char *user, struct err *err);
 
+/* Whether nobody but root can change where the file of this absolute path is: each directory down to it, and each that a link
+ * leads through, on the way or as the file itself, belongs to root and can be written by nobody else, or is sticky and holds but
+ * the next directory. The file itself may be missing, or anybody's. */
+bool privs_roots_alone(const char *path);
+
 /* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept in
- * force for the calling thread until privs_lower(), if nobody but root could have put a link on the way (sys/roots_alone.h). */
+ * force for the calling thread until privs_lower(), if the name is root's alone. */
 void privs_raise(const char *path);
 void privs_lower(void);
 

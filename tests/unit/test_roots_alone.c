@@ -1,5 +1,5 @@
 /* test_roots_alone.c has a directory of root's in /tmp, and one that a user owns, and leads to files by both. Only root can build that. */
-#include "sys/roots_alone.h"
+#include "sys/privs.h"
 
 #include "base/mem.h"
 
@@ -45,7 +45,7 @@ static void make_link(const char *name, const char *target)
 static bool is_alone(const char *name)
 {
 	char *path = at(name);
-	bool alone = roots_alone(path);
+	bool alone = privs_roots_alone(path);
 
 	free(path);
 	return alone;
@@ -95,7 +95,7 @@ static void directories_are_judged(void **state)
 	assert_true(is_alone("sticky/log/x.log"));
 	assert_false(is_alone("sticky/x.log") || is_alone("open/x.log") || is_alone("none/x.log"));
 	assert_false(is_alone("user/x.log") || is_alone("user/log/x.log"));
-	assert_false(roots_alone("") || roots_alone("x.log"));
+	assert_false(privs_roots_alone("") || privs_roots_alone("x.log"));
 }
 
 /* Where it leads today may be root's, and tomorrow, by the user who owns a step of the way, another place of root's. */
