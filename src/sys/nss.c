@@ -6,8 +6,6 @@
 #include "config.h"
 #endif
 
-#include "base/str.h"
-
 #include <dlfcn.h>
 #include <grp.h>
 #include <netdb.h>
@@ -21,46 +19,32 @@
 #include <sys/socket.h>
 
 #define SERVICE_MAX 32
+#define BLANKS      " \t"
+#define HOSTS       "hosts:"
 #define DEFAULT     "files dns" /* glibc's, too */
 
-/* One word of "files resolve [!UNAVAIL=return] dns". What the library has built in is no file. */
-static void load_module(struct span service)
-{
-	char name[SERVICE_MAX + sizeof("libnss_.so.2")];
-
-	if (service.n == 0 || service.n > SERVICE_MAX || service.p[0] == '[')
-		return;
-	snprintf(name, sizeof(name), "libnss_%.*s.so.2", (int)service.n, service.p);
-	void *module = dlopen(name, RTLD_NOW | RTLD_NODELETE); /* stays: a look-up finds it by its name */
-	if (module != NULL)
-		dlclose(module);
-}
-
+/* "files resolve [!UNAVAIL=return] dns". What the library has built in is no file. */
 static void take(const char *services)
 {
-	struct span rest = span_of(services), service;
+	char name[SERVICE_MAX + sizeof("libnss_.so.2")];
+	size_t n;
 
-	while (span_next(&rest, ' ', &service))
-		load_module(service);
+	for (const char *word = services; *word != '\0'; word += n) {
+		word += strspn(word, BLANKS);
+		n = strcspn(word, BLANKS);
+		if (n == 0 || n > SERVICE_MAX || word[0] == '[')
+			continue;
+		snprintf(name, sizeof(name), "libnss_%.*s.so.2", (int)n, word);
+		void *module = dlopen(name, RTLD_NOW | RTLD_NODELETE); /* stays: a look-up finds it by its name */
+		if (module != NULL)
+			dlclose(module);
+	}
 #ifdef HAVE___NSS_CONFIGURE_LOOKUP
 	__nss_configure_lookup("hosts", services);
 #endif
 }
 
-/* Whether the line is about hosts. */
-static bool take_line(char *line)
-{
-	for (char *c = line; *c != '\0'; c++)
-		if (*c == '\t')
-			*c = ' ';
-	line[strcspn(line, "#\n")] = '\0';
-	const char *words = line + strspn(line, " ");
-	if (!span_starts(span_of(words), SPAN("hosts:")))
-		return false;
-	take(words + sizeof("hosts:") - 1);
-	return true;
-}
-
+/* False: it says nothing of hosts. */
 static bool take_file(void)
 {
 	FILE *file = fopen("/etc/nsswitch.conf", "re");
@@ -69,8 +53,14 @@ static bool take_file(void)
 
 	if (file == NULL)
 		return false;
-	while (fgets(line, sizeof(line), file) != NULL)
-		found = take_line(line) || found;
+	while (fgets(line, sizeof(line), file) != NULL) {
+		line[strcspn(line, "#\n")] = '\0';
+		const char *words = line + strspn(line, BLANKS);
+		if (strncmp(words, HOSTS, strlen(HOSTS)) != 0)
+			continue;
+		take(words + strlen(HOSTS));
+		found = true;
+	}
 	fclose(file);
 	return found;
 }

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int open_standard_descriptors(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) { /* open() takes the lowest number that is free */
-		int opened = fcntl(fd, F_GETFD) < 0 ? open("/dev/null", O_RDWR) : fd;
-		if (opened != fd)
-			return -1;
-	}
-	return 0;
-}
-
 int process_prepare(void)
 {
 	sigset_t wait;
@@ -28,7 +18,10 @@ int process_prepare(void)
 	sigaddset(&wait, SIGHUP);
 	sigaddset(&wait, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &wait, NULL);
-	return open_standard_descriptors();
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the lowest number that is free */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return -1;
+	return 0;
 }
 
 static void on_end(int number)
