@@ -4,7 +4,6 @@
 
 #include "base/attr.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define CHANNEL_FDS_MAX 16 /* descriptors with one message */
