@@ -17,6 +17,6 @@ struct quick_form {
 	size_t hosts_count;
 };
 
-/* The settings that it stands for: sections of the name quick, and a route web for --web. Complaints as settings_read() has them; NULL
- * on failure. */
+/* The settings that it stands for: sections of the name quick, and a route web for --web. Complaints as settings_read() has
+ * them; NULL on failure. */
 struct settings *quick_settings(const struct quick_form *form, struct err *err) must_check;

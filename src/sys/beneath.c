@@ -1,6 +1,6 @@
-/* beneath.c owns confined look-ups below a directory.
- * It must never look a path up by any other call than openat2 with RESOLVE_BENEATH, so that no text it reads can lead out, nor open
- * what is no file: that would let go who waits at the other end of a FIFO. */
+/* beneath.c owns confined look-ups below a directory. It must never look a path up by any other call than openat2 with
+ * RESOLVE_BENEATH, so that no text it reads can lead out, nor open what is no file: that would let go who waits at the other
+ * end of a FIFO. */
 #include "sys/beneath.h"
 
 #include "base/file.h"

@@ -12,8 +12,9 @@
 
 #define BENEATH_LINKS 40 /* of one path, as the kernel follows */
 
-/* Opens a regular file below the directory that has that absolute name, for reading. Returns the descriptor, or -1 with errno: EXDEV when
- * the path leads out, EISDIR, or ENXIO when it is a FIFO or the like, which is not opened: that would let go who waits there. */
+/* Opens a regular file below the directory that has that absolute name, for reading. Returns the descriptor, or -1 with errno:
+ * EXDEV when the path leads out, EISDIR, or ENXIO when it is a FIFO or the like, which is not opened: that would let go who
+ * waits there. */
 must_check int beneath_open_in(const char *root, const char *path);
 
 /* For who needs nobody else to open files. */

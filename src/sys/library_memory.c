@@ -1,5 +1,5 @@
-/* library_memory.c owns two regions of equal slots: for OpenSSL's large, short-lived buffers, and for libevent's small pieces when the
- * heap has nothing. It must never fail where the heap would not: what a region does not hold comes from there. */
+/* library_memory.c owns two regions of equal slots: for OpenSSL's large, short-lived buffers, and for libevent's small pieces
+ * when the heap has nothing. It must never fail where the heap would not: what a region does not hold comes from there. */
 #include "sys/library_memory.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
-/* privs.c owns the way from root, or from capabilities, to an ordinary user, and the judgement of what names may be used with rights.
- * It must never leave a way back, never go on when a step of it failed, never end as root, and never take a link for harmless because
- * of where it leads today: who may change it is what counts. */
+/* privs.c owns the way from root, or from capabilities, to an ordinary user, and the judgement of what names may be used with
+ * rights. It must never leave a way back, never go on when a step of it failed, never end as root, and never take a link for
+ * harmless because of where it leads today: who may change it is what counts. */
 #include "sys/privs.h"
 
 #include "base/mem.h"
@@ -185,7 +185,8 @@ void privs_name(char out[PRIVS_NAME_MAX])
 
 static bool is_roots(const char *path, bool holds_file, int *links);
 
-/* The directories down to it; that which it lies in holds the file, or only another directory. links: how many may be followed yet. */
+/* The directories down to it; that which it lies in holds the file, or only another directory. links: how many may be followed
+ * yet. */
 static bool way_is_roots(const char *path, bool holds_file, int *links)
 {
 	bool alone = is_roots("/", holds_file && strchr(path + 1, '/') == NULL, links);

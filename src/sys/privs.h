@@ -22,7 +22,8 @@
 /* Becomes user with that user's groups, and proves that there is no way back. An empty or NULL user is the one that the
  * process already is, or PRIVS_USER, or else PRIVS_NOBODY, if that would be root. Whoever it is has no capability
  * afterwards but those of keep that it had (of PRIVS_*), in none of the five sets (the bounding set: as far as the process may
- * change it), and can't gain any by executing something. Without debuggable its memory can't be read through ptrace, /proc or a core file either.
+ * change it), and can't gain any by executing something. Without debuggable its memory can't be read through ptrace, /proc or
+ * a core file either.
  *
  * Call it before any thread starts: these belong to the calling thread and are inherited by those it starts later.
  * Returns -1 with a complaint; the caller must then exit, as only a part may have been given up. */
@@ -39,8 +40,8 @@ must_check int privs_check(const char *user, struct err *err);
  * the next directory. The file itself may be missing, or anybody's. */
 bool privs_roots_alone(const char *path);
 
-/* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept in
- * force for the calling thread until privs_lower(), if the name is root's alone. */
+/* Afterwards, around what is done by the name of a file (making, opening, removing it): puts the rights to files that were kept
+ * in force for the calling thread until privs_lower(), if the name is root's alone. */
 void privs_raise(const char *path);
 void privs_lower(void);
 

@@ -11,5 +11,6 @@
 #include <stdint.h>
 
 /* Adds the list to a filter of libseccomp's (a scmp_filter_ctx) that is for this architecture (SCMP_ARCH_...) alone; the
- * filter's default action is for all calls that the list does not name. Returns how many calls are allowed, or a negative errno. */
+ * filter's default action is for all calls that the list does not name. Returns how many calls are allowed, or a negative
+ * errno. */
 must_check int sandbox_list_calls(void *filter, uint32_t architecture, const struct sandbox *sandbox);

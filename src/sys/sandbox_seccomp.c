@@ -1,6 +1,6 @@
-/* sandbox_seccomp.c owns how the filter of system calls comes into force, in all threads and for no other architecture, and SIGSYS, by
- * which it tells a thread that its call was refused. It must never leave a filter half made, do more in the handler than a handler
- * may, nor let the call return anything but EPERM. */
+/* sandbox_seccomp.c owns how the filter of system calls comes into force, in all threads and for no other architecture, and
+ * SIGSYS, by which it tells a thread that its call was refused. It must never leave a filter half made, do more in the handler
+ * than a handler may, nor let the call return anything but EPERM. */
 #include "sys/sandbox.h"
 
 #ifdef HAVE_LIBSECCOMP
