@@ -129,15 +129,10 @@ static unsigned window_of(uint64_t now)
 	return (unsigned)(now / WINDOW_MS % WINDOWS);
 }
 
-static uint64_t tick_of(uint64_t now)
-{
-	return now / TICK_MS;
-}
-
 /* In ticks. */
 static uint64_t penalty_left(const struct source *source, uint64_t now)
 {
-	return source->until > tick_of(now) ? source->until - tick_of(now) : 0;
+	return source->until > now / TICK_MS ? source->until - now / TICK_MS : 0;
 }
 
 /* How much would be lost if the place were taken; 0: it is free. */
@@ -158,12 +153,15 @@ static unsigned free_places(const struct bucket *bucket)
 	return n;
 }
 
-/* The first of the places that are worth least, from the emptier bucket on. NULL: each belongs to a source with sessions. */
-static struct source *sources_make(struct sources *s, uint64_t key, uint64_t now)
+/* The source's place; if it has none, the first of those that are worth least, from the emptier bucket on. NULL: each belongs to a
+ * source with sessions. */
+static struct source *sources_get(struct sources *s, uint64_t key, uint64_t now)
 {
+	struct source *place = sources_find(s, key);
+	if (place != NULL)
+		return place;
 	struct bucket *bucket[2] = { bucket_of(s, key, 0), bucket_of(s, key, 1) };
 	size_t emptier = free_places(bucket[1]) > free_places(bucket[0]);
-	struct source *place = NULL;
 	uint64_t least = UINT64_MAX;
 	for (size_t i = 0; i < 2 * WAYS; i++) {
 		struct source *source = &bucket[(i / WAYS) ^ emptier]->source[i % WAYS];
@@ -177,15 +175,9 @@ static struct source *sources_make(struct sources *s, uint64_t key, uint64_t now
 	return place;
 }
 
-static struct source *sources_get(struct sources *s, uint64_t key, uint64_t now)
-{
-	struct source *source = sources_find(s, key);
-	return source != NULL ? source : sources_make(s, key, now);
-}
-
 static bool is_refused(struct source *source, uint64_t now)
 {
-	if (source->refused && source->until <= tick_of(now))
+	if (source->refused && source->until <= now / TICK_MS)
 		source->refused = 0;
 	return source->refused;
 }
@@ -264,7 +256,7 @@ uint64_t sources_punish(struct sources *s, uint64_t key, uint64_t ms, const stru
 		uint64_t left = penalty_left(source, now) + (ms + TICK_MS - 1) / TICK_MS;
 		if (left > most)
 			left = most;
-		source->until = (tick_of(now) + left) & 0x7fffffff;
+		source->until = (now / TICK_MS + left) & 0x7fffffff;
 		if (left * TICK_MS >= limits->penalty_min)
 			source->refused = 1;
 		if (source->refused && !was_refused)
