@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,17 +40,9 @@ static size_t place_for(const struct err *err, const char *text)
 			continue;
 		if (other > line)
 			return at;
-		place = next < err->len ? next : err->len;
+		place = next;
 	}
 	return place;
-}
-
-/* The names of files, hosts and options have whatever bytes somebody gave them. */
-static void make_one_line(char *text)
-{
-	for (; *text != '\0'; text++)
-		if (iscntrl((unsigned char)*text))
-			*text = '?';
 }
 
 int err_add(struct err *err, const char *format, ...)
@@ -66,14 +57,17 @@ int err_add(struct err *err, const char *format, ...)
 	if (n < 0 || err->len + (size_t)n + 1 >= sizeof(err->text)) /* half a complaint misleads */
 		return -1;
 
-	make_one_line(text);
-	size_t place = place_for(err, text), len = (size_t)n, gap = err->len > 0;
-	bool last = place == err->len;
-	memmove(err->text + place + len + gap, err->text + place, err->len - place + 1);
-	if (gap)
-		err->text[last ? place : place + len] = '\n';
-	memcpy(err->text + place + (last ? gap : 0), text, len);
-	err->len += len + gap;
+	for (char *c = text; *c != '\0'; c++) /* the names of files, hosts and options have whatever bytes somebody gave them */
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	/* While it is put in, each line ends with a newline; then the last one is taken away. */
+	text[n++] = '\n';
+	if (err->len > 0)
+		err->text[err->len++] = '\n';
+	size_t place = place_for(err, text);
+	memmove(err->text + place + n, err->text + place, err->len - place);
+	memcpy(err->text + place, text, (size_t)n);
+	err->len += (size_t)n - 1;
 	err->text[err->len] = '\0';
 	return -1;
 }

@@ -32,15 +32,10 @@ uint64_t meter_add(struct meter *meter, uint64_t n, uint64_t now)
 	return count;
 }
 
-/* Numbers that follow each other, as addresses do, are spread by the golden ratio. */
-static uint8_t place_of(uint64_t who)
-{
-	return (uint8_t)(who * UINT64_C(0x9e3779b97f4a7c15) >> 56);
-}
-
 bool limiter_take(struct limiter *limiter, uint64_t who, uint8_t each, uint64_t all, uint64_t now)
 {
-	uint8_t *to = &limiter->to[place_of(who)];
+	/* Numbers that follow each other, as addresses do, are spread by the golden ratio. */
+	uint8_t *to = &limiter->to[who * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 	uint64_t given = meter_count(&limiter->given, now);
 	if (given == 0)
 		memset(limiter->to, 0, sizeof(limiter->to));

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +14,12 @@
 
 static atomic_bool patient; /* of the whole process, as memory is */
 
-static void mem_give_up(void)
-{
-	fputs("sallyport: out of memory\n", stderr);
-	abort();
-}
-
 static void mem_wait(void)
 {
-	if (!atomic_load_explicit(&patient, memory_order_relaxed))
-		mem_give_up();
+	if (!atomic_load_explicit(&patient, memory_order_relaxed)) {
+		fputs("sallyport: out of memory\n", stderr);
+		abort();
+	}
 	(void)poll(NULL, 0, WAIT_MS);
 }
 
@@ -44,9 +39,7 @@ void *mem_zalloc(size_t size)
 void *mem_resize(void *old, size_t count, size_t size)
 {
 	void *p;
-	if (size != 0 && count > SIZE_MAX / size)
-		mem_give_up();
-	while ((p = realloc(old, count * size > 0 ? count * size : 1)) == NULL) /* of 0 it may return NULL */
+	while ((p = reallocarray(old, count > 0 ? count : 1, size)) == NULL) /* of 0 it may return NULL */
 		mem_wait();
 	return p;
 }
@@ -66,15 +59,14 @@ char *mem_strndup(const char *text, size_t len)
 
 char *mem_printf(const char *format, ...)
 {
-	char *text = NULL;
-	int n;
-	do {
+	for (;;) {
+		char *text;
 		va_list args;
 		va_start(args, format);
-		n = vasprintf(&text, format, args);
+		int n = vasprintf(&text, format, args);
 		va_end(args);
-		if (n < 0)
-			mem_wait();
-	} while (n < 0);
-	return text;
+		if (n >= 0)
+			return text;
+		mem_wait();
+	}
 }

@@ -1,7 +1,7 @@
-/* Allocation for load time, which never returns NULL. Where memory runs out while starting up, there is nothing sensible
- * left to do, so these abort with a message; in a gateway that runs, where a generation is built for a reload, they wait until
- * there is some, because sessions go on meanwhile, on threads of their own, and an abort would end them all. Code on the path of a live session must not use them:
- * there, failing to allocate ends one session and nothing else. Everything is released with free(). */
+/* Allocation for load time, which never returns NULL. Where memory runs out, a start aborts with a message, as there is nothing
+ * sensible left to do; a gateway that runs, and builds a generation for a reload, waits until there is some, because its sessions
+ * go on meanwhile, on threads of their own. Code on the path of a live session must not use them: there, failing to allocate ends
+ * one session and nothing else. Everything is released with free(). */
 #pragma once
 
 #include "base/attr.h"

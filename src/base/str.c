@@ -18,9 +18,7 @@ struct span span_of(const char *text)
 
 static char ascii_lower(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return (char)(c | 0x20);
-	return c;
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
 static bool same_bytes(const char *a, const char *b, size_t n)
@@ -78,18 +76,12 @@ bool span_next(struct span *rest, char separator, struct span *item)
 {
 	if (rest->n == 0 && rest->p != one_empty_item)
 		return false;
-
 	const char *end = rest->n == 0 ? NULL : memchr(rest->p, separator, rest->n);
-	if (end == NULL) {
-		*item = span_trim(*rest);
-		*rest = (struct span){ NULL, 0 };
-		return true;
-	}
-	size_t n = (size_t)(end - rest->p);
+	size_t n = end == NULL ? rest->n : (size_t)(end - rest->p);
 	*item = span_trim((struct span){ rest->p, n });
 	*rest = span_skip(*rest, n + 1);
 	if (rest->n == 0)
-		rest->p = one_empty_item;
+		rest->p = end == NULL ? NULL : one_empty_item;
 	return true;
 }
 
@@ -131,12 +123,10 @@ static int read_with_unit(const char *text, const struct unit *units, size_t cou
 	if (end == NULL)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(end, units[i].name) != 0)
-			continue;
-		if (__builtin_mul_overflow(number, units[i].factor, &number))
-			return -1;
-		*value = number;
-		return 0;
+		if (strcmp(end, units[i].name) == 0 && !__builtin_mul_overflow(number, units[i].factor, &number)) {
+			*value = number;
+			return 0;
+		}
 	}
 	return -1;
 }
@@ -188,25 +178,21 @@ static size_t least(size_t a, size_t b)
 /* How many letters were left out, added, replaced or swapped with their neighbour; both words within WORD_MAX. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t rows[3][WORD_MAX + 1];
-	size_t *before = rows[0], *above = rows[1], *row = rows[2];
-	size_t width = strlen(b);
+	size_t rows[WORD_MAX + 1][WORD_MAX + 1]; /* [i][j]: from the first i of a to the first j of b */
+	size_t height = strlen(a), width = strlen(b);
 
 	for (size_t j = 0; j <= width; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1] != '\0'; i++) {
-		size_t *spare = before;
-		before = above;
-		above = row;
-		row = spare;
+		rows[0][j] = j;
+	for (size_t i = 1; i <= height; i++) {
+		size_t *row = rows[i], *above = rows[i - 1];
 		row[0] = i;
 		for (size_t j = 1; j <= width; j++) {
 			row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = least(row[j], before[j - 2] + 1);
+				row[j] = least(row[j], rows[i - 2][j - 2] + 1);
 		}
 	}
-	return row[width];
+	return rows[height][width];
 }
 
 const char *str_nearest(const char *word, const char *const *candidates, size_t count)
@@ -243,26 +229,16 @@ void str_list_clear(struct str_list *list)
 	*list = (struct str_list){ NULL, 0 };
 }
 
-static bool is_plain(char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
 size_t str_escape(char *out, size_t cap, struct span bytes)
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t len = 0;
 
 	for (size_t i = 0; i < bytes.n; i++) {
-		char c = bytes.p[i];
-		if (cap - len <= (is_plain(c) ? 1 : 4))
+		unsigned char c = (unsigned char)bytes.p[i];
+		bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+		if (cap - len <= (plain ? 1 : 4))
 			break;
-		if (is_plain(c)) {
-			out[len++] = c;
-			continue;
-		}
-		memcpy(out + len, (char[]){ '\\', 'x', hex[(unsigned char)c >> 4], hex[c & 0x0f] }, 4);
-		len += 4;
+		len += (size_t)snprintf(out + len, cap - len, plain ? "%c" : "\\x%02x", c);
 	}
 	out[len] = '\0';
 	return len;
