@@ -11,8 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* -1: the path is none of a descriptor. */
-static int descriptor_of(const char *path)
+int file_descriptor_of(const char *path)
 {
 	static const char *const names[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
 	static const char *const directories[] = { "/dev/fd/", "/proc/self/fd/" };
@@ -29,17 +28,12 @@ static int descriptor_of(const char *path)
 	return -1;
 }
 
-bool file_is_descriptor(const char *path)
-{
-	return descriptor_of(path) >= 0;
-}
-
 int file_open(const char *path, int flags, mode_t mode)
 {
 	int fd = open(path, flags, mode);
 	if (fd >= 0 || (errno != ENXIO && errno != EACCES))
 		return fd;
-	int own = descriptor_of(path);
+	int own = file_descriptor_of(path);
 	return own < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
@@ -60,7 +54,7 @@ static int open_at_once(struct opener *opener, const char *path)
 {
 	struct stat st;
 
-	if (file_is_descriptor(path) || file_is_special(path)) {
+	if (file_descriptor_of(path) >= 0 || file_is_special(path)) {
 		errno = ENXIO;
 		return -1;
 	}

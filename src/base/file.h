@@ -2,10 +2,8 @@
  * another process opens for this one. */
 #pragma once
 
-#include "base/attr.h"
 #include "base/str.h"
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 /* Who opens files for the thread it belongs to. */
@@ -21,8 +19,8 @@ struct opener {
  * such as a socket or a pipe of somebody else's, it is that descriptor once more: flags and mode are then its own. */
 must_check int file_open(const char *path, int flags, mode_t mode);
 
-/* Whether the path is one of those names. */
-bool file_is_descriptor(const char *path);
+/* The descriptor that such a path is a name of; -1: it is none. */
+int file_descriptor_of(const char *path);
 
 /* Why a reload reads no such file. */
 #define FILE_SPECIAL "is not a regular file, and only a start reads such a file: restart to read it again"

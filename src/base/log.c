@@ -1,19 +1,26 @@
-/* log.c owns the way of a record from whoever logs it to the thread that writes it out.
- * It must never make a thread wait for who reads the log, nor lose a record without counting it. */
+/* log.c owns the way of a record from whoever logs it to the thread that writes it out, and the descriptor it goes to, whose
+ * reader may go, stall, or run out of room. It must never make a thread wait for who reads the log, lose a record without
+ * counting it, take a part of a record for all of it, or set a flag on a descriptor that others share. */
 #include "base/log.h"
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/log_form.h"
-#include "base/log_out.h"
 #include "base/mem.h"
 #include "base/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* What one write(2) may have at most: a pipe that others write to as well takes so much in one piece, or nothing. */
+#define WRITE_MAX 4096
 
 /* Records one after the other, each behind its head. */
 struct batch {
@@ -29,7 +36,9 @@ struct head {
 
 struct log {
 	atomic_int level, format;
-	_Atomic uint64_t dropped;
+	int fd;     /* -1: syslog */
+	bool owned; /* a file */
+	bool dated; /* whoever reads it writes the time himself */
 
 	pthread_mutex_t lock; /* guards what follows, down to the thread's own */
 	pthread_cond_t work, end;
@@ -40,7 +49,8 @@ struct log {
 
 	pthread_t thread; /* once it runs, what follows is its own */
 	struct batch writing;
-	struct log_out out;
+	bool patient;    /* a write may wait for who reads; else what finds no room is lost */
+	bool torn;       /* the last record stands there without its end */
 	uint64_t untold; /* lost records that the log does not tell of yet */
 };
 
@@ -49,9 +59,39 @@ static enum log_format format_of(const struct log *log)
 	return (enum log_format)atomic_load_explicit(&log->format, memory_order_relaxed);
 }
 
-static void count_dropped(struct log *log)
+static bool has_room(const struct log *log, int timeout)
 {
-	atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
+	struct pollfd room = { .fd = log->fd, .events = POLLOUT };
+	return poll(&room, 1, timeout) == 1;
+}
+
+/* A descriptor that does not block is waited for as if it did: another process that shares it may have made it so. */
+static ssize_t push(const struct log *log, const char *bytes, size_t n)
+{
+	ssize_t written;
+	do
+		written = log->patient || has_room(log, 0) ? write(log->fd, bytes, n) : 0;
+	while (written < 0 && (errno == EINTR || (errno == EAGAIN && log->patient && has_room(log, -1))));
+	return written;
+}
+
+/* Records, each with its newline, in one write(2); for syslog only one. Returns how many bytes of them were taken. */
+static size_t put(struct log *log, enum log_level level, const char *text, size_t n)
+{
+	if (log->fd < 0) {
+		static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG }; /* of each level */
+		syslog(priorities[level], "%.*s", (int)(n - 1), text);
+		return n;
+	}
+	/* A disk that fills up may take the beginning of a record; the next one must not go on in its line. */
+	if (log->torn && push(log, "\n", 1) == 1)
+		log->torn = false;
+	if (log->torn)
+		return 0;
+	ssize_t written = push(log, text, n);
+	size_t taken = written > 0 ? (size_t)written : 0;
+	log->torn = taken > 0 && text[taken - 1] != '\n';
+	return taken;
 }
 
 /* A count that can't be written either is left for the next record that can. */
@@ -63,32 +103,21 @@ static void tell_lost(struct log *log)
 	if (log->untold == 0)
 		return;
 	snprintf(text, sizeof(text), "%llu log records could not be written", (unsigned long long)log->untold);
-	record_begin(&r, LEVEL_WARN, format_of(log), log->out.dated);
-	record_event(&r, text);
+	record_begin(&r, LEVEL_WARN, format_of(log), log->dated, text);
 	record_end(&r);
-	if (log_out_write(&log->out, LEVEL_WARN, r.text, r.n) == r.n)
+	if (put(log, LEVEL_WARN, r.text, r.n) == r.n)
 		log->untold = 0;
 }
 
-/* Those that end behind what was taken are lost. */
-static void count_lost(struct log *log, const char *rest, size_t n)
-{
-	for (const char *end = memchr(rest, '\n', n); end != NULL; end = memchr(rest, '\n', n)) {
-		log->untold++;
-		count_dropped(log);
-		n -= (size_t)(end + 1 - rest);
-		rest = end + 1;
-	}
-}
-
-/* Records, one after the other. */
+/* Records, one after the other. Those that end behind what was taken are lost. */
 static void write_out(struct log *log, enum log_level level, const char *text, size_t n)
 {
-	size_t taken = log_out_write(&log->out, level, text, n);
+	size_t taken = put(log, level, text, n);
+
+	for (size_t i = taken; i < n; i++)
+		log->untold += text[i] == '\n';
 	if (taken == n)
 		tell_lost(log);
-	else
-		count_lost(log, text + taken, n - taken);
 }
 
 /* As many records at a time as one write may have: they are moved together at the beginning of the batch. */
@@ -96,7 +125,7 @@ static void write_batch(struct log *log, const struct batch *batch)
 {
 	struct head head;
 	enum log_level level = LEVEL_INFO; /* of the last record of the run */
-	size_t run = 0, most = log->out.fd < 0 ? 0 : LOG_OUT_MAX;
+	size_t run = 0, most = log->fd < 0 ? 0 : WRITE_MAX;
 
 	for (size_t at = 0; at < batch->n; at += sizeof(head) + head.n) {
 		memcpy(&head, batch->bytes + at, sizeof(head));
@@ -151,12 +180,12 @@ int log_start(struct log *log, size_t queue, uint64_t timeout_ms)
 	log->filling.bytes = mem_resize(NULL, log->cap, 1);
 	log->writing.bytes = mem_resize(NULL, log->cap, 1);
 	pthread_mutex_lock(&log->lock);
-	log->out.patient = log->threaded = true;
+	log->patient = log->threaded = true;
 	signals_block(&before);
 	int error = pthread_create(&log->thread, NULL, log_main, log);
 	signals_restore(&before);
 	if (error != 0)
-		log->out.patient = log->threaded = false;
+		log->patient = log->threaded = false;
 	pthread_mutex_unlock(&log->lock);
 	return error;
 }
@@ -164,13 +193,9 @@ int log_start(struct log *log, size_t queue, uint64_t timeout_ms)
 /* Returns whether the thread is over; if not, it waits for a reader, and all of the log stays its own. */
 static bool end_thread(struct log *log)
 {
-	struct timespec until;
+	uint64_t until_ms = clock_ms() + log->timeout;
+	struct timespec until = { .tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000 };
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(log->timeout / 1000);
-	until.tv_nsec += (long)(log->timeout % 1000) * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&log->lock);
 	log->closing = true;
 	pthread_cond_signal(&log->work);
@@ -182,45 +207,64 @@ static bool end_thread(struct log *log)
 	return ended;
 }
 
-static void init_locks(struct log *log)
+static struct log *log_new(int fd, bool owned, bool dated)
 {
+	struct log *log = mem_zalloc(sizeof(*log));
 	pthread_condattr_t monotonic;
 
+	log->fd = fd;
+	log->owned = owned;
+	log->dated = dated;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&log->lock, NULL);
 	pthread_cond_init(&log->work, NULL);
 	pthread_cond_init(&log->end, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-}
-
-static struct log *log_new(const struct log_out *out)
-{
-	struct log *log = mem_zalloc(sizeof(*log));
-
-	log->out = *out;
-	init_locks(log);
 	log_configure(log, LEVEL_INFO, LOG_TEXT);
 	return log;
 }
 
-struct log *log_open(const char *target, struct err *err)
+const char *log_path(const char *target)
 {
-	struct log_out out;
+	return strncmp(target, "file:/", 6) == 0 && file_descriptor_of(target + 5) < 0 ? target + 5 : NULL;
+}
 
-	return log_out_open(&out, target, err) == 0 ? log_new(&out) : NULL;
+int log_open_file(const char *path, struct err *err)
+{
+	int fd = file_open(path, LOG_FILE_FLAGS, LOG_FILE_MODE);
+	return fd >= 0 ? fd : err_add(err, "log file %s: %s", path, strerror(errno));
 }
 
 struct log *log_from(int fd)
 {
-	return log_new(&(struct log_out){ .fd = fd, .owned = true });
+	return log_new(fd, true, false);
+}
+
+struct log *log_open(const char *target, struct err *err)
+{
+	if (strcmp(target, "stderr") == 0)
+		return log_new(STDERR_FILENO, false, getenv("JOURNAL_STREAM") != NULL);
+	if (strcmp(target, "syslog") == 0) {
+		openlog("sallyport", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		return log_new(-1, false, true);
+	}
+	if (strncmp(target, "file:/", 6) != 0) {
+		err_add(err, "log target \"%s\": want stderr, syslog or file:/absolute/path", target);
+		return NULL;
+	}
+	int fd = log_open_file(target + 5, err);
+	return fd >= 0 ? log_from(fd) : NULL;
 }
 
 void log_close(struct log *log)
 {
 	if (log == NULL || (log->threaded && !end_thread(log)))
 		return;
-	log_out_close(&log->out);
+	if (log->owned)
+		close(log->fd);
+	else if (log->fd < 0)
+		closelog();
 	pthread_cond_destroy(&log->work);
 	pthread_cond_destroy(&log->end);
 	pthread_mutex_destroy(&log->lock);
@@ -237,17 +281,14 @@ void log_configure(struct log *log, enum log_level level, enum log_format format
 
 void log_reopen(struct log *log, int fd)
 {
-	log_out_replace(&log->out, fd);
+	/* Another thread writes to this number all the while: it must never be closed in between. */
+	(void)!dup3(fd, log->fd, O_CLOEXEC); /* can't fail: both are open */
+	close(fd);
 }
 
 bool log_enabled(const struct log *log, enum log_level level)
 {
 	return (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
-}
-
-uint64_t log_dropped(const struct log *log)
-{
-	return atomic_load_explicit(&log->dropped, memory_order_relaxed);
 }
 
 /* With the lock held. */
@@ -258,7 +299,6 @@ static void enqueue(struct log *log, const struct record *r)
 
 	if (sizeof(head) + r->n > log->cap - batch->n) {
 		batch->lost++;
-		count_dropped(log);
 		return;
 	}
 	memcpy(batch->bytes + batch->n, &head, sizeof(head));
@@ -267,31 +307,24 @@ static void enqueue(struct log *log, const struct record *r)
 	pthread_cond_signal(&log->work);
 }
 
-static void log_push(struct log *log, const struct record *r)
-{
-	int before = errno;
-
-	pthread_mutex_lock(&log->lock);
-	if (log->threaded)
-		enqueue(log, r);
-	else
-		write_out(log, r->level, r->text, r->n);
-	pthread_mutex_unlock(&log->lock);
-	errno = before;
-}
-
 void log_record(struct log *log, enum log_level level, const char *event, const struct log_field *fields, size_t count)
 {
 	struct record r;
+	int before = errno;
 
 	if (!log_enabled(log, level))
 		return;
-	record_begin(&r, level, format_of(log), log->out.dated);
-	record_event(&r, event);
+	record_begin(&r, level, format_of(log), log->dated, event);
 	for (size_t i = 0; i < count; i++)
 		record_field(&r, &fields[i]);
 	record_end(&r);
-	log_push(log, &r);
+	pthread_mutex_lock(&log->lock);
+	if (log->threaded)
+		enqueue(log, &r);
+	else
+		write_out(log, r.level, r.text, r.n);
+	pthread_mutex_unlock(&log->lock);
+	errno = before;
 }
 
 void log_line(struct log *log, enum log_level level, const char *format, ...)

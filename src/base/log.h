@@ -6,19 +6,17 @@
  * counts those. Logging never blocks a session and never ends one. */
 #pragma once
 
-#include "base/attr.h"
 #include "base/err.h"
 #include "base/str.h"
 
 #include <fcntl.h>
-#include <stdint.h>
 
 enum log_level { LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log;
 
-/* How a log file is opened, always. O_NONBLOCK so that a FIFO without a reader stops neither a start nor a session. */
+/* How a log file is opened. O_NONBLOCK so that a FIFO without a reader stops neither a start nor a session. */
 #define LOG_FILE_MODE  0640
 #define LOG_FILE_FLAGS (O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
@@ -26,8 +24,8 @@ struct log;
  * is written by who logs it, and dropped where a descriptor has no room. */
 struct log *log_open(const char *target, struct err *err) must_check;
 
-/* The same in two steps, for a file that another process opens: the path of the target, NULL if it is none that can be opened anew;
- * the file, made if it is not there (-1 and a complaint on failure); and its log, which takes the descriptor over. */
+/* The same in steps, for a file that another process opens: the path of the target, NULL if it is none that can be opened
+ * anew; the file, made if it is not there (-1 and a complaint on failure); and its log, which takes the descriptor over. */
 const char *log_path(const char *target);
 must_check int log_open_file(const char *path, struct err *err);
 struct log *log_from(int fd) must_check;
@@ -42,8 +40,7 @@ void log_close(struct log *log);
 /* May be called at any time from any thread; the start values are LEVEL_INFO and LOG_TEXT. */
 void log_configure(struct log *log, enum log_level level, enum log_format format);
 
-/* Goes on in another file, as the log's own was rotated away: with what is in the queue as well. Takes fd over, which log_open_file()
- * opened. */
+/* From any thread: the log goes on in another file, also with what is in the queue. Takes fd over, of log_open_file(). */
 void log_reopen(struct log *log, int fd);
 
 /* A field of a record. Text is escaped as it is written, so it may be a peer's bytes; an absent span is left out. */
@@ -86,6 +83,3 @@ void log_lines(struct log *log, enum log_level level, const struct err *err);
 
 /* True when a record of this level would be written: for work that only a log needs. */
 bool log_enabled(const struct log *log, enum log_level level);
-
-/* Records lost so far because the queue was full or the descriptor did not take them whole. */
-uint64_t log_dropped(const struct log *log);

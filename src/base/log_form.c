@@ -9,30 +9,20 @@
 
 #define RECORD_TAIL 32 /* kept free for what closes a record that was cut */
 
-static const struct {
-	const char *name, *padded;
-} levels[] = {
-	[LEVEL_ERROR] = { "error", "error " },
-	[LEVEL_WARN] = { "warn", "warn  " },
-	[LEVEL_INFO] = { "info", "info  " },
-	[LEVEL_DEBUG] = { "debug", "debug " },
-};
-
 /* Puts all of it or nothing; after the first piece that does not fit nothing fits any more. */
 static bool put(struct record *r, const char *piece, size_t n)
 {
-	if (r->cut || r->n + n > RECORD_MAX - RECORD_TAIL) { /* r->n may be beyond: a closing quote is a tail, too */
-		r->cut = true;
+	r->cut = r->cut || r->n + n > RECORD_MAX - RECORD_TAIL; /* r->n may be beyond: a closing quote is a tail, too */
+	if (r->cut)
 		return false;
-	}
 	memcpy(r->text + r->n, piece, n);
 	r->n += n;
 	return true;
 }
 
-static bool put_word(struct record *r, const char *word)
+static void put_word(struct record *r, const char *word)
 {
-	return put(r, word, strlen(word));
+	put(r, word, strlen(word));
 }
 
 /* For the few bytes that RECORD_TAIL is kept for. */
@@ -70,22 +60,13 @@ static void put_text(struct record *r, struct span text, bool quoted)
 		put_tail(r, "\"");
 }
 
-static bool is_plain(struct span text)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@[]-,";
-
-	for (size_t i = 0; i < text.n; i++)
-		if (memchr(plain, text.p[i], sizeof(plain) - 1) == NULL)
-			return false;
-	return text.n > 0;
-}
-
 static void put_value(struct record *r, const struct log_field *field)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@[]-,";
 	char number[32];
 
 	if (field->kind == FIELD_TEXT) {
-		put_text(r, field->text, r->json || !is_plain(field->text));
+		put_text(r, field->text, r->json || field->text.n == 0 || !span_made_of(field->text, plain));
 		return;
 	}
 	if (field->kind == FIELD_MS)
@@ -110,42 +91,34 @@ void record_field(struct record *r, const struct log_field *field)
 		r->n = before; /* a key without its value */
 }
 
-static void put_time(struct record *r)
+/* "2026-11-22T19:18:01.123Z" */
+static void print_time(char *out, size_t cap)
 {
 	struct timespec now;
 	struct tm day;
-	char date[32], time[48];
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &day);
-	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &day);
-	snprintf(time, sizeof(time), "%s.%03ldZ", date, now.tv_nsec / 1000000);
-	put_word(r, time);
+	size_t n = strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &day);
+	snprintf(out + n, cap - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-void record_begin(struct record *r, enum log_level level, enum log_format format, bool dated)
+void record_begin(struct record *r, enum log_level level, enum log_format format, bool dated, const char *event)
 {
+	static const char *const names[] = { "error", "warn", "info", "debug" }; /* of each level */
+	char time[48] = "", begin[96];
+
 	r->level = level;
 	r->json = format == LOG_JSON;
 	r->cut = false;
 	r->n = 0;
-	if (r->json) {
-		put_word(r, "{\"time\":\"");
-		put_time(r);
-		put_word(r, "\",\"level\":\"");
-		put_word(r, levels[level].name);
-		put_word(r, "\",\"event\":");
-		return;
-	}
-	if (!dated) {
-		put_time(r);
-		put_word(r, " ");
-	}
-	put_word(r, levels[level].padded);
-}
-
-void record_event(struct record *r, const char *event)
-{
+	if (r->json || !dated)
+		print_time(time, sizeof(time));
+	if (r->json)
+		snprintf(begin, sizeof(begin), "{\"time\":\"%s\",\"level\":\"%s\",\"event\":", time, names[level]);
+	else
+		snprintf(begin, sizeof(begin), "%s%s%-5s ", time, dated ? "" : " ", names[level]);
+	put_word(r, begin);
 	put_text(r, span_of(event), r->json);
 }
 

@@ -3,9 +3,6 @@
 
 #include "base/log.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #define RECORD_MAX 4096 /* with the newline at its end; a pipe takes that much in one piece */
 
 struct record {
@@ -16,8 +13,7 @@ struct record {
 	char text[RECORD_MAX];
 };
 
-/* In this order: begin, event, any number of fields, end. dated: whoever reads it writes the time himself. */
-void record_begin(struct record *r, enum log_level level, enum log_format format, bool dated);
-void record_event(struct record *r, const char *event);
+/* In this order: begin, any number of fields, end. dated: whoever reads it writes the time himself. */
+void record_begin(struct record *r, enum log_level level, enum log_format format, bool dated, const char *event);
 void record_field(struct record *r, const struct log_field *field);
 void record_end(struct record *r);

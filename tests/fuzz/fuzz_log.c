@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FIELDS_MAX 12
+#define FIELDS_MAX     12
 #define LINE_MAX_BYTES 4097
 
 struct out {
@@ -32,7 +32,7 @@ static void take_line(struct out *out)
 {
 	ssize_t n = pread(out->fd, out->line, sizeof(out->line) - 1, 0);
 
-	CHECK(n > 1 && n <= LINE_MAX_BYTES && ftruncate(out->fd, 0) == 0 && log_dropped(out->log) == 0);
+	CHECK(n > 1 && n <= LINE_MAX_BYTES && ftruncate(out->fd, 0) == 0);
 	out->line[n] = '\0';
 	for (ssize_t i = 0; i < n - 1; i++)
 		CHECK(out->line[i] >= 0x20 && out->line[i] < 0x7f);
