@@ -10,17 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *conf_keep_name(struct conf *conf, const char *name)
-{
-	str_list_add(&conf->files, span_of(name));
-	return conf->files.item[conf->files.count - 1];
-}
-
-size_t conf_option_index(const struct conf_kind *kind, const char *name)
+size_t conf_option_index(const struct conf_kind *kind, struct span name)
 {
 	size_t i = 0;
 
-	while (i < kind->options_count && strcmp(kind->options[i].name, name) != 0)
+	while (i < kind->options_count && !span_eq(span_of(kind->options[i].name), name))
 		i++;
 	return i;
 }
@@ -75,7 +69,8 @@ void conf_place(const void *section, const void *field, char *out, size_t cap)
 void conf_place_named(const void *section, const char *option, char *out, size_t cap)
 {
 	const struct conf_kind *kind = ((const struct conf_section *)section)->kind;
-	const void *field = option != NULL ? (const char *)section + kind->options[conf_option_index(kind, option)].offset : NULL;
+	size_t i = option != NULL ? conf_option_index(kind, span_of(option)) : 0;
+	const void *field = option != NULL ? (const char *)section + kind->options[i].offset : NULL;
 
 	conf_place_format(place_of(section, field), section, out, cap);
 }
@@ -145,16 +140,6 @@ const char *conf_bounds(const struct conf_option *option, char out[CONF_BOUNDS_M
 	return out;
 }
 
-static int bounds_check(const struct conf_option *option, const void *field, struct err *err)
-{
-	char words[CONF_BOUNDS_MAX];
-
-	if (option->most == 0)
-		return 0;
-	uint64_t value = *(const uint64_t *)field;
-	return value >= option->least && value <= option->most ? 0 : err_add(err, "must be %s", conf_bounds(option, words));
-}
-
 static int item_parse(const struct conf_option *option, const char *text, void *field, struct err *err)
 {
 	if (option->type->parse(text, field, err) != 0)
@@ -185,12 +170,30 @@ static int value_parse(struct conf_section *section, size_t i, const char *text,
 	const struct conf_option *option = &section->kind->options[i];
 	const struct conf_type *type = option->type;
 	void *field = (char *)section + option->offset;
+	char words[CONF_BOUNDS_MAX];
 
 	if (type->is_list && !whole)
 		return list_parse(option, text, field, err);
 	if (!type->is_list && type->clear != NULL)
 		type->clear(field);
-	return item_parse(option, text, field, err) == 0 ? bounds_check(option, field, err) : -1;
+	if (item_parse(option, text, field, err) != 0)
+		return -1;
+	const uint64_t *number = field; /* if it has bounds */
+	if (option->most == 0 || (*number >= option->least && *number <= option->most))
+		return 0;
+	return err_add(err, "must be %s", conf_bounds(option, words));
+}
+
+/* The text is one that the type of the option takes. */
+static void value_default(struct conf_section *section, size_t i, const char *text)
+{
+	struct err err;
+
+	free(section->values[i].text);
+	section->values[i].text = mem_strdup(text);
+	err_init(&err);
+	int bad = value_parse(section, i, text, false, &err);
+	assert(!bad);
 }
 
 /* Keeps the text and the place; the second and later texts of a list are appended. */
@@ -211,8 +214,8 @@ static void value_note(struct conf_section *section, size_t i, struct place at, 
 	free(old);
 }
 
-int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
-                   struct err *err)
+void conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
+                    struct err *err)
 {
 	char place[CONF_PLACE_MAX];
 	struct err why;
@@ -220,14 +223,13 @@ int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, st
 	value_note(section, i, at, text);
 	err_init(&why);
 	if (value_parse(section, i, text, whole, &why) == 0)
-		return 0;
+		return;
 	conf_place_format(at, section, place, sizeof(place));
 	for (char *line = why.text, *end; line != NULL; line = end != NULL ? end + 1 : NULL) { /* one an item */
 		end = strchr(line, '\n');
 		err_add(err, "%s %s: %.*s", place, option_word(section, i), (int)strcspn(line, "\n"), line);
 		conf->misread++;
 	}
-	return -1;
 }
 
 size_t conf_kind_index(const struct conf *conf, struct span name)
@@ -253,20 +255,14 @@ struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct spa
 {
 	struct conf_sections *sections = &conf->sections[kind];
 	struct conf_section *section = mem_zalloc(conf->kinds[kind]->size);
-	struct err err;
 
 	section->kind = conf->kinds[kind];
 	section->name = mem_strndup(name.p, name.n);
 	section->file = at.file;
 	section->line = at.line;
 	section->values = mem_zalloc(section->kind->options_count * sizeof(*section->values));
-	for (size_t i = 0; i < section->kind->options_count; i++) {
-		const char *def = section->kind->options[i].def;
-		err_init(&err);
-		section->values[i].text = mem_strdup(def);
-		int bad = value_parse(section, i, def, false, &err);
-		assert(!bad);
-	}
+	for (size_t i = 0; i < section->kind->options_count; i++)
+		value_default(section, i, section->kind->options[i].def);
 	sections->item = mem_resize(sections->item, sections->count + 1, sizeof(*sections->item));
 	sections->item[sections->count++] = section;
 	return section;
@@ -323,7 +319,7 @@ void conf_free(struct conf *conf)
 	free(conf);
 }
 
-int conf_set(struct conf *conf, const struct conf_setting *set, struct err *err)
+void conf_set(struct conf *conf, const struct conf_setting *set, struct err *err)
 {
 	size_t k = conf_kind_index(conf, span_of(set->kind));
 	assert(k < conf->kinds_count);
@@ -332,22 +328,16 @@ int conf_set(struct conf *conf, const struct conf_setting *set, struct err *err)
 
 	if (section == NULL)
 		section = conf_section_new(conf, k, span_of(set->name), at);
-	size_t i = conf_option_index(section->kind, set->option);
+	size_t i = conf_option_index(section->kind, span_of(set->option));
 	assert(i < section->kind->options_count);
-	return conf_value_set(conf, section, i, at, set->value, false, err);
+	conf_value_set(conf, section, i, at, set->value, false, err);
 }
 
 void conf_set_default(void *section, const void *field, const char *text)
 {
 	struct conf_section *s = section;
 	size_t i = field_index(s, field);
-	struct err err;
 
-	if (s->values[i].at.file != NULL)
-		return;
-	free(s->values[i].text);
-	s->values[i].text = mem_strdup(text);
-	err_init(&err);
-	int bad = value_parse(s, i, text, false, &err);
-	assert(!bad);
+	if (s->values[i].at.file == NULL)
+		value_default(s, i, text);
 }

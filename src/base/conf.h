@@ -1,14 +1,9 @@
 /* The option-table engine: structs described by tables, filled from text, each value with the place it came from. It
- * knows no option. How a file looks is told in base/conf_read.h, which reads it. */
+ * knows no option. */
 #pragma once
 
-#include "base/attr.h"
 #include "base/conf_types.h"
-#include "base/err.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 /* Why an option that was given does nothing where it is, in words that follow "has no effect"; NULL: it does something. */
@@ -24,13 +19,12 @@ struct conf_option {
 	bool restart;         /* a reload can't change it: a new value is reported, and counts from the next start */
 	uint64_t least, most; /* bounds of a number, size or duration; most 0: none */
 	conf_needs *needs;
-	int (*check)(
-	        const char *text, struct
-	        err *err); /* of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does */
+	/* Of what the type takes, a list's item by item: whether this will do; -1: complained, as conf_type.parse() does. */
+	int (*check)(const char *text, struct err *err);
 	const char *example; /* a section has no default for it, and must give it, such as this; NULL: it need not */
-	int leads; /* what its section leads to by it, by an enum of the table's owner; 0: nowhere. Of those that lead somewhere a section
-	            * gives exactly one, and example is such a one */
-	int file; /* what the files are that it names, by an enum of the table's owner; 0: it names none */
+	int leads; /* what its section leads to by it, by an enum of the table's owner; 0: nowhere. Of those that lead somewhere a
+	            * section gives exactly one, and example is such a one */
+	int file;  /* what the files are that it names, by an enum of the table's owner; 0: it names none */
 };
 
 struct conf_kind {
@@ -71,7 +65,28 @@ struct conf_setting {
 
 /* The quick form: opens a section, or goes on with one of the same name, and sets one option of it, replacing (a list:
  * appending). */
-int conf_set(struct conf *conf, const struct conf_setting *set, struct err *err);
+void conf_set(struct conf *conf, const struct conf_setting *set, struct err *err);
+
+#define CONF_LINE_MAX 198
+#define CONF_NAME_MAX 40 /* of a section */
+#define CONF_FILE_MAX (1 << 20)
+
+struct opener;
+
+/* Reads INI text. For text, name stands where the name of a file would. opener: as in file_open_to_read().
+ *
+ *     [kind]            a single section        [kind name]       one of a repeatable kind; names are unique in a kind
+ *     key = value       Lists are repeated keys or commas; the first value given replaces the default's.
+ *         and more      An indented line goes on with the value above: a blank joins them, and in a list a comma.
+ *     key = "value"     kept as it stands between the quotes, with ';' and '#'; for a list it is one item
+ *     ; comment         also # at the start of a line, and ; after a blank behind a value
+ *
+ * All complaints of one pass are gathered, each as `FILE:LINE: [route vnc] unknown option "prot"; did you mean "port"?`: unknown
+ * section or option, scalar given twice, bad value, missing or needless section name, text outside a section, an indented line
+ * without an option above it or that looks like an option itself, line over CONF_LINE_MAX that is no comment, unreadable file.
+ * The line is the one where the option begins. */
+void conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err);
+void conf_read_text(struct conf *conf, const char *name, struct span text, struct err *err);
 
 /* Below, an option of a section is named by its field: &route->path. */
 
@@ -114,16 +129,16 @@ size_t conf_leads(const void *section, int what);
 #define conf_complain(section, err, ...) conf_complain_option(section, NULL, err, __VA_ARGS__)
 int conf_complain_option(const void *section, const void *field, struct err *err, const char *format, ...) printf_like(4, 5);
 
-/* Complains of each option that was given and has no effect where it stands, of each that a section must give and does not, and of
- * sections that lead nowhere, or to several places. */
+/* Complains of each option that was given and has no effect where it stands, of each that a section must give and does
+ * not, and of sections that lead nowhere, or to several places. */
 void conf_check(const struct conf *conf, struct err *err);
 
 /* The end of a complaint about an unknown word: `; did you mean "x"?`, or nothing. Returns out. */
 #define CONF_HINT_MAX 80
 const char *conf_hint(char out[CONF_HINT_MAX], const char *word, const char *const *known, size_t count);
 
-/* Prints every kind with every option at its default, in the form that base/conf_read.h reads; repeatable kinds and
- * their options are commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
+/* Prints every kind with every option at its default, in the form that is read; repeatable kinds and their options are
+ * commented out by a ';', prose by a '#'. conf/sallyport.conf is this output. */
 void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FILE *out);
 
 /* Calls changed() with "[server] workers" for each option that takes a restart and whose text differs between the two. */

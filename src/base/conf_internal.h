@@ -1,13 +1,7 @@
-/* What conf.c and conf_read.c know of each other's; nobody else includes it. */
+/* What the parts of conf know of each other's; nobody else includes it. */
 #pragma once
 
-#include "base/attr.h"
 #include "base/conf.h"
-#include "base/err.h"
-#include "base/str.h"
-
-#include <stdbool.h>
-#include <stddef.h>
 
 #define CONF_OPTIONS_MAX 64   /* of one kind, and of kinds; a table that is larger is a bug */
 #define CONF_PLACE_MAX   4352 /* a path and a section name */
@@ -35,21 +29,18 @@ struct conf {
 #define CONF_BOUNDS_MAX 64
 const char *conf_bounds(const struct conf_option *option, char out[CONF_BOUNDS_MAX]);
 
-/* A copy of a name that lives as long as the conf: what a place needs. */
-const char *conf_keep_name(struct conf *conf, const char *name);
-
 /* conf_place() for a place that no value has yet. */
 void conf_place_format(struct place at, const struct conf_section *section, char *out, size_t cap);
 
 /* The index of the kind or option of that name; kinds_count or options_count when there is none. */
 size_t conf_kind_index(const struct conf *conf, struct span name);
-size_t conf_option_index(const struct conf_kind *kind, const char *name);
+size_t conf_option_index(const struct conf_kind *kind, struct span name);
 
 /* The section of that name, NULL when there is none; and a new one, with its defaults. */
 struct conf_section *conf_section_find(const struct conf_sections *sections, struct span name);
 struct conf_section *conf_section_new(struct conf *conf, size_t kind, struct span name, struct place at);
 
 /* Reads the text as option i of the section and notes where it stood: a scalar's is replaced, a list's appended to, or
- * its default replaced. whole: the text is one item, even where a list would be split at commas. -1: complained. */
-must_check int conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text,
-                              bool whole, struct err *err);
+ * its default replaced. whole: the text is one item, even where a list would be split at commas. */
+void conf_value_set(struct conf *conf, struct conf_section *section, size_t i, struct place at, const char *text, bool whole,
+                    struct err *err);

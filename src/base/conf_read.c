@@ -1,16 +1,14 @@
-/* conf_read.c owns the way from INI text to sections and values: inih tells options, values and continued lines apart,
- * and what it would cut in silence is found here. It must never know what a value means. */
-#include "base/conf_read.h"
-
+/* conf_read.c owns the way from INI text to sections and values: inih tells options, values and continued lines apart. It
+ * names only the first line it can't read, tells nothing of a section without options, and Debian's cuts section names at 49
+ * characters and lines at 199 bytes in silence: so sections and the length of lines are looked at before it sees them.
+ * It must never know what a value means. */
 #include "base/conf_internal.h"
-#include "base/conf_text.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,18 +31,15 @@ struct reader {
 	bool indented;
 	bool owed;                    /* inih has that line, and has not called back with an option */
 	struct conf_section *section; /* options go there */
-	bool skip;                    /* options go nowhere: their section was refused, which was complained about once */
+	bool told;                    /* that options go nowhere, as there is none: once is enough */
 	enum above above;
 	size_t option;          /* ABOVE_OPTION: which one of the section, */
 	struct place option_at; /* where it begins, */
 	char *value;            /* and its lines so far, with a newline between them; as long as the file */
 	size_t value_len;
-	bool failed;
 };
 
-static void refuse(struct reader *r, const char *format, ...) printf_like(2, 3);
-
-static void refuse(struct reader *r, const char *format, ...)
+printf_like(2, 3) static void refuse(struct reader *r, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
@@ -53,7 +48,6 @@ static void refuse(struct reader *r, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	err_add(r->err, "%s:%d: %s", r->at.file, r->at.line, text);
-	r->failed = true;
 }
 
 #define LOWER    "abcdefghijklmnopqrstuvwxyz0123456789_"
@@ -63,12 +57,12 @@ static void refuse(struct reader *r, const char *format, ...)
 static void refuse_kind(struct reader *r, struct span kind)
 {
 	const char *names[CONF_OPTIONS_MAX];
-	char hint[CONF_HINT_MAX], *word = mem_strndup(kind.p, kind.n);
+	char hint[CONF_HINT_MAX], word[CONF_LINE_MAX];
 
 	for (size_t i = 0; i < r->conf->kinds_count; i++)
 		names[i] = r->conf->kinds[i]->name;
+	snprintf(word, sizeof(word), "%.*s", (int)kind.n, kind.p);
 	refuse(r, "unknown section [%s]%s", word, conf_hint(hint, word, names, r->conf->kinds_count));
-	free(word);
 }
 
 static void section_open(struct reader *r, size_t kind, struct span name)
@@ -94,7 +88,6 @@ static void section_open(struct reader *r, size_t kind, struct span name)
 	} else {
 		r->section = conf_section_new(r->conf, kind, name, r->at);
 	}
-	r->skip = r->section == NULL;
 }
 
 static void section_line(struct reader *r, struct span line)
@@ -103,7 +96,7 @@ static void section_line(struct reader *r, struct span line)
 
 	r->above = ABOVE_SECTION;
 	r->section = NULL;
-	r->skip = true;
+	r->told = true;
 	if (end == NULL) {
 		refuse(r, "']' is missing");
 		return;
@@ -159,10 +152,9 @@ static void refuse_option(struct reader *r, const char *name)
 	char hint[CONF_HINT_MAX], place[CONF_PLACE_MAX];
 
 	conf_place_format(r->at, r->section, place, sizeof(place));
-	r->failed = true;
 	for (size_t i = 0; i < r->conf->kinds_count; i++) {
 		const struct conf_kind *other = r->conf->kinds[i];
-		if (conf_option_index(other, name) < other->options_count) {
+		if (conf_option_index(other, span_of(name)) < other->options_count) {
 			err_add(r->err, "%s unknown option \"%s\"; it belongs to [%s%s]", place, name, other->name,
 			        other->repeatable ? " NAME" : "");
 			return;
@@ -173,26 +165,67 @@ static void refuse_option(struct reader *r, const char *name)
 	err_add(r->err, "%s unknown option \"%s\"%s", place, name, conf_hint(hint, name, names, kind->options_count));
 }
 
-static bool refuse_twice(struct reader *r, size_t i)
+static bool is_comment(struct span line) /* one that is trimmed */
 {
-	const struct conf_value *value = &r->section->values[i];
-	const struct conf_option *option = &r->section->kind->options[i];
-	char place[CONF_PLACE_MAX];
+	return line.n > 0 && (line.p[0] == ';' || line.p[0] == '#');
+}
 
-	if (option->type->is_list || value->at.file == NULL)
-		return false;
-	conf_place_format(r->at, r->section, place, sizeof(place));
-	err_add(r->err, "%s %s: given already, in %s:%d", place, option->name, value->at.file, value->at.line);
-	r->failed = true;
-	return true;
+/* Cuts the comment off a line that is not in quotes. */
+static const char *comment_cut(struct span *line)
+{
+	for (size_t i = 0; i < line->n; i++) {
+		if (i > 0 && !str_is_blank(line->p[i - 1]))
+			continue;
+		if (line->p[i] == '#')
+			return "'#' begins a comment only at the start of a line; use ';', or put the value in double quotes";
+		if (line->p[i] == ';')
+			*line = span_trim((struct span){ line->p, i });
+	}
+	return NULL;
+}
+
+/* Makes one line of several, in place, with a blank between them, and without comments. NULL, or what is wrong. */
+static const char *text_plain(char *text)
+{
+	struct span rest = span_of(text), line;
+	size_t n = 0;
+
+	while (span_next(&rest, '\n', &line)) {
+		const char *why = comment_cut(&line);
+		if (why != NULL)
+			return why;
+		if (n > 0 && line.n > 0)
+			text[n++] = ' ';
+		memmove(text + n, line.p, line.n);
+		n += line.n;
+	}
+	text[n] = '\0';
+	return NULL;
+}
+
+/* The same for a text that begins with a quote, up to the closing one; the opening one stays. */
+static const char *text_quoted(char *text)
+{
+	char *end = strchr(text + 1, '"');
+
+	if (end == NULL)
+		return "the closing '\"' is missing";
+	struct span rest = span_of(end + 1);
+	bool comment = is_comment(span_trim(rest)) && str_is_blank(end[1]) && strchr(end, '\n') == NULL;
+	if (rest.n > 0 && !comment)
+		return "there is text after the closing '\"'";
+	*end = '\0';
+	for (char *c = text; (c = strchr(c, '\n')) != NULL;)
+		*c = ' ';
+	return NULL;
 }
 
 /* Sets the option to a text: that of all lines, or a list's to that of one, behind which more may come. */
 static void value_set(struct reader *r, char *text, bool more)
 {
 	bool quoted = text[0] == '"';
+	const char *why = quoted ? text_quoted(text) : text_plain(text);
 
-	const char *why = quoted ? conf_text_quoted(text) : conf_text_plain(text);
 	if (why != NULL) {
 		refuse(r, "%s", why);
 		return;
@@ -200,8 +233,7 @@ static void value_set(struct reader *r, char *text, bool more)
 	size_t n = strlen(text);
 	if (more && !quoted && n > 1 && text[n - 1] == ',')
 		text[n - 1] = '\0';
-	if (conf_value_set(r->conf, r->section, r->option, r->option_at, text + quoted, quoted, r->err) != 0)
-		r->failed = true;
+	conf_value_set(r->conf, r->section, r->option, r->option_at, text + quoted, quoted, r->err);
 }
 
 /* No line goes on with the option above any more. Each line of a list is as good as an option of its own. */
@@ -227,16 +259,23 @@ static void option_begin(struct reader *r, const char *name)
 		return;
 	}
 	if (r->section == NULL) {
-		if (!r->skip)
+		if (!r->told)
 			refuse(r, "option \"%s\" is before the first [section]", name);
-		r->skip = true;
+		r->told = true;
 		return;
 	}
-	r->option = conf_option_index(r->section->kind, name);
-	if (r->option == r->section->kind->options_count) {
+	const struct conf_kind *kind = r->section->kind;
+	size_t i = conf_option_index(kind, span_of(name));
+	const struct place *given = i < kind->options_count ? &r->section->values[i].at : NULL;
+	char place[CONF_PLACE_MAX];
+	if (given == NULL) {
 		refuse_option(r, name);
-	} else if (!refuse_twice(r, r->option)) {
+	} else if (!kind->options[i].type->is_list && given->file != NULL) {
+		conf_place_format(r->at, r->section, place, sizeof(place));
+		err_add(r->err, "%s %s: given already, in %s:%d", place, name, given->file, given->line);
+	} else {
 		r->above = ABOVE_OPTION;
+		r->option = i;
 		r->option_at = r->at;
 		r->value_len = 0;
 		r->value[0] = '\0';
@@ -254,24 +293,11 @@ static bool looks_like_new(const struct reader *r, struct span line)
 		n++;
 	if (section)
 		return conf_kind_index(r->conf, (struct span){ rest.p, n }) < r->conf->kinds_count;
-	char *word = mem_strndup(rest.p, n);
-	bool known = conf_option_index(r->section->kind, word) < r->section->kind->options_count;
-	free(word);
+	bool known = conf_option_index(r->section->kind, (struct span){ rest.p, n }) < r->section->kind->options_count;
 	return known && span_starts(span_trim(span_skip(rest, n)), SPAN("="));
 }
 
-static bool may_continue(struct reader *r, struct span line)
-{
-	if (r->above == ABOVE_SECTION)
-		refuse(r, "the line is indented, and there is no option above that it could continue");
-	else if (r->above == ABOVE_OPTION && looks_like_new(r, line))
-		refuse(r, "the line is indented, so it would continue the option above; begin it in the first column");
-	else
-		return true;
-	return false;
-}
-
-/* A ';' is a comment to some versions of inih in some places: what it means is for conf_text_plain() to say. */
+/* A ';' is a comment to some versions of inih in some places: what it means is for text_plain() to say. */
 static void hand_over(struct reader *r, struct span line, char *out)
 {
 	memcpy(out, line.p, line.n);
@@ -294,7 +320,7 @@ static char *reader_line(char *out, int cap, void *stream)
 		return NULL;
 	out[0] = '\0';
 	struct span text = span_trim(line);
-	if (text.n == 0 || conf_text_is_comment(text))
+	if (text.n == 0 || is_comment(text))
 		return out;
 	r->indented = str_is_blank(line.p[0]);
 	if (!r->indented)
@@ -306,17 +332,20 @@ static char *reader_line(char *out, int cap, void *stream)
 		       CONF_LINE_MAX);
 	else if (line.p[0] == '[')
 		section_line(r, text);
-	else if (!r->indented || may_continue(r, text))
+	else if (r->indented && r->above == ABOVE_SECTION)
+		refuse(r, "the line is indented, and there is no option above that it could continue");
+	else if (r->indented && r->above == ABOVE_OPTION && looks_like_new(r, text))
+		refuse(r, "the line is indented, so it would continue the option above; begin it in the first column");
+	else
 		hand_over(r, line, out);
 	return out;
 }
 
-/* inih's handler: one call for a line of an option. */
+/* inih's handler: one call for a line of an option. The section is known to the reader, and in full length. */
 static int reader_option(void *user, const char *section, const char *name, const char *value)
 {
 	struct reader *r = user;
 
-	(void)section; /* the reader knows it, and in full length */
 	r->owed = false;
 	if (!r->indented)
 		option_begin(r, name);
@@ -330,38 +359,34 @@ static int reader_option(void *user, const char *section, const char *name, cons
 	return 1;
 }
 
-static int read_span(struct conf *conf, const char *name, struct span text, struct err *err)
+void conf_read_text(struct conf *conf, const char *name, struct span text, struct err *err)
 {
-	struct reader r = { .conf = conf, .err = err, .at = { .file = conf_keep_name(conf, name) }, .rest = text };
+	struct reader r = { .conf = conf, .err = err, .rest = text };
 
+	str_list_add(&conf->files, span_of(name));
+	r.at.file = conf->files.item[conf->files.count - 1];
 	r.value = mem_resize(NULL, text.n + 1, 1);
 	if (ini_parse_stream(reader_line, &r, reader_option, &r) < 0)
 		refuse(&r, "cannot be read");
 	option_end(&r);
 	free(r.value);
-	return r.failed ? -1 : 0;
 }
 
-int conf_read_text(struct conf *conf, const char *name, const char *text, struct err *err)
-{
-	return read_span(conf, name, span_of(text), err);
-}
-
-int conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err)
+void conf_read_file(struct conf *conf, const char *path, struct opener *opener, struct err *err)
 {
 	const char *why;
 	int fd = file_open_to_read(path, opener, &why);
-	if (fd < 0)
-		return err_add(err, "%s: cannot be read: %s", path, why);
-
+	if (fd < 0) {
+		err_add(err, "%s: cannot be read: %s", path, why);
+		return;
+	}
 	char *text = mem_resize(NULL, CONF_FILE_MAX + 1, 1);
 	size_t len;
 	int status = file_read(fd, text, CONF_FILE_MAX + 1, &len);
 	if (status != 0 || len > CONF_FILE_MAX)
-		status = err_add(err, "%s: cannot be read: %s", path, strerror(status != 0 ? errno : EFBIG));
+		err_add(err, "%s: cannot be read: %s", path, strerror(status != 0 ? errno : EFBIG));
 	else
-		status = read_span(conf, path, (struct span){ text, len }, err);
+		conf_read_text(conf, path, (struct span){ text, len }, err);
 	free(text);
 	close(fd);
-	return status;
 }

@@ -3,7 +3,6 @@
 #include "base/conf_internal.h"
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define LEADS_MAX 256
@@ -38,19 +37,10 @@ static const char *list_leads(const struct conf_kind *kind, bool examples, char 
 	return out;
 }
 
-static void section_check_leads(const struct conf_section *section, struct err *err)
-{
-	char list[LEADS_MAX];
-	size_t given = conf_leads(section, 0);
-	if (given == 0 && list_leads(section->kind, true, list)[0] != '\0')
-		conf_complain(section, err, "leads nowhere; write %s", list);
-	if (given > 1)
-		conf_complain(section, err, "has more than one of %s; write a %s for each",
-		              list_leads(section->kind, false, list), section->kind->name);
-}
-
 static void section_check(const struct conf_section *section, struct err *err)
 {
+	char list[LEADS_MAX];
+	size_t leads = conf_leads(section, 0);
 	for (size_t i = 0; i < section->kind->options_count; i++) {
 		const struct conf_option *option = &section->kind->options[i];
 		const void *field = (const char *)section + option->offset;
@@ -62,7 +52,11 @@ static void section_check(const struct conf_section *section, struct err *err)
 			conf_complain(section, err, "has no %s; write, for example, %s = %s", option->name, option->name,
 			              option->example);
 	}
-	section_check_leads(section, err);
+	if (leads == 0 && list_leads(section->kind, true, list)[0] != '\0')
+		conf_complain(section, err, "leads nowhere; write %s", list);
+	if (leads > 1)
+		conf_complain(section, err, "has more than one of %s; write a %s for each",
+		              list_leads(section->kind, false, list), section->kind->name);
 }
 
 void conf_check(const struct conf *conf, struct err *err)
@@ -72,48 +66,42 @@ void conf_check(const struct conf *conf, struct err *err)
 			section_check(conf->sections[i].item[k], err);
 }
 
-struct file_list {
-	struct conf_file *item;
-	size_t count;
-};
-
-static void add_file(struct file_list *files, struct conf_file file)
+static void add_file(struct conf_file **files, size_t *count, struct conf_file file)
 {
 	if (file.path[0] == '\0')
 		return;
-	files->item = mem_resize(files->item, files->count + 1, sizeof(*files->item));
-	files->item[files->count++] = file;
+	*files = mem_resize(*files, *count + 1, sizeof(**files));
+	(*files)[(*count)++] = file;
 }
 
-static void add_section_files(struct file_list *files, const struct conf_section *section)
+static void add_section_files(struct conf_file **files, size_t *count, const struct conf_section *section)
 {
 	for (size_t i = 0; i < section->kind->options_count; i++) {
 		const struct conf_option *option = &section->kind->options[i];
 		const void *field = (const char *)section + option->offset;
 		const char *path;
 		for (size_t k = 0; option->file != 0 && (path = option->type->file(field, k)) != NULL; k++)
-			add_file(files, (struct conf_file){ option->file, section, field, option->name, path });
+			add_file(files, count, (struct conf_file){ option->file, section, field, option->name, path });
 	}
 }
 
-size_t conf_list_files(const struct conf *conf, struct conf_file **out)
+size_t conf_list_files(const struct conf *conf, struct conf_file **files)
 {
-	struct file_list files = { NULL, 0 };
+	size_t count = 0;
 
+	*files = NULL;
 	for (size_t i = 0; i < conf->files.count; i++)
-		add_file(&files, (struct conf_file){ .path = conf->files.item[i] });
+		add_file(files, &count, (struct conf_file){ .path = conf->files.item[i] });
 	for (size_t i = 0; i < conf->kinds_count; i++)
 		for (size_t k = 0; k < conf->sections[i].count; k++)
-			add_section_files(&files, conf->sections[i].item[k]);
-	*out = files.item;
-	return files.count;
+			add_section_files(files, &count, conf->sections[i].item[k]);
+	return count;
 }
 
 static void option_print(const struct conf_option *option, const char *commented, FILE *out)
 {
 	char words[CONF_BOUNDS_MAX];
-	const char *bounds = conf_bounds(option, words);
-	const char *quote = strpbrk(option->def, ";#\"") != NULL ? "\"" : "";
+	const char *bounds = conf_bounds(option, words), *quote = strpbrk(option->def, ";#\"") != NULL ? "\"" : "";
 
 	fprintf(out, "\n# %s%s%s: %s%s\n", option->type->name, bounds[0] != '\0' ? " " : "", bounds, option->help,
 	        option->restart ? " (changed by a restart only)" : "");
@@ -131,30 +119,23 @@ void conf_print_defaults(const struct conf_kind *const *kinds, size_t count, FIL
 	}
 }
 
-static void section_differences(const struct conf_section *old, const struct conf_section *new,
-                                void (*changed)(void *arg, const char *what), void *arg)
-{
-	char what[256];
-
-	for (size_t i = 0; i < new->kind->options_count; i++) {
-		const struct conf_option *option = &new->kind->options[i];
-		if (!option->restart || strcmp(old->values[i].text, new->values[i].text) == 0)
-			continue;
-		snprintf(what, sizeof(what), "[%s%s%s] %s", new->kind->name, new->name[0] != '\0' ? " " : "", new->name,
-		         option->name);
-		changed(arg, what);
-	}
-}
-
 void conf_restart_differences(const struct conf *old, const struct conf *new, void (*changed)(void *arg, const char *what),
                               void *arg)
 {
+	char what[256];
+
 	for (size_t i = 0; i < new->kinds_count; i++) {
+		const struct conf_kind *kind = new->kinds[i];
 		for (size_t k = 0; k < new->sections[i].count; k++) {
 			const struct conf_section *section = new->sections[i].item[k];
 			const struct conf_section *before = conf_section_find(&old->sections[i], span_of(section->name));
-			if (before != NULL)
-				section_differences(before, section, changed, arg);
+			for (size_t o = 0; before != NULL && o < kind->options_count; o++) {
+				if (!kind->options[o].restart || strcmp(before->values[o].text, section->values[o].text) == 0)
+					continue;
+				snprintf(what, sizeof(what), "[%s%s%s] %s", kind->name, section->name[0] != '\0' ? " " : "",
+				         section->name, kind->options[o].name);
+				changed(arg, what);
+			}
 		}
 	}
 }

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +65,9 @@ static int flag_parse(const char *text, void *field, struct err *err)
 
 static int number_parse(const char *text, void *field, struct err *err)
 {
-	uint64_t value;
-
-	if (str_to_number(text, 0, INT_MAX, &value) != 0)
-		return err_add(err, "\"%s\" is not a number from 0 to %d", text, INT_MAX);
-	*(uint64_t *)field = value;
-	return 0;
+	if (str_to_number(text, 0, INT_MAX, field) == 0)
+		return 0;
+	return err_add(err, "\"%s\" is not a number from 0 to %d", text, INT_MAX);
 }
 
 static void number_print(uint64_t value, char *out, size_t cap)
@@ -81,22 +77,16 @@ static void number_print(uint64_t value, char *out, size_t cap)
 
 static int size_parse(const char *text, void *field, struct err *err)
 {
-	uint64_t value;
-
-	if (str_to_size(text, &value) != 0)
-		return err_add(err, "\"%s\" is not a size; write a number of bytes, or one followed by k, m or g: 64k", text);
-	*(uint64_t *)field = value;
-	return 0;
+	if (str_to_size(text, field) == 0)
+		return 0;
+	return err_add(err, "\"%s\" is not a size; write a number of bytes, or one followed by k, m or g: 64k", text);
 }
 
 static int duration_parse(const char *text, void *field, struct err *err)
 {
-	uint64_t value;
-
-	if (str_to_duration(text, &value) != 0)
-		return err_add(err, "\"%s\" is not a duration; write a number followed by ms, s, m, h or d: 30s", text);
-	*(uint64_t *)field = value;
-	return 0;
+	if (str_to_duration(text, field) == 0)
+		return 0;
+	return err_add(err, "\"%s\" is not a duration; write a number followed by ms, s, m, h or d: 30s", text);
 }
 
 const struct conf_type conf_text = { "text", false, text_parse, text_clear, NULL, text_file };

@@ -1,13 +1,8 @@
 /* The types of option values: what a type is, and those that every program needs. */
 #pragma once
 
-#include "base/attr.h"
 #include "base/err.h"
 #include "base/str.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /* A type of value. parse() gets NUL-terminated, trimmed text and either fills *field or leaves it alone and adds to err
  * why, without place or option name (the engine puts them in front: `FILE:LINE: [section] option: ` + text). For a list
@@ -19,9 +14,8 @@ struct conf_type {
 	int (*parse)(const char *text, void *field, struct err *err);
 	void (*clear)(void *field);                           /* NULL when there is nothing to free */
 	void (*print)(uint64_t value, char *out, size_t cap); /* as one would write it; NULL: it has no bounds */
-	const char *(*file)(
-	        const void *field,
-	        size_t i); /* the path of item i, "" if that is none, NULL behind the last one; NULL: it names no files */
+	/* The path of item i, "" if that is none, NULL behind the last one. NULL: it names no files. */
+	const char *(*file)(const void *field, size_t i);
 };
 
 /* The types this engine brings. A .def row names one as CONF_<type> (the C type) and conf_<type> (the description). */

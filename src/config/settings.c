@@ -2,7 +2,6 @@
  * It must never touch what a setting names (no file is opened, no address bound): building a generation does that. */
 #include "config/settings.h"
 
-#include "base/conf_read.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "config/options.h"
