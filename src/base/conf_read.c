@@ -266,11 +266,13 @@ static void option_begin(struct reader *r, const char *name)
 	}
 	const struct conf_kind *kind = r->section->kind;
 	size_t i = conf_option_index(kind, span_of(name));
-	const struct place *given = i < kind->options_count ? &r->section->values[i].at : NULL;
-	char place[CONF_PLACE_MAX];
-	if (given == NULL) {
+	if (i == kind->options_count) {
 		refuse_option(r, name);
-	} else if (!kind->options[i].type->is_list && given->file != NULL) {
+		return;
+	}
+	const struct place *given = &r->section->values[i].at;
+	char place[CONF_PLACE_MAX];
+	if (!kind->options[i].type->is_list && given->file != NULL) {
 		conf_place_format(r->at, r->section, place, sizeof(place));
 		err_add(r->err, "%s %s: given already, in %s:%d", place, name, given->file, given->line);
 	} else {

@@ -19,9 +19,6 @@
 #include <syslog.h>
 #include <unistd.h>
 
-/* What one write(2) may have at most: a pipe that others write to as well takes so much in one piece, or nothing. */
-#define WRITE_MAX 4096
-
 /* Records one after the other, each behind its head. */
 struct batch {
 	char *bytes;
@@ -120,12 +117,12 @@ static void write_out(struct log *log, enum log_level level, const char *text, s
 		tell_lost(log);
 }
 
-/* As many records at a time as one write may have: they are moved together at the beginning of the batch. */
+/* As many records at a time as one write may have. They are moved together at the beginning of the batch. */
 static void write_batch(struct log *log, const struct batch *batch)
 {
 	struct head head;
 	enum log_level level = LEVEL_INFO; /* of the last record of the run */
-	size_t run = 0, most = log->fd < 0 ? 0 : WRITE_MAX;
+	size_t run = 0, most = log->fd < 0 ? 0 : RECORD_MAX;
 
 	for (size_t at = 0; at < batch->n; at += sizeof(head) + head.n) {
 		memcpy(&head, batch->bytes + at, sizeof(head));

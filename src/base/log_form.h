@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 
-#define RECORD_MAX 4096 /* with the newline at its end; a pipe takes that much in one piece */
+/* With its newline, and of a write: a pipe that others write to as well takes that much in one piece, or nothing. */
+#define RECORD_MAX 4096
 
 struct record {
 	enum log_level level;
