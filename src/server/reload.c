@@ -4,15 +4,14 @@
 
 #include "base/mem.h"
 #include "net/offload.h"
-#include "server/lookups.h"
 
 #include <stdlib.h>
 
 /* One reading of the configuration. */
 struct reading {
-	struct offload_job job;           /* first */
-	struct reload *reload;            /* stays until its thread has ended */
-	struct generation *before, *next; /* next: NULL: it failed */
+	struct offload_job job;  /* first */
+	struct reload *reload;   /* stays until its thread has ended */
+	struct generation *next; /* NULL: it failed */
 	struct err err, warnings;
 };
 
@@ -21,38 +20,30 @@ struct reload {
 	struct offload *thread;
 	struct reading *reading;
 	bool again;              /* once this reading ends */
-	struct generation *next; /* waits for lookups */
-	struct lookups *lookups;
-	reload_cb *commit;
-	void *arg;
+	struct generation *next; /* waits for names */
+	struct listening_plan *plan;
 };
-
-static struct settings *reading_settings(const struct reload_setup *setup, struct err *err)
-{
-	if (steward_read(setup->steward, err) != 0)
-		return NULL;
-	struct settings *settings = settings_read(setup->path, steward_reader(setup->steward), err);
-	if (settings == NULL || confine_admits(setup->confine, settings, err) == 0)
-		return settings;
-	settings_free(settings);
-	return NULL;
-}
 
 static void reading_work(struct offload_job *job, unsigned thread)
 {
 	struct reading *r = (struct reading *)job;
-	struct settings *settings = reading_settings(&r->reload->setup, &r->err);
-	if (settings == NULL)
+	const struct reload_setup *setup = &r->reload->setup;
+	struct opener *reader = steward_reader(setup->steward);
+	if (steward_read(setup->steward, &r->err) != 0)
 		return;
-	r->next = generation_build(settings, steward_reader(r->reload->setup.steward), &r->err, &r->warnings);
+	struct settings *settings = settings_read(setup->path, reader, &r->err);
+	if (settings == NULL || confine_admits(setup->confine, settings, &r->err) != 0) {
+		settings_free(settings);
+		return;
+	}
+	r->next = generation_build(settings, reader, &r->err, &r->warnings);
 	if (r->next != NULL)
-		routes_check_gates(&r->next->routes, steward_reader(r->reload->setup.steward), &r->warnings);
+		routes_check_gates(&r->next->routes, reader, &r->warnings);
 }
 
 static void reading_drop(struct offload_job *job)
 {
 	struct reading *r = (struct reading *)job;
-	generation_unref(r->before);
 	generation_unref(r->next);
 	free(r);
 }
@@ -66,9 +57,9 @@ static void refuse(const struct reload *reload, const struct err *err)
 
 static void stop_waiting(struct reload *reload)
 {
-	lookups_free(reload->lookups);
+	listening_plan_drop(reload->plan);
 	generation_unref(reload->next);
-	reload->lookups = NULL;
+	reload->plan = NULL;
 	reload->next = NULL;
 }
 
@@ -77,33 +68,30 @@ static void on_names(void *arg)
 	struct reload *reload = arg;
 	struct err err;
 	err_init(&err);
-	struct listening_plan *plan = listening_plan(reload->setup.listening, reload->next, reload->lookups, &err);
-	if (plan == NULL)
+	if (listening_bind(reload->plan, &err) != 0) {
+		stop_waiting(reload);
 		refuse(reload, &err);
-	else
-		reload->commit(reload->arg, generation_ref(reload->next), plan);
-	stop_waiting(reload);
-}
-
-static void look_names_up(struct reload *reload, const struct generation *before)
-{
-	const struct reload_setup *setup = &reload->setup;
-	reload->lookups = lookups_new(setup->resolver, setup->mailbox, reload->next, before, on_names, reload);
-	if (lookups_are_done(reload->lookups))
-		on_names(reload);
-	else
-		log_line(setup->log, LEVEL_INFO, "the reload waits for the look-up of new listeners' names");
+		return;
+	}
+	reload->setup.commit(reload->setup.arg, reload->next, reload->plan);
+	reload->plan = NULL;
+	reload->next = NULL;
 }
 
 static void use(struct reload *reload, struct reading *r)
 {
-	log_lines(reload->setup.log, LEVEL_WARN, &r->warnings);
+	const struct reload_setup *setup = &reload->setup;
+	log_lines(setup->log, LEVEL_WARN, &r->warnings);
 	if (r->next == NULL) {
 		refuse(reload, &r->err);
 		return;
 	}
 	reload->next = generation_ref(r->next);
-	look_names_up(reload, r->before);
+	reload->plan = listening_plan(setup->listening, reload->next);
+	if (listening_look_up(reload->plan, setup->resolver, setup->mailbox, on_names, reload))
+		log_line(setup->log, LEVEL_INFO, "the reload waits for the look-up of new listeners' names");
+	else
+		on_names(reload);
 }
 
 static void reading_done(struct offload_job *job)
@@ -114,13 +102,13 @@ static void reading_done(struct offload_job *job)
 	reload->reading = NULL;
 	reload->again = false;
 	if (again)
-		reload_start(reload, r->before);
+		reload_start(reload);
 	else
 		use(reload, r);
 	reading_drop(job);
 }
 
-void reload_start(struct reload *reload, struct generation *current)
+void reload_start(struct reload *reload)
 {
 	if (reload->setup.path == NULL) {
 		log_line(reload->setup.log, LEVEL_WARN, "there is no configuration file to reload");
@@ -135,16 +123,13 @@ void reload_start(struct reload *reload, struct generation *current)
 	r->reload = reload;
 	err_init(&r->err);
 	err_init(&r->warnings);
-	r->before = generation_ref(current);
 	(void)!offload_start(reload->thread, &r->job, reload->setup.mailbox); /* it is the only one */
 }
 
-struct reload *reload_new(const struct reload_setup *setup, reload_cb *commit, void *arg)
+struct reload *reload_new(const struct reload_setup *setup)
 {
 	struct reload *reload = mem_zalloc(sizeof(*reload));
 	reload->setup = *setup;
-	reload->commit = commit;
-	reload->arg = arg;
 	reload->thread = offload_new(1, 0, 1);
 	if (reload->thread != NULL)
 		return reload;

@@ -21,16 +21,17 @@ struct reload_setup {
 	struct listening *listening;
 	const struct confine *confine;
 	const char *path; /* of the configuration; NULL: there is no file */
+
+	/* Puts next in force, and takes it over. Cannot fail. */
+	void (*commit)(void *arg, struct generation *next, struct listening_plan *plan);
+	void *arg;
 };
 
-/* Puts next in force, and takes it over. Cannot fail. */
-typedef void reload_cb(void *arg, struct generation *next, struct listening_plan *plan);
-
 /* Starts the thread. NULL on failure, with errno. */
-struct reload *reload_new(const struct reload_setup *setup, reload_cb *commit, void *arg) must_check;
+struct reload *reload_new(const struct reload_setup *setup) must_check;
 
 /* commit is called once, later or from within; not if it fails. One that is under way begins anew. */
-void reload_start(struct reload *reload, struct generation *current);
+void reload_start(struct reload *reload);
 
 /* One that is under way ends without a commit. NULL is allowed. */
 void reload_cancel(struct reload *reload);

@@ -86,7 +86,7 @@ static void server_commit(void *arg, struct generation *next, struct listening_p
 	char first[ADDR_TEXT_MAX];
 	routes_inherit(&next->routes, &old->routes);
 	conf_restart_differences(old->settings->conf, next->settings->conf, server_tell_restart, srv);
-	listening_commit(srv->listening, plan);
+	listening_commit(plan);
 	steward_take(srv->steward);
 	srv->current = next;
 	generation_unref(old);
@@ -136,7 +136,7 @@ static void server_on_hangup(evutil_socket_t number, short what, void *arg)
 {
 	struct server *srv = arg;
 	if (!srv->stopping)
-		reload_start(srv->reload, srv->current);
+		reload_start(srv->reload);
 }
 
 static void server_on_usr1(evutil_socket_t number, short what, void *arg)
@@ -254,8 +254,10 @@ static int server_prepare_reload(struct server *srv, struct err *err)
 		.listening = srv->listening,
 		.confine = srv->confine,
 		.path = srv->path,
+		.commit = server_commit,
+		.arg = srv,
 	};
-	srv->reload = reload_new(&setup, server_commit, srv);
+	srv->reload = reload_new(&setup);
 	return srv->reload != NULL ? 0 : err_add(err, "cannot start the thread of reloads: %s", strerror(errno));
 }
 
@@ -301,16 +303,8 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	if (steward_watch(srv->steward, srv->base, srv->log, err) != 0)
 		return -1;
 	srv->listening = listening_new(srv->base, srv->log, srv->steward, srv->acceptor);
-	*plan = listening_plan(srv->listening, srv->current, NULL, err);
-	return *plan != NULL ? 0 : -1;
-}
-
-/* On a busy processor each new connection would wake this thread, and put a worker aside in the middle of its turn: as a
- * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer. */
-static void server_let_workers_first(void)
-{
-	static const struct sched_param none = { .sched_priority = 0 };
-	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
+	*plan = listening_plan(srv->listening, srv->current);
+	return listening_bind(*plan, err);
 }
 
 /* Libraries read their own configuration and load code of theirs now, as it can't be done later. */
@@ -339,10 +333,15 @@ static int server_seal(struct server *srv, struct err *err)
 
 static int server_start_threads(struct server *srv, struct err *err)
 {
+	static const struct sched_param none = { .sched_priority = 0 };
+
 	if (server_catch_signals(srv, err) != 0 || server_start_helpers(srv, err) != 0 || server_start_workers(srv, err) != 0 ||
 	    server_prepare_reload(srv, err) != 0)
 		return -1;
-	server_let_workers_first(); /* after they were started, or they would inherit it, as the log's thread is to */
+	/* On a busy processor each new connection would wake this thread, and put a worker aside in the middle of its turn: as a
+	 * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer. Workers that
+	 * were started after it would inherit it, as the log's thread is to. */
+	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
 	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
 	if (error != 0)
 		return err_add(err, "cannot start the thread of the log: %s", strerror(error));
@@ -353,13 +352,12 @@ static int server_start_threads(struct server *srv, struct err *err)
 static int server_start(struct server *srv, struct err *err)
 {
 	struct listening_plan *plan = NULL;
-	if (server_prepare(srv, &plan, err) != 0)
-		return -1;
-	if (server_drop_privileges(srv, err) != 0 || server_start_threads(srv, err) != 0) {
+	if (server_prepare(srv, &plan, err) != 0 || server_drop_privileges(srv, err) != 0 ||
+	    server_start_threads(srv, err) != 0) {
 		listening_plan_drop(plan);
 		return -1;
 	}
-	listening_commit(srv->listening, plan);
+	listening_commit(plan);
 	return 0;
 }
 
