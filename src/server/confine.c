@@ -4,10 +4,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "server/confine_ports.h"
 #include "sys/privs.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,8 @@
 struct confine {
 	struct sandbox *sandbox; /* NULL: sandbox = off */
 	char user[PRIVS_NAME_MAX];
+	struct log *log;
+	struct event *refused; /* there is something to tell of calls */
 };
 
 /* Who needs a file: the user at any time, or the steward at a reload. vital: no session could do without. */
@@ -36,11 +38,6 @@ static const struct kind_row {
 	[FILE_CONFIGURATION] = { 0, false, true, "read", RESTART },
 };
 
-static bool is_denied_to_user(const struct conf_file *file, int permission)
-{
-	return permission != 0 && faccessat(AT_FDCWD, file->path, permission, AT_EACCESS) != 0 && errno == EACCES;
-}
-
 static bool is_denied_by(struct opener *opener, const struct conf_file *file)
 {
 	int fd = opener->open(opener, file->path);
@@ -48,17 +45,6 @@ static bool is_denied_by(struct opener *opener, const struct conf_file *file)
 	if (fd >= 0)
 		close(fd);
 	return fd < 0 && errno == EACCES;
-}
-
-static void complain(const struct conf_file *file, const char *user, struct err *err)
-{
-	const struct kind_row *kind = &kinds[file->kind];
-
-	if (file->section != NULL)
-		conf_complain_option(file->section, file->field, err, "user %s may not %s %s: %s", user, kind->act, file->path,
-		                     kind->effect);
-	else
-		err_add(err, "user %s may not %s %s: %s", user, kind->act, file->path, kind->effect);
 }
 
 /* What is not there is told by who opens it. opener: for a reload; NULL: there will be none. */
@@ -69,25 +55,28 @@ static int look(const struct settings *settings, struct opener *opener, const ch
 	for (size_t i = 0; i < settings->files_count; i++) {
 		const struct conf_file *file = &settings->files[i];
 		const struct kind_row *kind = &kinds[file->kind];
-		if (is_denied_to_user(file, kind->permission) ||
-		    (kind->at_reload && opener != NULL && is_denied_by(opener, file)))
-			complain(file, user, kind->vital ? err : warnings);
+		struct err *where = kind->vital ? err : warnings;
+		bool denied = kind->permission != 0 && faccessat(AT_FDCWD, file->path, kind->permission, AT_EACCESS) != 0 &&
+		              errno == EACCES;
+		if (!denied && (!kind->at_reload || opener == NULL || !is_denied_by(opener, file)))
+			continue;
+		if (file->section != NULL)
+			conf_complain_option(file->section, file->field, where, "user %s may not %s %s: %s", user, kind->act,
+			                     file->path, kind->effect);
+		else
+			err_add(where, "user %s may not %s %s: %s", user, kind->act, file->path, kind->effect);
 	}
 	return err->count == before ? 0 : -1;
 }
 
-/* What is wrong with the user is told by its line. */
-static int complain_of_user(const struct settings *settings, const struct err *why, struct err *err)
-{
-	return conf_complain_option(settings->server, &settings->server->user, err, "%s", why->text);
-}
-
 int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err)
 {
-	struct err why;
+	struct err why; /* is told by the user's line */
 
 	err_init(&why);
-	return privs_become(settings->server->user, debuggable, keep, &why) == 0 ? 0 : complain_of_user(settings, &why, err);
+	if (privs_become(settings->server->user, debuggable, keep, &why) == 0)
+		return 0;
+	return conf_complain_option(settings->server, &settings->server->user, err, "%s", why.text);
 }
 
 int confine_check(const struct settings *settings, struct err *err, struct err *warnings)
@@ -104,17 +93,37 @@ int confine_check(const struct settings *settings, struct err *err, struct err *
 	return look(settings, NULL, user, err, warnings);
 }
 
+static bool is_abstract(const struct address *target)
+{
+	return target->text != NULL && target->kind == ADDRESS_UNIX && target->name[0] == '@';
+}
+
+/* Bounded is where the settings lead to on the network; where they listen is the steward's. What a token names is not, unless the
+ * administrator said which ports these are. */
 static struct sandbox *sandbox_of(const struct settings *settings, struct err *err)
 {
-	struct confine_ports ports = confine_ports_of(settings);
-	const struct sandbox_options options = {
-		.port = ports.item,
-		.ports = ports.count,
-		.unbounded = ports.unbounded,
-	};
-	struct sandbox *sandbox = sandbox_new(&options, err);
+	const struct port_list *more = &settings->server->sandbox_ports;
+	struct sandbox_ports *port = mem_resize(NULL, settings->routes_count + more->count, sizeof(*port));
+	struct sandbox_options options = { .port = port };
 
-	confine_ports_clear(&ports);
+	for (size_t i = 0; i < settings->routes_count; i++) {
+		const struct address *target = &settings->routes[i]->target;
+		bool tokens = settings->routes[i]->token_file[0] != '\0';
+		if (target->text != NULL && target->kind == ADDRESS_TCP)
+			port[options.ports++] = (struct sandbox_ports){ target->port, target->port, SANDBOX_CONNECT };
+		if (is_abstract(target) || tokens)
+			options.unbounded |= SANDBOX_ABSTRACT;
+		if (tokens && more->count == 0)
+			options.unbounded |= SANDBOX_CONNECT;
+	}
+	for (size_t i = 0; i < more->count; i++) {
+		const struct port_range *range = &more->item[i];
+		port[options.ports++] = (struct sandbox_ports){ range->first, range->last, SANDBOX_CONNECT };
+		if (range->first == 0 && range->last == UINT16_MAX)
+			options.unbounded |= SANDBOX_CONNECT;
+	}
+	struct sandbox *sandbox = sandbox_new(&options, err);
+	free(port);
 	return sandbox;
 }
 
@@ -137,6 +146,28 @@ struct confine *confine_enter(const struct settings *settings, struct opener *op
 int confine_seal(struct confine *confine, struct err *err)
 {
 	return confine->sandbox != NULL ? sandbox_seal(confine->sandbox, err) : 0;
+}
+
+/* Without it nobody would know why a library fails. The sandbox names a call once, however often it is made. */
+static void on_refused(evutil_socket_t fd, short what, void *arg)
+{
+	const struct confine *confine = arg;
+	char name[SANDBOX_CALL_MAX];
+
+	while (sandbox_refused(confine->sandbox, name))
+		log_line(confine->log, LEVEL_WARN,
+		         "sandbox: refused system call %s with EPERM; if a library was updated it may need "
+		         "this call: please report it",
+		         name);
+}
+
+int confine_watch(struct confine *confine, struct event_base *base, struct log *log, struct err *err)
+{
+	if (confine->sandbox == NULL)
+		return 0;
+	confine->log = log;
+	confine->refused = event_new(base, confine->sandbox->refused, EV_READ | EV_PERSIST, on_refused, confine);
+	return confine->refused != NULL && event_add(confine->refused, NULL) == 0 ? 0 : err_add(err, "out of memory");
 }
 
 const struct sandbox *confine_sandbox(const struct confine *confine)
@@ -170,8 +201,30 @@ void confine_free(struct confine *confine)
 {
 	if (confine == NULL)
 		return;
+	if (confine->refused != NULL)
+		event_free(confine->refused);
 	free(confine->sandbox);
 	free(confine);
+}
+
+/* --- reloads -------------------------------------------------------------------------------------------------------- */
+
+#define CURE    "which was not configured at the start: restart"
+#define FORESEE ", or list it in [server] sandbox_ports before the next start"
+
+static void admit_route(const struct sandbox *sandbox, const struct route_settings *set, bool listed, struct err *err)
+{
+	const struct address *target = &set->target;
+
+	if (target->text != NULL && target->kind == ADDRESS_TCP && !sandbox_admits(sandbox, SANDBOX_CONNECT, target->port))
+		conf_complain_option(set, &set->target, err, "the sandbox does not allow port %u, " CURE FORESEE, target->port);
+	if (is_abstract(target) && !sandbox_admits(sandbox, SANDBOX_ABSTRACT, 0))
+		conf_complain_option(set, &set->target, err, "the sandbox does not allow %s, " CURE, target->text);
+	if (set->token_file[0] != '\0' && !listed && !sandbox_admits(sandbox, SANDBOX_CONNECT, 0))
+		conf_complain_option(
+		        set, &set->token_file, err,
+		        "tokens may name any port, and the sandbox does not allow that: restart, or list their ports in [server] "
+		        "sandbox_ports before the next start");
 }
 
 int confine_admits(const struct confine *confine, const struct settings *settings, struct err *err)
@@ -183,7 +236,7 @@ int confine_admits(const struct confine *confine, const struct settings *setting
 		if (file->kind == FILE_TOKENS && file_is_special(file->path))
 			conf_complain_option(file->section, file->field, err, "%s " FILE_SPECIAL, file->path);
 	}
-	if (confine->sandbox != NULL && confine_ports_admit(confine->sandbox, settings, err) != 0)
-		return -1;
+	for (size_t i = 0; confine->sandbox != NULL && i < settings->routes_count; i++)
+		admit_route(confine->sandbox, settings->routes[i], settings->server->sandbox_ports.count > 0, err);
 	return err->count == before ? 0 : -1;
 }

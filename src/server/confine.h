@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct confine;
+struct event_base;
 
 /* As privs_become(), for the user of the settings; a complaint names their line. */
 must_check int confine_become(const struct settings *settings, bool debuggable, uint64_t keep, struct err *err);
@@ -24,6 +25,9 @@ struct confine *confine_enter(const struct settings *settings, struct opener *op
 
 /* After the last thread has started: no other system calls from here on. */
 must_check int confine_seal(struct confine *confine, struct err *err);
+
+/* Sealed: on the thread of this loop, which confine_free() precedes, one line is logged for each system call that is refused. */
+must_check int confine_watch(struct confine *confine, struct event_base *base, struct log *log, struct err *err);
 
 /* NULL with sandbox = off. */
 const struct sandbox *confine_sandbox(const struct confine *confine);

@@ -13,7 +13,6 @@
 #include "server/capacity.h"
 #include "server/confine.h"
 #include "server/listening.h"
-#include "server/refused_calls.h"
 #include "server/reload.h"
 #include "server/steward.h"
 #include "server/worker.h"
@@ -49,7 +48,6 @@ struct server {
 	struct opener **opener; /* of its threads */
 	struct listening *listening;
 	struct confine *confine;
-	struct refused_calls *refused_calls;
 	struct generation *current;
 	struct reload *reload;
 	const char *path;
@@ -322,15 +320,6 @@ static int server_drop_privileges(struct server *srv, struct err *err)
 	return srv->confine != NULL ? 0 : -1;
 }
 
-static int server_seal(struct server *srv, struct err *err)
-{
-	if (confine_seal(srv->confine, err) != 0)
-		return -1;
-	if (confine_sandbox(srv->confine) != NULL)
-		srv->refused_calls = refused_calls_new(srv->base, confine_sandbox(srv->confine), srv->log);
-	return confine_sandbox(srv->confine) == NULL || srv->refused_calls != NULL ? 0 : err_add(err, "out of memory");
-}
-
 static int server_start_threads(struct server *srv, struct err *err)
 {
 	static const struct sched_param none = { .sched_priority = 0 };
@@ -345,7 +334,7 @@ static int server_start_threads(struct server *srv, struct err *err)
 	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
 	if (error != 0)
 		return err_add(err, "cannot start the thread of the log: %s", strerror(error));
-	return server_seal(srv, err);
+	return confine_seal(srv->confine, err) != 0 ? -1 : confine_watch(srv->confine, srv->base, srv->log, err);
 }
 
 /* In this order: what needs privileges, giving them up, threads, and only then the world may come in. */
@@ -372,7 +361,6 @@ static void server_clear(struct server *srv)
 		worker_free(srv->workers[i].worker);
 	acceptor_free(srv->acceptor);
 	admission_free(srv->admission);
-	refused_calls_free(srv->refused_calls);
 	steward_hang_up(srv->steward); /* before anybody is waited for who may wait for it */
 	if (reload_free(srv->reload) != 0 || offload_end(srv->offload, OFFLOAD_END_S) != 0) {
 		log_line(srv->log, LEVEL_WARN, "a file is still being read, and hangs: the process ends without it");
@@ -385,12 +373,12 @@ static void server_clear(struct server *srv)
 	if (srv->resolver != NULL)
 		resolver_free(srv->resolver);
 	steward_free(srv->steward);
+	confine_free(srv->confine);
 	if (srv->base != NULL)
 		event_base_free(srv->base);
 	free(srv->opener);
 	free(srv->workers);
 	generation_unref(srv->current);
-	confine_free(srv->confine);
 	log_close(srv->log);
 }
 
