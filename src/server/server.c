@@ -227,9 +227,7 @@ static int server_start_helpers(struct server *srv, struct err *err)
 
 static int server_start_workers(struct server *srv, struct err *err)
 {
-	struct resolver_options options = { .threads = 0 };
-	steward_serve_names(srv->steward, &options);
-	srv->resolver = resolver_new(&options);
+	srv->resolver = steward_resolver(srv->steward);
 	if (srv->resolver == NULL)
 		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
 	for (size_t i = 0; i < srv->workers_count; i++) {

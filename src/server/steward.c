@@ -4,8 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "server/steward_process.h"
-#include "server/steward_talk.h"
+#include "server/steward_work.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -21,82 +20,71 @@
 
 #define TURN_S 1
 
-struct file_channel {
-	struct opener opener; /* first */
-	int end;
-};
-
 struct steward {
 	pid_t pid;
-	int life; /* nothing is said there: it ends with the steward */
-	int control;
+	struct steward_ends ends;
+	int control;          /* that for orders */
 	pthread_mutex_t lock; /* an order and its report belong together */
 	atomic_bool slow;     /* the last turn did not come in time */
-	struct file_channel *files;
+	struct file_channel {
+		struct opener opener; /* first */
+		int end;
+	} * files;
 	size_t files_count;
-	int *names; /* a channel for each thread of the resolver */
-	size_t names_count;
 	struct event *event;
 	struct log *log;
 };
 
-/* --- names ---------------------------------------------------------------------------------------------------------- */
-
-/* -1: the steward is gone, or has never heard of what is right. */
-static int names_ask(int end, const char *host, struct resolved *answer)
+/* room: zero, as what is left over must not tell anything. False: the text does not fit. */
+static bool put_text(char *room, size_t size, const char *text)
 {
-	struct steward_question question = { .host = "" };
+	size_t len = strlen(text);
 
-	if (strlen(host) >= sizeof(question.host))
-		return -1;
-	memcpy(question.host, host, strlen(host));
-	if (channel_send(end, &question, sizeof(question), NULL, 0) != 0)
-		return -1;
-	return channel_receive(end, answer, sizeof(*answer)) != 0 || answer->count > RESOLVED_MAX ? -1 : 0;
+	if (len < size)
+		memcpy(room, text, len);
+	return len < size;
 }
+
+/* --- names ---------------------------------------------------------------------------------------------------------- */
 
 static void names_look_up(void *arg, unsigned thread, const char *host, struct resolved *answer)
 {
 	const struct steward *steward = arg;
+	struct steward_question question = { .host = "" };
+	int end = steward->ends.fd[END_NAMES + thread];
 
-	if (names_ask(steward->names[thread], host, answer) != 0)
-		*answer = (struct resolved){ .error = EAI_AGAIN };
+	if (!put_text(question.host, sizeof(question.host), host) ||
+	    channel_send(end, &question, sizeof(question), NULL, 0) != 0 || channel_receive(end, answer, sizeof(*answer)) != 0 ||
+	    answer->count > RESOLVED_MAX)
+		*answer = (struct resolved){ .error = EAI_AGAIN }; /* it is gone, or has never heard of what is right */
 }
 
-void steward_serve_names(struct steward *steward, struct resolver_options *options)
+struct resolver *steward_resolver(struct steward *steward)
 {
-	options->threads = (unsigned)steward->names_count;
-	options->lookup = names_look_up;
-	options->lookup_arg = steward;
+	const struct resolver_options options = { .threads = (unsigned)steward->ends.names,
+		                                  .lookup = names_look_up,
+		                                  .lookup_arg = steward };
+	return resolver_new(&options);
 }
 
 /* --- files ---------------------------------------------------------------------------------------------------------- */
 
-static int files_ask(int end, const char *root, const char *path, int *fd, size_t *fds)
-{
-	struct steward_file order = { .root = "" }; /* zero: what is left over must not tell anything */
-	struct steward_file_answer answer;
-	size_t root_len = strlen(root), path_len = strlen(path);
-
-	if (root_len >= sizeof(order.root) || path_len >= sizeof(order.path))
-		return ENAMETOOLONG;
-	memcpy(order.root, root, root_len + 1);
-	memcpy(order.path, path, path_len + 1);
-	if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 ||
-	    channel_receive_fds(end, &answer, sizeof(answer), fd, fds) != 0)
-		return errno == EMFILE ? EMFILE : EIO; /* the steward is gone, which the log says */
-	return answer.error;
-}
-
 static int files_open_below(struct opener *opener, const char *root, const char *path)
 {
-	int fd = -1;
+	int end = ((struct file_channel *)opener)->end;
+	struct steward_file order = { .root = "" };
+	struct steward_file_answer answer;
 	size_t fds = 1;
-	int error = files_ask(((struct file_channel *)opener)->end, root, path, &fd, &fds);
+	int fd = -1;
 
-	if (error == 0)
+	if (!put_text(order.root, sizeof(order.root), root) || !put_text(order.path, sizeof(order.path), path))
+		answer.error = ENAMETOOLONG;
+	else if (channel_send(end, &order, sizeof(order), NULL, 0) != 0 ||
+	         channel_receive_fds(end, &answer, sizeof(answer), &fd, &fds) != 0)
+		answer.error = errno == EMFILE ? EMFILE : EIO; /* the steward is gone, which the log says */
+	if (answer.error == 0)
 		return fd;
-	errno = error;
+	errno = answer.error;
 	return -1;
 }
 
@@ -117,57 +105,26 @@ struct opener *steward_reader(struct steward *steward)
 
 /* --- starting ------------------------------------------------------------------------------------------------------- */
 
-static int make_channel(int *ours, int *its)
+static int make_channels(struct steward_ends *ours, struct steward_ends *its, size_t count)
 {
 	int end[2];
 
-	if (channel_pair(end) != 0)
-		return -1;
-	*ours = end[0];
-	*its = end[1];
-	return 0;
-}
-
-/* Ours in the steward, its own in work. */
-static int make_channels(struct steward *steward, struct steward_work *work, size_t names, size_t files)
-{
-	steward->names = mem_zalloc(names * sizeof(int));
-	steward->files = mem_zalloc(files * sizeof(*steward->files));
-	work->names = mem_zalloc(names * sizeof(int));
-	work->files = mem_zalloc(files * sizeof(int));
-	if (make_channel(&steward->control, &work->control) != 0 || make_channel(&steward->life, &work->life) != 0)
-		return -1;
-	for (size_t *i = &steward->names_count; *i < names; work->names_count = ++*i)
-		if (make_channel(&steward->names[*i], &work->names[*i]) != 0)
+	ours->fd = mem_zalloc(count * sizeof(int));
+	its->fd = mem_zalloc(count * sizeof(int));
+	for (; ours->count < count; its->count = ++ours->count) {
+		if (channel_pair(end) != 0)
 			return -1;
-	for (size_t *i = &steward->files_count; *i < files; work->files_count = ++*i) {
-		if (make_channel(&steward->files[*i].end, &work->files[*i]) != 0)
-			return -1;
-		steward->files[*i].opener = (struct opener){ files_open_named, files_open_below };
+		ours->fd[ours->count] = end[0];
+		its->fd[its->count] = end[1];
 	}
 	return 0;
 }
 
-static void work_clear(struct steward_work *work)
+static void close_ends(struct steward_ends *ends)
 {
-	if (work->control >= 0)
-		close(work->control);
-	if (work->life >= 0)
-		close(work->life);
-	for (size_t i = 0; i < work->names_count; i++)
-		close(work->names[i]);
-	for (size_t i = 0; i < work->files_count; i++)
-		close(work->files[i]);
-	free(work->names);
-	free(work->files);
-}
-
-static void take_words(const char *words, struct err *err)
-{
-	struct span rest = { words, strnlen(words, ERR_TEXT_MAX) }, line;
-
-	while (rest.n > 0 && span_next(&rest, '\n', &line))
-		err_add(err, "%.*s", (int)line.n, line.p);
+	for (size_t i = 0; i < ends->count; i++)
+		close(ends->fd[i]);
+	free(ends->fd);
 }
 
 /* What the steward reports; fd: room for CHANNEL_FDS_MAX, or NULL. */
@@ -178,18 +135,27 @@ static int hear(const struct steward *steward, int *fd, size_t *fds, struct err 
 	                        : channel_receive(steward->control, &report, sizeof(report));
 
 	if (result != 0 && errno == EMFILE)
-		err_add(err, "cannot take what the steward opened: %s", strerror(errno));
-	else if (result != 0)
-		err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
-	else if ((result = report.result) != 0)
-		take_words(report.words, err);
-	return result;
+		return err_add(err, "cannot take what the steward opened: %s", strerror(errno));
+	if (result != 0)
+		return err_add(err, "the steward, the process that binds addresses, is gone; restart to have another");
+	struct span words = { report.words, strnlen(report.words, ERR_TEXT_MAX) }, line;
+	while (report.result != 0 && words.n > 0 && span_next(&words, '\n', &line))
+		err_add(err, "%.*s", (int)line.n, line.p);
+	return report.result;
 }
 
-static int start(struct steward *steward, struct steward_work *work, size_t files, struct err *err)
+static int start(struct steward *steward, struct steward_work *work, struct err *err)
 {
-	if (make_channels(steward, work, (size_t)work->settings->server->resolver_threads, files + 1) != 0)
+	size_t names = (size_t)work->settings->server->resolver_threads;
+
+	if (make_channels(&steward->ends, &work->ends, END_NAMES + names + steward->files_count) != 0)
 		return err_add(err, "cannot make channels to the steward: %s", strerror(errno));
+	steward->ends.names = work->ends.names = names;
+	steward->control = steward->ends.fd[END_ORDERS];
+	work->control = work->ends.fd[END_ORDERS];
+	for (size_t i = 0; i < steward->files_count; i++)
+		steward->files[i] =
+		        (struct file_channel){ { files_open_named, files_open_below }, steward->ends.fd[END_NAMES + names + i] };
 	(void)signal(SIGCHLD, SIG_IGN); /* the kernel takes the body away: the channel tells us */
 	steward->pid = fork();
 	if (steward->pid == 0)
@@ -200,14 +166,13 @@ static int start(struct steward *steward, struct steward_work *work, size_t file
 struct steward *steward_start(struct settings *settings, const char *file, size_t files, struct err *err)
 {
 	struct steward *steward = mem_zalloc(sizeof(*steward));
-	struct steward_work work = {
-		.settings = settings, .file = file, .control = -1, .life = -1, .lock = PTHREAD_MUTEX_INITIALIZER
-	};
+	struct steward_work work = { .settings = settings, .file = file, .lock = PTHREAD_MUTEX_INITIALIZER };
 
-	steward->control = steward->life = -1;
+	steward->files_count = files + 1;
+	steward->files = mem_zalloc(steward->files_count * sizeof(*steward->files));
 	pthread_mutex_init(&steward->lock, NULL);
-	int result = start(steward, &work, files, err);
-	work_clear(&work);
+	int result = start(steward, &work, err);
+	close_ends(&work.ends);
 	if (result == 0)
 		return steward;
 	steward_free(steward);
@@ -223,21 +188,18 @@ int steward_join(struct steward *steward, struct err *err)
 
 static void steward_on_gone(evutil_socket_t fd, short what, void *arg)
 {
-	struct steward *steward = arg;
-	(void)fd;
-	(void)what;
+	const struct steward *steward = arg;
 
 	log_line(steward->log, LEVEL_ERROR,
 	         "the steward, process %ld, is gone: sessions and listeners go on, but no name is looked up, no static file or "
 	         "rotated log opened, and no other address can be listened on: restart soon",
 	         (long)steward->pid);
-	event_del(steward->event);
 }
 
 int steward_watch(struct steward *steward, struct event_base *base, struct log *log, struct err *err)
 {
 	steward->log = log;
-	steward->event = event_new(base, steward->life, EV_READ | EV_PERSIST, steward_on_gone, steward);
+	steward->event = event_new(base, steward->ends.fd[END_LIFE], EV_READ, steward_on_gone, steward);
 	if (steward->event != NULL && event_add(steward->event, NULL) == 0)
 		return 0;
 	return err_add(err, "cannot watch the steward: %s", strerror(errno));
@@ -245,13 +207,8 @@ int steward_watch(struct steward *steward, struct event_base *base, struct log *
 
 void steward_hang_up(struct steward *steward)
 {
-	if (steward == NULL)
-		return;
-	shutdown(steward->control, SHUT_RDWR);
-	for (size_t i = 0; i < steward->names_count; i++)
-		shutdown(steward->names[i], SHUT_RDWR);
-	for (size_t i = 0; i < steward->files_count; i++)
-		shutdown(steward->files[i].end, SHUT_RDWR);
+	for (size_t i = END_ORDERS; steward != NULL && i < steward->ends.count; i++)
+		shutdown(steward->ends.fd[i], SHUT_RDWR);
 }
 
 void steward_free(struct steward *steward)
@@ -260,30 +217,12 @@ void steward_free(struct steward *steward)
 		return;
 	if (steward->event != NULL)
 		event_free(steward->event);
-	if (steward->control >= 0)
-		close(steward->control);
-	if (steward->life >= 0)
-		close(steward->life);
-	for (size_t i = 0; i < steward->names_count; i++)
-		close(steward->names[i]);
-	free(steward->names);
-	for (size_t i = 0; i < steward->files_count; i++)
-		close(steward->files[i].end);
+	close_ends(&steward->ends);
 	free(steward->files);
 	free(steward);
 }
 
 /* --- orders --------------------------------------------------------------------------------------------------------- */
-
-static int set_text(struct steward_order *order, const char *text)
-{
-	size_t len = strlen(text);
-
-	if (len >= sizeof(order->text))
-		return -1;
-	memcpy(order->text, text, len);
-	return 0;
-}
 
 /* A reading hangs if a file does, and must not hold up for long who gives other orders, nor each of them anew. */
 static bool take_turn(struct steward *steward)
@@ -328,7 +267,7 @@ int steward_bind(struct steward *steward, const struct address *address, const s
 	int fd[CHANNEL_FDS_MAX];
 	size_t fds = ARRAY_LEN(fd);
 
-	if (set_text(&order, address->text) != 0)
+	if (!put_text(order.text, sizeof(order.text), address->text))
 		return err_add(err, "cannot listen on %s: the name is too long", address->text);
 	if (found != NULL)
 		order.found = *found;
@@ -341,39 +280,34 @@ int steward_bind(struct steward *steward, const struct address *address, const s
 	return 0;
 }
 
+/* Its death is in the log, and then nothing is in force there; a socket file that was not removed is stale at the next start. */
+static void tell(struct steward *steward, const struct steward_order *order)
+{
+	struct err ignored;
+
+	err_init(&ignored);
+	(void)!give_order(steward, order, NULL, NULL, &ignored);
+}
+
 void steward_unbind(struct steward *steward, const char *text)
 {
 	struct steward_order order = { .act = STEWARD_UNBIND };
-	struct err ignored; /* what was not removed is stale at the next start */
 
-	err_init(&ignored);
-	if (set_text(&order, text) == 0)
-		(void)!give_order(steward, &order, NULL, NULL, &ignored);
+	if (put_text(order.text, sizeof(order.text), text))
+		tell(steward, &order);
 }
 
 int steward_read(struct steward *steward, struct err *err)
 {
-	const struct steward_order order = { .act = STEWARD_READ };
-
-	return give_order(steward, &order, NULL, NULL, err);
-}
-
-/* Its death is in the log, and then nothing is in force there. */
-static void tell(struct steward *steward, enum steward_act act)
-{
-	const struct steward_order order = { .act = act };
-	struct err ignored;
-
-	err_init(&ignored);
-	(void)!give_order(steward, &order, NULL, NULL, &ignored);
+	return give_order(steward, &(struct steward_order){ .act = STEWARD_READ }, NULL, NULL, err);
 }
 
 void steward_take(struct steward *steward)
 {
-	tell(steward, STEWARD_TAKE);
+	tell(steward, &(struct steward_order){ .act = STEWARD_TAKE });
 }
 
 void steward_drop(struct steward *steward)
 {
-	tell(steward, STEWARD_DROP);
+	tell(steward, &(struct steward_order){ .act = STEWARD_DROP });
 }

@@ -36,8 +36,8 @@ must_check int steward_read(struct steward *steward, struct err *err);
 void steward_take(struct steward *steward);
 void steward_drop(struct steward *steward);
 
-/* Makes a resolver look names up by the steward, which has to stay as long as it. */
-void steward_serve_names(struct steward *steward, struct resolver_options *options);
+/* One that looks names up by the steward, which has to stay as long as it. NULL on failure, with errno. */
+struct resolver *steward_resolver(struct steward *steward) must_check;
 
 /* For that one of the threads alone, and for the one that reads a configuration. The steward's, and gone with it. */
 struct opener *steward_opener(struct steward *steward, size_t thread);

@@ -1,6 +1,6 @@
 /* steward_process.c owns what the steward is confined to, and its threads.
  * It must never have more than it takes to read, to bind and to ask for names, nor outlive the gateway. */
-#include "server/steward_process.h"
+#include "server/steward_work.h"
 
 #include "base/mem.h"
 #include "server/confine.h"
@@ -21,41 +21,23 @@
 
 #define DNS_PORT 53 /* answers that are too long for UDP */
 
-static void *answer_on(void *arg)
-{
-	steward_answer((int)(intptr_t)arg);
-	_exit(EXIT_SUCCESS); /* the gateway is gone, or could not be told: no thread less, or it would wait for ever */
-}
-
 static void close_all_between(int first, int last)
 {
 #ifdef SYS_close_range
 	if (first <= last)
 		(void)!syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0);
-#else
-	(void)first;
-	(void)last;
 #endif
 }
 
-/* Closes what is open from *next to the first of the ends, and between them. */
-static void close_around(int *next, const int *end, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		close_all_between(*next, end[i] - 1);
-		*next = end[i] + 1;
-	}
-}
-
 /* All that the gateway had open, or was given. */
-static void close_others(const struct steward_work *work)
+static void close_others(const struct steward_ends *ends)
 {
 	int next = STDERR_FILENO + 1;
 
-	close_around(&next, &work->control, 1);
-	close_around(&next, &work->life, 1);
-	close_around(&next, work->names, work->names_count);
-	close_around(&next, work->files, work->files_count);
+	for (size_t i = 0; i < ends->count; i++) {
+		close_all_between(next, ends->fd[i] - 1);
+		next = ends->fd[i] + 1;
+	}
 	close_all_between(next, INT32_MAX);
 }
 
@@ -69,38 +51,35 @@ static void ignore_signals(void)
 	process_hear_signals();
 }
 
-struct file_thread {
+struct serving {
 	struct steward_work *work;
 	int end;
+	bool names; /* it is asked for names, and not for files */
 };
 
-static void *open_on(void *arg)
+static void *serve(void *arg)
 {
-	const struct file_thread *thread = arg;
-	steward_open(thread->work, thread->end);
-	_exit(EXIT_SUCCESS); /* as above */
-}
+	const struct serving *serving = arg;
 
-static int start_thread(void *(*run)(void *), void *arg, struct err *err)
-{
-	pthread_t thread;
-	int error = pthread_create(&thread, NULL, run, arg);
-
-	return error == 0 ? 0 : err_add(err, "cannot start the steward's threads: %s", strerror(error));
+	if (serving->names)
+		steward_answer(serving->end);
+	else
+		steward_open(serving->work, serving->end);
+	_exit(EXIT_SUCCESS); /* the gateway is gone, or could not be told: no thread less, or it would wait for ever */
 }
 
 static int start_threads(struct steward_work *work, struct err *err)
 {
-	struct file_thread *file = mem_zalloc(work->files_count * sizeof(*file)); /* theirs as long as the process lives */
-	int result = 0;
+	const struct steward_ends *ends = &work->ends;
+	struct serving *serving = mem_zalloc(ends->count * sizeof(*serving)); /* theirs as long as the process lives */
+	pthread_t thread;
+	int error = 0;
 
-	for (size_t i = 0; i < work->names_count && result == 0; i++)
-		result = start_thread(answer_on, (void *)(intptr_t)work->names[i], err);
-	for (size_t i = 0; i < work->files_count && result == 0; i++) {
-		file[i] = (struct file_thread){ work, work->files[i] };
-		result = start_thread(open_on, &file[i], err);
+	for (size_t i = END_NAMES; i < ends->count && error == 0; i++) {
+		serving[i] = (struct serving){ work, ends->fd[i], i < END_NAMES + ends->names };
+		error = pthread_create(&thread, NULL, serve, &serving[i]);
 	}
-	return result;
+	return error == 0 ? 0 : err_add(err, "cannot start the steward's threads: %s", strerror(error));
 }
 
 /* The directory that a path lies in, which is absolute. */
@@ -140,21 +119,18 @@ static struct sandbox *confine_steward(const char *log, struct err *err)
 }
 
 /* A right to make files is kept only if a path that is named now lies where only root can make them. */
-static uint64_t rights_for_address(const struct listen_settings *set, const struct address *address)
-{
-	if (address->kind != ADDRESS_UNIX || !privs_roots_alone(address->name))
-		return 0;
-	return PRIVS_ANY_FILE | (set->unix_user[0] != '\0' || set->unix_group[0] != '\0' ? PRIVS_ANY_OWNER : 0);
-}
-
 static uint64_t rights_for(const struct settings *settings)
 {
 	const char *log = log_path(settings->server->log);
 	uint64_t rights = PRIVS_LOW_PORTS | PRIVS_READ_ANY | (log != NULL && privs_roots_alone(log) ? PRIVS_ANY_FILE : 0);
 
-	for (size_t i = 0; i < settings->listens_count; i++)
-		for (size_t k = 0; k < settings->listens[i]->address.count; k++)
-			rights |= rights_for_address(settings->listens[i], &settings->listens[i]->address.item[k]);
+	for (size_t i = 0; i < settings->listens_count; i++) {
+		const struct listen_settings *set = settings->listens[i];
+		bool owned = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
+		for (size_t k = 0; k < set->address.count; k++)
+			if (set->address.item[k].kind == ADDRESS_UNIX && privs_roots_alone(set->address.item[k].name))
+				rights |= PRIVS_ANY_FILE | (owned ? PRIVS_ANY_OWNER : 0);
+	}
 	return rights;
 }
 
@@ -181,7 +157,7 @@ _Noreturn void steward_process(struct steward_work *work)
 	struct err err;
 
 	err_init(&err);
-	close_others(work);
+	close_others(&work->ends);
 	ignore_signals();
 	(void)prctl(PR_SET_NAME, "steward", 0, 0, 0);
 	int result = prepare(work, &err);

@@ -8,7 +8,6 @@
 #include "config/exposure.h"
 #include "net/bind.h"
 #include "net/tls_context.h"
-#include "server/steward_talk.h"
 #include "sys/beneath.h"
 #include "sys/channel.h"
 #include "sys/own_names.h"
@@ -67,16 +66,6 @@ static bool is_plausible(const struct resolved *found, const struct address *add
 	return true;
 }
 
-/* NULL in *owner: as it comes. */
-static int find_owner(const struct listen_settings *set, struct bind_owner *room, const struct bind_owner **owner,
-                      struct err *err)
-{
-	bool given = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
-
-	*owner = given ? room : NULL;
-	return given ? privs_find_owner(set->unix_user, set->unix_group, &room->user, &room->group, err) : 0;
-}
-
 static int bind_for(const struct steward_work *work, const struct steward_order *order, struct bound *bound, struct err *err)
 {
 	const struct address *address;
@@ -86,12 +75,14 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 		set = find_address(work->settings, order->text, &address);
 	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
 		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
-	struct bind_options options = { .backlog = (int)set->backlog,
-		                        .unix_mode = set->unix_mode,
-		                        .beside = order->beside != 0,
-		                        .found = order->known ? &order->found : NULL };
+	bool owned = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
 	struct bind_owner owner;
-	if (find_owner(set, &owner, &options.owner, err) != 0)
+	const struct bind_options options = { .backlog = (int)set->backlog,
+		                              .unix_mode = set->unix_mode,
+		                              .owner = owned ? &owner : NULL,
+		                              .beside = order->beside != 0,
+		                              .found = order->known ? &order->found : NULL };
+	if (owned && privs_find_owner(set->unix_user, set->unix_group, &owner.user, &owner.group, err) != 0)
 		return -1;
 	privs_raise(path_of(order->text));
 	int result = bind_open(bound, address, &options, err);
@@ -155,19 +146,10 @@ static void let_go(struct steward_work *work, struct bound *bound, bool passed)
 /* With the right to read what is closed to the user. */
 static int open_as_root(struct opener *opener, const char *path)
 {
-	(void)opener;
 	privs_raise(path);
 	int fd = file_opener.open(&file_opener, path);
 	privs_lower();
 	return fd;
-}
-
-static int look_at_places(const struct steward_work *work, const struct settings *settings, struct err *err)
-{
-	privs_raise(work->file);
-	int result = exposure_check(settings, err);
-	privs_lower();
-	return result;
 }
 
 /* Takes over what may be in force soon. NULL: nothing. */
@@ -185,12 +167,16 @@ static int read_again(struct steward_work *work, struct err *err)
 
 	put_next(work, NULL);
 	struct settings *next = work->file != NULL ? settings_read(work->file, &reader, err) : NULL;
-	if (next != NULL && look_at_places(work, next, err) != 0) {
+	if (next == NULL)
+		return -1;
+	privs_raise(work->file);
+	int result = exposure_check(next, err);
+	privs_lower();
+	if (result == 0)
+		put_next(work, next);
+	else
 		settings_free(next);
-		next = NULL;
-	}
-	put_next(work, next);
-	return next != NULL ? 0 : -1;
+	return result;
 }
 
 static void take(struct steward_work *work)
@@ -208,23 +194,24 @@ static int obey(struct steward_work *work, const struct steward_order *order, st
 {
 	bool whole = memchr(order->text, '\0', sizeof(order->text)) != NULL;
 
-	if (whole && order->act == STEWARD_BIND)
+	switch (whole ? order->act : 0) {
+	case STEWARD_BIND:
 		return bind_for(work, order, bound, err);
-	if (whole && order->act == STEWARD_UNBIND)
+	case STEWARD_UNBIND:
 		return unbind(work, order->text, err);
-	if (whole && order->act == STEWARD_LOG)
+	case STEWARD_LOG:
 		return open_log(work, bound, err);
-	if (whole && order->act == STEWARD_READ)
+	case STEWARD_READ:
 		return read_again(work, err);
-	if (whole && order->act == STEWARD_TAKE) {
+	case STEWARD_TAKE:
 		take(work);
 		return 0;
-	}
-	if (whole && order->act == STEWARD_DROP) {
+	case STEWARD_DROP:
 		put_next(work, NULL);
 		return 0;
+	default:
+		return err_add(err, "the steward does not do that");
 	}
-	return err_add(err, "the steward does not do that");
 }
 
 /* Waits while there is no memory or buffer for it, which passes. -1: the gateway is gone. */
@@ -239,30 +226,16 @@ static int insist(int end, const void *message, size_t size)
 
 int steward_report(const struct steward_work *work, int result, const struct err *err)
 {
-	struct steward_report *report = mem_zalloc(sizeof(*report)); /* zero: what is left over must not tell anything */
+	struct steward_report report = { .result = result }; /* zero: what is left over must not tell anything */
 
-	report->result = result;
-	memcpy(report->words, err->text, err->len);
-	int sent = insist(work->control, report, sizeof(*report));
-	free(report);
-	return sent;
-}
-
-/* Reports success with what was opened. */
-static int pass_on(const struct steward_work *work, const struct bound *bound, struct err *err)
-{
-	struct steward_report *report = mem_zalloc(sizeof(*report));
-	int sent = channel_send(work->control, report, sizeof(*report), bound->fd, bound->count);
-
-	if (sent != 0)
-		err_add(err, "the steward cannot pass on what it opened: %s", strerror(errno));
-	free(report);
-	return sent;
+	memcpy(report.words, err->text, err->len);
+	return insist(work->control, &report, sizeof(report));
 }
 
 /* -1: the gateway is gone. */
 static int obey_one(struct steward_work *work, const struct steward_order *order)
 {
+	static const struct steward_report success = { .result = 0 };
 	struct bound bound = { .fd = NULL };
 	struct err err;
 
@@ -270,7 +243,9 @@ static int obey_one(struct steward_work *work, const struct steward_order *order
 	int result = order != NULL ? obey(work, order, &bound, &err) : err_add(&err, "the steward does not understand");
 	if (bound.count == 0)
 		return steward_report(work, result, &err);
-	bool passed = pass_on(work, &bound, &err) == 0;
+	bool passed = channel_send(work->control, &success, sizeof(success), bound.fd, bound.count) == 0;
+	if (!passed)
+		err_add(&err, "the steward cannot pass on what it opened: %s", strerror(errno));
 	let_go(work, &bound, passed);
 	return passed ? 0 : steward_report(work, -1, &err);
 }
@@ -327,15 +302,7 @@ static bool is_systems(const char *path)
 	       (strncmp(path, directory, n) == 0 && path[n] == '/' && strchr(path + n + 1, '/') == NULL);
 }
 
-/* Returns 0 or the errno. */
-static int open_of_root(struct steward_work *work, const struct steward_file *order, int *fd)
-{
-	if (!is_named(work, 1u << FILE_ROOT | 1u << FILE_TOKENS, order->root))
-		return EACCES;
-	*fd = beneath_open_in(order->root, order->path);
-	return *fd < 0 ? errno : 0;
-}
-
+/* Returns 0 or the errno, as open_file(). */
 static int open_named(struct steward_work *work, const char *path, int *fd)
 {
 	static const unsigned closed = 1u << FILE_CERTIFICATE | 1u << FILE_KEY | 1u << FILE_AUTHORITIES;
@@ -353,7 +320,12 @@ static int open_file(struct steward_work *work, const struct steward_file *order
 {
 	if (memchr(order->root, '\0', PATH_MAX) == NULL || memchr(order->path, '\0', PATH_MAX) == NULL)
 		return EACCES;
-	return order->root[0] == '\0' ? open_named(work, order->path, fd) : open_of_root(work, order, fd);
+	if (order->root[0] == '\0')
+		return open_named(work, order->path, fd);
+	if (!is_named(work, 1u << FILE_ROOT | 1u << FILE_TOKENS, order->root))
+		return EACCES;
+	*fd = beneath_open_in(order->root, order->path);
+	return *fd < 0 ? errno : 0;
 }
 
 /* -1: the gateway is gone. */

@@ -2,8 +2,6 @@
  * has to answer, to bind what the configuration names, and to do nothing else. */
 #include "server/steward_work.h"
 
-#include "server/steward_talk.h"
-
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
