@@ -1,4 +1,4 @@
-/* acceptor.c owns the choice of a worker for each connection, and the connections that get nothing but a refusal.
+/* acceptor.c owns how much room there is, the choice of a worker for each connection, and those that get nothing but a refusal.
  * It must never take memory for a refused one, nor wait for it: there are so many of them because there is no room. */
 #include "server/acceptor.h"
 
@@ -15,9 +15,16 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Kept for everything that is no session: logs, listeners, loops, files, and clients who are told to go. */
+#define RESERVE_BASE   48u
+#define RESERVE_WORKER 5u
+#define DIAL_SPARE     32u /* a worker's */
 
 #define READ_MAX     4096
 #define READS_A_TURN 4
@@ -42,9 +49,35 @@ struct acceptor {
 	uint64_t next_id;
 	struct refused *slot;
 	struct list free, held;
-	uint64_t timeout_ms;  /* of the held */
-	struct event *expiry; /* for the oldest of them */
+	uint64_t timeout_ms; /* of the held */
+	struct event expiry; /* for the oldest of them */
 };
+
+/* A session takes two descriptors. What cannot be held is refused at the start, and not found out under load. */
+int capacity_find(struct capacity *capacity, const struct server_settings *set, size_t workers, struct err *err)
+{
+	struct rlimit limit;
+	uint64_t wanted = set->max_sessions;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return err_add(err, "cannot read the descriptor limit: %s", strerror(errno));
+	const struct rlimit raised = { limit.rlim_max, limit.rlim_max };
+	uint64_t all = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+
+	capacity->refusals = MIN(set->max_refusals, all / 8 + 1); /* where there are few, few are kept */
+	capacity->refusals_each = (unsigned)((capacity->refusals + workers - 1) / workers);
+	capacity->dial_spare = (unsigned)MIN(DIAL_SPARE, all / 64);
+	uint64_t reserve = MIN(RESERVE_BASE, all / 4) + 2 * capacity->refusals +
+	                   (RESERVE_WORKER + capacity->dial_spare) * workers + set->resolver_threads + set->file_threads;
+	uint64_t possible = all > reserve + 1 ? (all - reserve) / 2 : 0;
+	capacity->sessions = wanted > 0 ? wanted : possible;
+	if (possible > 0 && capacity->sessions <= possible)
+		return 0;
+	uint64_t needed = 2 * (wanted > 0 ? wanted : 1) + reserve;
+	return err_add(err,
+	               "max_sessions = %llu needs %llu descriptors, but the limit is %llu: raise it "
+	               "(LimitNOFILE=, ulimit -n) or lower max_sessions",
+	               (unsigned long long)wanted, (unsigned long long)needed, (unsigned long long)all);
+}
 
 static void refused_close(struct refused *r)
 {
@@ -101,11 +134,11 @@ static struct refused *acceptor_oldest(const struct acceptor *a)
 static void acceptor_arm(struct acceptor *a)
 {
 	const struct refused *oldest = acceptor_oldest(a);
-	if (oldest == NULL || evtimer_pending(a->expiry, NULL))
+	if (oldest == NULL || evtimer_pending(&a->expiry, NULL))
 		return;
 	uint64_t now = clock_ms();
 	struct timeval after = clock_timeval(oldest->expires_ms > now ? oldest->expires_ms - now : 0);
-	(void)event_add(a->expiry, &after); /* without a timer the next that comes makes the oldest go */
+	(void)event_add(&a->expiry, &after); /* without a timer the next that comes makes the oldest go */
 }
 
 static void acceptor_on_expiry(evutil_socket_t fd, short what, void *arg)
@@ -158,54 +191,37 @@ static struct worker *least_loaded(const struct acceptor *a)
 	return least;
 }
 
-static void post(struct acceptor *a, struct worker *worker, struct generation *current, struct arrival *arrival)
-{
-	arrival->generation = generation_ref(current);
-	if (worker_post(worker, arrival) != 0)
-		arrival_discard(arrival, a->admission, a->reject_log);
-}
-
-/* Whether the first bytes tell if the answer can be plain. */
-static bool may_be_plain(const struct listen_settings *set)
-{
-	return set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
-}
-
-/* For who gets no answer in words; one that just closes would leave the rest to the kernel's timers. */
-static void reset(int fd)
+/* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. Who gets none in words is reset:
+ * to just close would leave the rest to the kernel's timers. False: a session is to tell it. */
+static bool refuse(struct acceptor *a, const struct worker *least, const struct generation *current,
+                   const struct arrival *arrival)
 {
 	static const struct linger none = { .l_onoff = 1 };
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	close(fd);
-}
-
-/* Over TLS an answer costs a handshake, so only a few get one, and nobody who is to be kept off. */
-static void refuse(struct acceptor *a, struct worker *least, struct generation *current, struct arrival *arrival)
-{
+	const struct listen_settings *set = arrival->listen;
 	bool in_words = reason_row[arrival->refusal].http != 0;
+	bool first_bytes_tell = set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
 
-	refusal_log_note(a->reject_log, arrival->refusal, &arrival->peer, arrival->listen);
-	if (in_words && may_be_plain(arrival->listen))
-		acceptor_hold(a, arrival->fd, arrival->refusal, arrival->listen->tls == TLS_MODE_AUTO);
-	else if (in_words && worker_may_refuse(least, &a->handshakes, current, arrival->listen, &arrival->peer, arrival->refusal))
-		post(a, least, current, arrival);
-	else
-		reset(arrival->fd);
+	refusal_log_note(a->reject_log, arrival->refusal, &arrival->peer, set);
+	if (in_words && first_bytes_tell) { /* whether the answer can be plain */
+		acceptor_hold(a, arrival->fd, arrival->refusal, set->tls == TLS_MODE_AUTO);
+		return true;
+	}
+	if (in_words && worker_may_refuse(least, &a->handshakes, current, set, &arrival->peer, arrival->refusal))
+		return false;
+	setsockopt(arrival->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(arrival->fd);
+	return true;
 }
 
-/* Who may connect to a UNIX socket is said by its permissions. */
-static bool is_proxy(const struct arrival *arrival)
-{
-	return arrival->peer.sa.any.sa_family == AF_UNIX || cidr_list_has(&arrival->listen->trusted_proxy, &arrival->peer);
-}
-
-/* Behind a proxy the source is known when its header was read: session_admit(). */
+/* Behind a proxy the source is known when its header was read: session_admit(). Who may connect to a UNIX socket is said by its
+ * permissions. */
 static enum reason admit(const struct acceptor *a, const struct generation *current, struct arrival *arrival)
 {
+	const struct peer *peer = &arrival->peer;
 	bool proxied = arrival->listen->proxy_protocol;
-	if (proxied && !is_proxy(arrival))
+	if (proxied && peer->sa.any.sa_family != AF_UNIX && !cidr_list_has(&arrival->listen->trusted_proxy, peer))
 		return REASON_PROXY_UNTRUSTED;
-	return admission_enter(a->admission, &current->terms, proxied ? NULL : &arrival->peer, &arrival->seat);
+	return admission_enter(a->admission, &current->terms, proxied ? NULL : peer, &arrival->seat);
 }
 
 void acceptor_take(struct acceptor *a, struct generation *current, const struct listen_settings *set, int fd,
@@ -215,10 +231,11 @@ void acceptor_take(struct acceptor *a, struct generation *current, const struct 
 	struct arrival arrival = { .fd = fd, .peer = *peer, .id = ++a->next_id, .listen = set };
 
 	arrival.refusal = admit(a, current, &arrival);
-	if (arrival.refusal == REASON_NONE)
-		post(a, least, current, &arrival);
-	else
-		refuse(a, least, current, &arrival);
+	if (arrival.refusal != REASON_NONE && refuse(a, least, current, &arrival))
+		return;
+	arrival.generation = generation_ref(current);
+	if (worker_post(least, &arrival) != 0)
+		arrival_discard(&arrival, a->admission, a->reject_log);
 }
 
 void acceptor_add_worker(struct acceptor *a, struct worker *worker)
@@ -236,18 +253,16 @@ struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct a
 	a->base = base;
 	a->admission = admission;
 	a->timeout_ms = timeout_ms;
-	a->expiry = evtimer_new(base, acceptor_on_expiry, a);
+	evtimer_assign(&a->expiry, base, acceptor_on_expiry, a);
 	a->reject_log = refusal_log_new(base, log);
 	a->slot = calloc(refusals, sizeof(*a->slot));
-	if (a->expiry == NULL || a->reject_log == NULL || a->slot == NULL) {
+	if (a->reject_log == NULL || a->slot == NULL) {
 		acceptor_free(a);
 		return NULL;
 	}
 	for (uint64_t i = 0; i < refusals; i++) {
-		struct refused *slot = &a->slot[i];
-		slot->owner = a;
-		event_assign(&slot->readable, a->base, -1, 0, refused_on_readable, slot);
-		list_append(&a->free, &slot->link);
+		a->slot[i].owner = a;
+		list_append(&a->free, &a->slot[i].link);
 	}
 	return a;
 }
@@ -256,12 +271,10 @@ void acceptor_free(struct acceptor *a)
 {
 	if (a == NULL)
 		return;
-	struct refused *oldest;
-	while ((oldest = acceptor_oldest(a)) != NULL)
-		refused_close(oldest);
+	list_each (&a->held, node, after)
+		refused_close(list_entry(node, struct refused, link));
 	refusal_log_free(a->reject_log);
-	if (a->expiry != NULL)
-		event_free(a->expiry);
+	event_del(&a->expiry);
 	free(a->slot);
 	free(a->worker);
 	free(a);

@@ -10,7 +10,6 @@
 #include "net/resolve.h"
 #include "server/acceptor.h"
 #include "server/announce.h"
-#include "server/capacity.h"
 #include "server/confine.h"
 #include "server/listening.h"
 #include "server/reload.h"
