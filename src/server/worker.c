@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,18 +18,15 @@
 struct worker {
 	struct session_context context; /* what its sessions know of it */
 	struct mailbox *mailbox;
-	uint8_t *buffer; /* the scratch buffer with its headroom */
-	struct event *reap;
-	struct event *drain_over;
+	uint8_t *buffer;               /* the scratch buffer with its headroom */
+	struct event reap, drain_over; /* the base, which is freed before them, takes them off */
 	uint64_t drain_timeout;
 	unsigned dial_spare;       /* see dial.h */
 	atomic_uint load;          /* sessions that were posted and are not gone */
 	atomic_uint refusals;      /* those of them that only are to be refused */
-	unsigned refusals_most;    /* so many of those at a time */
 	struct limiter handshakes; /* of those */
+	struct worker_setup setup;
 	pthread_t thread;
-	struct mailbox *parent;
-	struct mail *exit_mail;
 	struct mail drain, stop;
 };
 
@@ -59,22 +57,17 @@ bool worker_may_refuse(const struct worker *w, struct limiter *handshakes, const
                        const struct listen_settings *listen, const struct peer *peer, enum reason refusal)
 {
 	bool unnamed = listen->proxy_protocol && refusal == REASON_OVERLOAD; /* no proxy has said whose it is */
-	if (atomic_load_explicit(&w->refusals, memory_order_relaxed) >= w->refusals_most || refusal == REASON_SOURCE_PENALTY)
+	if (atomic_load_explicit(&w->refusals, memory_order_relaxed) >= w->setup.refusals || refusal == REASON_SOURCE_PENALTY)
 		return false;
 	return listen->tls != TLS_MODE_ON || admission_spares_handshake(handshakes, &generation->terms, unnamed ? NULL : peer,
 	                                                                generation->settings->server->max_tls_refusals);
-}
-
-static void worker_count_refusal(struct worker *w)
-{
-	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
 }
 
 static bool worker_refuse(struct session_context *context, const struct session *s)
 {
 	struct worker *w = worker_of(context);
 	bool told = worker_may_refuse(w, &w->handshakes, s->generation, s->listen, &s->peer, s->refusal);
-	worker_count_refusal(w);
+	atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
 	refusal_log_note(context->refusals, s->refusal, &s->peer, s->listen);
 	return told;
 }
@@ -88,14 +81,14 @@ int worker_post(struct worker *w, const struct arrival *arrival)
 	letter->arrival = *arrival;
 	atomic_fetch_add_explicit(&w->load, 1, memory_order_relaxed);
 	if (arrival->refusal != REASON_NONE)
-		worker_count_refusal(w);
+		atomic_fetch_add_explicit(&w->refusals, 1, memory_order_relaxed);
 	mailbox_post(w->mailbox, &letter->mail);
 	return 0;
 }
 
 static void worker_reap_soon(struct session_context *context)
 {
-	event_active(worker_of(context)->reap, EV_TIMEOUT, 1); /* when the callbacks that wait in this turn have run */
+	event_active(&worker_of(context)->reap, EV_TIMEOUT, 1); /* when the callbacks that wait in this turn have run */
 }
 
 static void worker_on_reap(evutil_socket_t fd, short what, void *arg)
@@ -131,7 +124,7 @@ static void worker_on_drain(struct mail *mail, void *owner)
 	struct worker *w = owner;
 	struct timeval limit = clock_timeval(w->drain_timeout);
 	session_drain_all(&w->context);
-	if (event_add(w->drain_over, &limit) != 0)
+	if (event_add(&w->drain_over, &limit) != 0)
 		session_cut_all(&w->context); /* without a timer nothing would end the wait */
 	worker_end_if_empty(w);
 }
@@ -158,7 +151,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	event_base_loop(w->context.base, EVLOOP_NO_EXIT_ON_EMPTY);
-	mailbox_post(w->parent, w->exit_mail);
+	mailbox_post(w->setup.parent, w->setup.exit_mail);
 	return NULL;
 }
 
@@ -195,7 +188,7 @@ static struct event_base *worker_base_new(void)
 	return base;
 }
 
-static int worker_prepare(struct worker *w, struct resolver *resolver)
+static int worker_prepare(struct worker *w)
 {
 	struct session_context *c = &w->context;
 	w->buffer = malloc(CONTEXT_HEADROOM + CONTEXT_SCRATCH);
@@ -205,20 +198,24 @@ static int worker_prepare(struct worker *w, struct resolver *resolver)
 		return -1;
 	c->scratch = w->buffer + CONTEXT_HEADROOM;
 	w->mailbox = mailbox_new(c->base, w);
-	w->reap = evtimer_new(c->base, worker_on_reap, w);
-	w->drain_over = evtimer_new(c->base, worker_on_drain_over, w);
+	evtimer_assign(&w->reap, c->base, worker_on_reap, w);
+	evtimer_assign(&w->drain_over, c->base, worker_on_drain_over, w);
 	c->backlogs.next_turn = evtimer_new(c->base, worker_on_next_turn, &c->backlogs);
 	c->refusals = refusal_log_new(c->base, c->log);
-	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || w->reap == NULL || w->drain_over == NULL ||
-	    c->refusals == NULL)
+	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || c->refusals == NULL)
 		return -1;
 	c->request_env.mailbox = w->mailbox;
-	c->dial_env = (struct dial_env){ .base = c->base, .resolver = resolver, .mailbox = w->mailbox, .spare = &w->dial_spare };
+	c->dial_env = (struct dial_env){
+		.base = c->base, .resolver = w->setup.resolver, .mailbox = w->mailbox, .spare = &w->dial_spare
+	};
 	return 0;
 }
 
-static void worker_set_up(struct worker *w, const struct worker_setup *setup)
+struct worker *worker_new(const struct worker_setup *setup)
 {
+	struct worker *w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return NULL;
 	w->context = (struct session_context){
 		.log = setup->log,
 		.admission = setup->admission,
@@ -231,25 +228,14 @@ static void worker_set_up(struct worker *w, const struct worker_setup *setup)
 	};
 	for (int state = 0; state < STATE_COUNT; state++)
 		list_init(&w->context.sessions[state]);
-	w->refusals_most = setup->refusals;
+	w->setup = *setup;
 	w->dial_spare = setup->dial_spare;
-	w->parent = setup->parent;
-	w->exit_mail = setup->exit_mail;
 	w->drain.run = worker_on_drain;
 	w->stop.run = worker_on_stop;
-}
-
-struct worker *worker_new(const struct worker_setup *setup)
-{
-	struct worker *w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return NULL;
-	worker_set_up(w, setup);
-	if (worker_prepare(w, setup->resolver) != 0) {
-		worker_free(w);
-		return NULL;
-	}
-	return w;
+	if (worker_prepare(w) == 0)
+		return w;
+	worker_free(w);
+	return NULL;
 }
 
 struct session_context *worker_context(struct worker *w)
@@ -263,10 +249,6 @@ void worker_free(struct worker *w)
 		return;
 	if (w->mailbox != NULL)
 		mailbox_free(w->mailbox);
-	if (w->reap != NULL)
-		event_free(w->reap);
-	if (w->drain_over != NULL)
-		event_free(w->drain_over);
 	if (w->context.backlogs.next_turn != NULL)
 		event_free(w->context.backlogs.next_turn);
 	refusal_log_free(w->context.refusals);
