@@ -199,10 +199,10 @@ static bool refuse(struct acceptor *a, const struct worker *least, const struct 
 	static const struct linger none = { .l_onoff = 1 };
 	const struct listen_settings *set = arrival->listen;
 	bool in_words = reason_row[arrival->refusal].http != 0;
-	bool first_bytes_tell = set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
+	bool may_be_plain = set->tls == TLS_MODE_OFF || (set->tls == TLS_MODE_AUTO && !set->proxy_protocol);
 
 	refusal_log_note(a->reject_log, arrival->refusal, &arrival->peer, set);
-	if (in_words && first_bytes_tell) { /* whether the answer can be plain */
+	if (in_words && may_be_plain) { /* as the first bytes tell */
 		acceptor_hold(a, arrival->fd, arrival->refusal, set->tls == TLS_MODE_AUTO);
 		return true;
 	}

@@ -13,21 +13,6 @@
 #define PACKAGE_VERSION "(unversioned)"
 #endif
 
-static const char *unless_empty(const char *text)
-{
-	return text != NULL && text[0] != '\0' ? text : NULL;
-}
-
-static void announce_route(struct log *log, const struct route_settings *route)
-{
-	const struct log_field fields[] = {
-		log_text("route", route->section.name),      log_text("path", route->path),
-		log_text("target", route->target.text),      log_text("token_file", unless_empty(route->token_file)),
-		log_text("root", unless_empty(route->root)),
-	};
-	log_record(log, LEVEL_INFO, "route", fields, ARRAY_LEN(fields));
-}
-
 void announce_start(struct log *log, size_t workers)
 {
 	const struct log_field fields[] = {
@@ -39,8 +24,17 @@ void announce_start(struct log *log, size_t workers)
 
 void announce_routes(struct log *log, const struct settings *settings)
 {
-	for (size_t i = 0; i < settings->routes_count && i < ANNOUNCE_ROUTES; i++)
-		announce_route(log, settings->routes[i]);
+	for (size_t i = 0; i < settings->routes_count && i < ANNOUNCE_ROUTES; i++) {
+		const struct route_settings *route = settings->routes[i];
+		const struct log_field fields[] = {
+			log_text("route", route->section.name),
+			log_text("path", route->path),
+			log_text("target", route->target.text),
+			log_text("token_file", route->token_file[0] != '\0' ? route->token_file : NULL),
+			log_text("root", route->root[0] != '\0' ? route->root : NULL),
+		};
+		log_record(log, LEVEL_INFO, "route", fields, ARRAY_LEN(fields));
+	}
 	if (settings->routes_count > ANNOUNCE_ROUTES)
 		log_line(log, LEVEL_INFO, "and %zu more routes", settings->routes_count - ANNOUNCE_ROUTES);
 }

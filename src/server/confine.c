@@ -177,8 +177,7 @@ const struct sandbox *confine_sandbox(const struct confine *confine)
 
 const char *confine_words(const struct confine *confine, char words[static CONFINE_WORDS_MAX])
 {
-	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", confine->sandbox->abi,
-	         confine->sandbox->calls);
+	snprintf(words, CONFINE_WORDS_MAX, "Landlock ABI %d, %u system calls", confine->sandbox->abi, confine->sandbox->calls);
 	return words;
 }
 

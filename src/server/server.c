@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,8 +56,8 @@ struct server {
 	struct capacity capacity;
 	struct admission *admission;
 	struct acceptor *acceptor;
-	bool stopping, stopped; /* by the first signal; by the second */
-	struct event *signals[4];
+	bool stopping, stopped;  /* by the first signal; by the second */
+	struct event signals[4]; /* the base, which is freed before them, takes them off */
 };
 
 static const struct server_settings *server_settings(const struct server *srv)
@@ -164,8 +165,8 @@ static int server_catch_signals(struct server *srv, struct err *err)
 	signals_block(NULL); /* so that none gets lost between the two lines below */
 	int result = 0;
 	for (size_t i = 0; i < ARRAY_LEN(table) && result == 0; i++) {
-		srv->signals[i] = evsignal_new(srv->base, table[i].number, table[i].on, srv);
-		if (srv->signals[i] == NULL || event_add(srv->signals[i], NULL) != 0)
+		evsignal_assign(&srv->signals[i], srv->base, table[i].number, table[i].on, srv);
+		if (event_add(&srv->signals[i], NULL) != 0)
 			result = err_add(err, "cannot watch signal %d", table[i].number);
 	}
 	process_hear_signals();
@@ -185,33 +186,11 @@ static void server_on_worker_exit(struct mail *mail, void *owner)
 	struct server *srv = owner;
 	struct server_worker *slot = (struct server_worker *)mail;
 	if (!slot->started)
-		return; /* the start failed, and server_stop_started() has waited for it */
+		return; /* the start failed, and server_fail() has waited for it */
 	worker_join(slot->worker);
 	slot->started = false;
 	if (--srv->workers_alive == 0)
 		event_base_loopbreak(srv->base);
-}
-
-static int server_start_worker(struct server *srv, struct server_worker *slot)
-{
-	const struct worker_setup setup = {
-		.log = srv->log,
-		.resolver = srv->resolver,
-		.admission = srv->admission,
-		.opener = steward_opener(srv->steward, (size_t)(slot - srv->workers)),
-		.offload = srv->offload,
-		.helper_opener = srv->opener,
-		.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
-		.dial_spare = srv->capacity.dial_spare,
-		.refusals = srv->capacity.refusals_each,
-		.parent = srv->mailbox,
-		.exit_mail = &slot->exit_mail,
-	};
-	slot->exit_mail.run = server_on_worker_exit;
-	slot->worker = worker_new(&setup);
-	int error = slot->worker == NULL ? errno : worker_start(slot->worker);
-	slot->started = error == 0;
-	return error;
 }
 
 static int server_start_helpers(struct server *srv, struct err *err)
@@ -230,11 +209,28 @@ static int server_start_workers(struct server *srv, struct err *err)
 	if (srv->resolver == NULL)
 		return err_add(err, "cannot start resolver threads: %s", strerror(errno));
 	for (size_t i = 0; i < srv->workers_count; i++) {
-		int error = server_start_worker(srv, &srv->workers[i]);
+		struct server_worker *slot = &srv->workers[i];
+		const struct worker_setup setup = {
+			.log = srv->log,
+			.resolver = srv->resolver,
+			.admission = srv->admission,
+			.opener = steward_opener(srv->steward, i),
+			.offload = srv->offload,
+			.helper_opener = srv->opener,
+			.backlogs = server_settings(srv)->max_backlog / srv->workers_count,
+			.dial_spare = srv->capacity.dial_spare,
+			.refusals = srv->capacity.refusals_each,
+			.parent = srv->mailbox,
+			.exit_mail = &slot->exit_mail,
+		};
+		slot->exit_mail.run = server_on_worker_exit;
+		slot->worker = worker_new(&setup);
+		int error = slot->worker == NULL ? errno : worker_start(slot->worker);
 		if (error != 0)
 			return err_add(err, "cannot start worker %zu: %s", i + 1, strerror(error));
+		slot->started = true;
 		srv->workers_alive++;
-		acceptor_add_worker(srv->acceptor, srv->workers[i].worker);
+		acceptor_add_worker(srv->acceptor, slot->worker);
 	}
 	return 0;
 }
@@ -273,10 +269,10 @@ static int server_open_log(struct server *srv, struct err *err)
 	const char *target = server_settings(srv)->log;
 	srv->log_is_file = log_path(target) != NULL;
 	int fd = srv->log_is_file ? steward_open_log(srv->steward, err) : -1;
-	if (srv->log_is_file)
-		srv->log = fd >= 0 ? log_from(fd) : NULL;
-	else
+	if (!srv->log_is_file)
 		srv->log = log_open(target, err);
+	else if (fd >= 0)
+		srv->log = log_from(fd);
 	return srv->log != NULL ? 0 : -1;
 }
 
@@ -293,9 +289,7 @@ static int server_prepare(struct server *srv, struct listening_plan **plan, stru
 	srv->mailbox = srv->base != NULL ? mailbox_new(srv->base, srv) : NULL;
 	if (srv->mailbox == NULL)
 		return err_add(err, "cannot make an event loop: %s", strerror(errno));
-	if (server_prepare_acceptor(srv, err) != 0)
-		return -1;
-	if (steward_watch(srv->steward, srv->base, srv->log, err) != 0)
+	if (server_prepare_acceptor(srv, err) != 0 || steward_watch(srv->steward, srv->base, srv->log, err) != 0)
 		return -1;
 	srv->listening = listening_new(srv->base, srv->log, srv->steward, srv->acceptor);
 	*plan = listening_plan(srv->listening, srv->current);
@@ -351,9 +345,6 @@ static void server_clear(struct server *srv)
 {
 	signals_block(NULL); /* nobody is left to hear of one */
 	listening_free(srv->listening);
-	for (size_t i = 0; i < ARRAY_LEN(srv->signals); i++)
-		if (srv->signals[i] != NULL)
-			event_free(srv->signals[i]);
 	for (size_t i = 0; i < srv->workers_count; i++)
 		worker_free(srv->workers[i].worker);
 	acceptor_free(srv->acceptor);
@@ -379,18 +370,6 @@ static void server_clear(struct server *srv)
 	log_close(srv->log);
 }
 
-/* Threads that did start are told to end, and waited for. */
-static void server_stop_started(struct server *srv)
-{
-	for (size_t i = 0; i < srv->workers_count; i++) {
-		if (!srv->workers[i].started)
-			continue;
-		worker_stop(srv->workers[i].worker);
-		worker_join(srv->workers[i].worker);
-		srv->workers[i].started = false;
-	}
-}
-
 static int server_fail(struct server *srv, const struct err *err)
 {
 	struct span rest = { err->text, err->len }, line;
@@ -398,7 +377,13 @@ static int server_fail(struct server *srv, const struct err *err)
 		fprintf(stderr, "sallyport: %.*s\n", (int)line.n, line.p);
 	if (srv->log != NULL && strcmp(server_settings(srv)->log, "stderr") != 0)
 		log_lines(srv->log, LEVEL_ERROR, err);
-	server_stop_started(srv);
+	for (size_t i = 0; i < srv->workers_count; i++) {
+		if (!srv->workers[i].started)
+			continue;
+		worker_stop(srv->workers[i].worker);
+		worker_join(srv->workers[i].worker);
+		srv->workers[i].started = false;
+	}
 	server_clear(srv);
 	return 1;
 }
