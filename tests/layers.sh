@@ -149,7 +149,6 @@ base/log base/log_form: a part of the log, which takes its types
 config/settings config/options config/settings_check: parts of reading settings, which take their types
 net/stream net/stream_internal net/stream_tls net/stream_write: parts of the stream, which take its type
 net/tls net/tls_identity: a part of a server, which takes the types of its settings
-session/session session/describe: the line at its end is told there
 '
 # shellcheck disable=SC2086
 circles=$circles awk '

@@ -6,8 +6,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "net/tls.h"
-#include "session/refusal_log.h"
-#include "session/refusal_text.h"
+#include "session/explain.h"
 
 #include <assert.h>
 #include <errno.h>

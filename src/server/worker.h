@@ -4,7 +4,7 @@
 #include "base/attr.h"
 #include "base/log.h"
 #include "net/mailbox.h"
-#include "session/arrival.h"
+#include "session/session.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,5 @@
 /* answer.c owns the sending of what a handler answers, a file of it a piece a turn.
  * It must never look at paths or fields: the handler decides what is sent, this moves it. */
-#include "session/answer.h"
-
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/flow.h"
@@ -28,26 +26,11 @@ static void answer_log(const struct session *s, const struct http_head *head, in
 	log_record(s->context->log, LEVEL_INFO, "request", fields, ARRAY_LEN(fields));
 }
 
-static enum reason answer_finished(struct session *s)
-{
-	if (!s->sending.keep_alive)
-		return REASON_HTTP_DONE;
-	if (s->sending.fd >= 0)
-		close(s->sending.fd);
-	s->sending.fd = -1;
-	return session_next(s, STATE_REQUEST);
-}
-
 static enum reason answer_broken(const struct session *s)
 {
-	switch (s->client.error) {
-	case 0:
+	if (s->client.error == 0)
 		return REASON_FILE_CUT;
-	case ENOMEM:
-		return REASON_NO_RESOURCE;
-	default:
-		return REASON_CLIENT_RESET;
-	}
+	return s->client.error == ENOMEM ? REASON_NO_RESOURCE : REASON_CLIENT_RESET;
 }
 
 /* The timer looks for a client that takes nothing. */
@@ -73,10 +56,16 @@ static enum reason answer_pump(struct session *s)
 	}
 	if (stream_backlog(&s->client) > 0)
 		return answer_wait(s);
-	if (s->sending.left == 0)
-		return answer_finished(s);
-	session_arm(s, 0);
-	return REASON_NONE;
+	if (s->sending.left > 0) {
+		session_arm(s, 0);
+		return REASON_NONE;
+	}
+	if (!s->sending.keep_alive)
+		return REASON_HTTP_DONE;
+	if (s->sending.fd >= 0)
+		close(s->sending.fd);
+	s->sending.fd = -1;
+	return session_next(s, STATE_REQUEST);
 }
 
 enum reason answer_start(struct session *s, const struct http_head *head)
@@ -119,14 +108,9 @@ static enum reason answer_enter(struct session *s)
 
 static enum reason answer_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	switch (event) {
-	case STREAM_DRAINED:
+	if (event == STREAM_DRAINED)
 		return answer_pump(s);
-	case STREAM_BROKEN:
-		return answer_broken(s);
-	default:
-		return REASON_NONE;
-	}
+	return event == STREAM_BROKEN ? answer_broken(s) : REASON_NONE;
 }
 
 static enum reason answer_on_timer(struct session *s)

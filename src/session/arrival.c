@@ -1,8 +1,6 @@
 /* arrival.c owns state NEW.
  * It must never read: whether PROXY or HELLO is next is said by the listener alone. */
-#include "session/arrival.h"
-
-#include "session/deadline.h"
+#include "session/session.h"
 
 #include <unistd.h>
 
@@ -17,22 +15,6 @@ void arrival_discard(const struct arrival *arrival, struct admission *admission,
 	generation_unref(arrival->generation);
 }
 
-static enum reason arrival_begin(struct session *s, const struct arrival *arrival)
-{
-	s->generation = arrival->generation;
-	s->listen = arrival->listen;
-	s->id = arrival->id;
-	s->peer = arrival->peer;
-	s->refusal = arrival->refusal;
-	s->seat = arrival->seat;
-	if (stream_open(&s->client, s->context->base, arrival->fd, NULL, STREAM_SERVER, session_on_stream, s) != 0)
-		return REASON_OUT_OF_MEMORY;
-	deadline_set(s, s->listen->handshake_timeout);
-	if (s->refusal != REASON_NONE)
-		deadline_hurry(s);
-	return session_next(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO);
-}
-
 void arrival_start(struct session_context *context, const struct arrival *arrival)
 {
 	struct session *s = session_new(context);
@@ -41,5 +23,18 @@ void arrival_start(struct session_context *context, const struct arrival *arriva
 		context->gone(context, arrival->refusal != REASON_NONE);
 		return;
 	}
-	session_proceed(s, arrival_begin(s, arrival));
+	s->generation = arrival->generation;
+	s->listen = arrival->listen;
+	s->id = arrival->id;
+	s->peer = arrival->peer;
+	s->refusal = arrival->refusal;
+	s->seat = arrival->seat;
+	enum reason reason = REASON_OUT_OF_MEMORY;
+	if (stream_open(&s->client, context->base, arrival->fd, NULL, STREAM_SERVER, session_on_stream, s) == 0) {
+		deadline_set(s, s->listen->handshake_timeout);
+		if (s->refusal != REASON_NONE)
+			deadline_hurry(s);
+		reason = session_next(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO);
+	}
+	session_proceed(s, reason);
 }

@@ -8,10 +8,8 @@
  * It must never end one connection while bytes that were promised to the other side are still under way and moving. */
 #include "base/clock.h"
 #include "net/stream_write.h"
+#include "session/explain.h"
 #include "session/flow.h"
-#include "session/handshake.h"
-#include "session/kept.h"
-#include "session/refusal_text.h"
 #include "session/watch.h"
 
 /* Bytes a peer may still send that nobody wants: a client after both Closes or after a refusal, a backend after the client
@@ -33,9 +31,7 @@ static void closing_send_close(struct session *s)
 		len = ws_close_frame(frame, s->code = row->ws_code, span_of(row->text));
 	if (len == 0)
 		return;
-	ssize_t backlog =
-	        row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len) : stream_write(&s->client, frame, len);
-	if (backlog == STREAM_FAILED)
+	if ((row->flags & END_CLIENT ? stream_write_last(&s->client, frame, len) : stream_write(&s->client, frame, len)) < 0)
 		return; /* what the client sent before may still be there; reading will find the end */
 }
 
@@ -51,18 +47,6 @@ static void closing_relay(struct session *s, enum reason reason, uint16_t code)
 	s->code = code;
 	if (reason != REASON_NONE)
 		closing_set_client_done(s);
-}
-
-static void closing_send_status(struct session *s, int status)
-{
-	char text[REFUSAL_MAX];
-	const struct http_stamp stamp = session_stamp(s);
-	const char *meant = s->opening.near != NULL ? s->opening.near->set->path : NULL;
-	size_t len = refusal_text(text, s->reason, meant, &stamp, s->opening.head_only);
-
-	s->code = (uint16_t)status;
-	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)
-		return; /* reading will find the end */
 }
 
 static bool closing_prefers_close(const struct session *s)
@@ -97,34 +81,15 @@ static void closing_refuse(struct session *s)
 		return;
 	}
 	s->ending.client_done = true;
-	if (status != 0 && s->opening.asked)
-		closing_send_status(s, status);
-}
-
-static void closing_tell(struct session *s)
-{
-	switch (s->ending.tell) {
-	case TELL_CLOSE:
-		closing_send_close(s);
-		break;
-	case TELL_STATUS:
-		closing_refuse(s);
-		break;
-	case TELL_NOTHING:
-		s->ending.client_done = true;
-		break;
-	case TELL_CUT:
-		break;
-	}
-}
-
-/* Releases every hold: data that nobody will receive is read and discarded. */
-static void closing_open_streams(struct session *s)
-{
-	stream_release(&s->backend, HOLD_PEER | HOLD_STATE | HOLD_PACE);
-	stream_release(&s->client, HOLD_STATE | HOLD_PACE);
-	if (s->echo || s->ending.client_done)
-		stream_release(&s->client, HOLD_PEER);
+	if (status == 0 || !s->opening.asked)
+		return;
+	char text[REFUSAL_MAX];
+	const struct http_stamp stamp = session_stamp(s);
+	const char *meant = s->opening.near != NULL ? s->opening.near->set->path : NULL;
+	size_t len = refusal_text(text, s->reason, meant, &stamp, s->opening.head_only);
+	s->code = (uint16_t)status;
+	if (stream_write_last(&s->client, text, len) == STREAM_FAILED)
+		return; /* reading will find the end */
 }
 
 /* Does whatever has become possible; DEAD when nothing is left. */
@@ -170,17 +135,24 @@ static enum reason closing_enter(struct session *s)
 	}
 	if ((flags & END_BACKEND_RESET) || !s->upgraded)
 		stream_close(&s->backend, flags & END_BACKEND_RESET);
-	closing_tell(s);
+	if (s->ending.tell == TELL_CLOSE)
+		closing_send_close(s);
+	else if (s->ending.tell == TELL_STATUS)
+		closing_refuse(s);
 	s->traffic.close_sent = true;
 	if (flags & END_RESET)
 		stream_close(&s->client, true);
-	if ((flags & END_CLIENT) || s->client.eof)
+	if ((flags & END_CLIENT) || s->client.eof || s->ending.tell == TELL_NOTHING)
 		s->ending.client_done = true;
 	if (s->ending.tell == TELL_CUT) { /* without a session nothing can be read, and an alert is on its way already */
 		stream_finish(&s->client);
 		return session_next(s, STATE_DEAD);
 	}
-	closing_open_streams(s);
+	/* Data that nobody will receive is read and discarded, so every hold goes. */
+	stream_release(&s->backend, HOLD_PEER | HOLD_STATE | HOLD_PACE);
+	stream_release(&s->client, HOLD_STATE | HOLD_PACE);
+	if (s->echo || s->ending.client_done)
+		stream_release(&s->client, HOLD_PEER);
 	s->ending.since_ms = s->ending.progress_ms = clock_ms();
 	closing_arm(s);
 	closing_advance(s);
@@ -199,21 +171,13 @@ static void closing_discard(struct session *s, struct stream *stream)
 		stream_hold(stream, HOLD_STATE);
 }
 
-static void closing_read(struct session *s, struct stream *stream)
-{
-	if (stream != &s->client || s->ending.client_done) {
-		closing_discard(s, stream);
-		return;
-	}
-	uint16_t code = s->code;
-	closing_relay(s, flow_up(s), code);
-}
-
 static enum reason closing_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
 	uint16_t code = s->code;
-	if (event == STREAM_READABLE)
-		closing_read(s, stream);
+	if (event == STREAM_READABLE && (stream != &s->client || s->ending.client_done))
+		closing_discard(s, stream);
+	else if (event == STREAM_READABLE)
+		closing_relay(s, flow_up(s), code);
 	else if (event == STREAM_DRAINED || event == STREAM_BROKEN)
 		closing_relay(s, flow_credit(s, stream), code);
 	closing_advance(s);
@@ -247,33 +211,20 @@ static uint64_t closing_limit(const struct session *s, bool waits_for_backend)
 	return set->close_timeout;
 }
 
-static bool closing_moved(struct session *s, bool waits_for_backend)
+static enum reason closing_on_timer(struct session *s)
 {
+	uint64_t now = clock_ms(), next = UINT64_MAX;
+	if (s->upgraded) { /* for the kernel's limits alone: that a peer died is seen below, as nothing moves */
+		watch_peers(s);
+		(void)watch_look(s, &next);
+	}
+	bool waits_for_backend = closing_waits_for_backend(s, now);
 	uint64_t mark = stream_progress(&s->client);
 	if (waits_for_backend)
 		mark += stream_progress(&s->backend) + s->traffic.bytes_up;
-	bool moved = mark != s->ending.progress_mark;
-	s->ending.progress_mark = mark;
-	return moved;
-}
-
-/* Only for the kernel's limits: a peer that died makes no progress either, and here that is what is looked at. */
-static void closing_look(struct session *s)
-{
-	uint64_t next = UINT64_MAX;
-	if (!s->upgraded)
-		return;
-	watch_peers(s);
-	(void)watch_look(s, &next);
-}
-
-static enum reason closing_on_timer(struct session *s)
-{
-	uint64_t now = clock_ms();
-	closing_look(s);
-	bool waits_for_backend = closing_waits_for_backend(s, now);
-	if (closing_moved(s, waits_for_backend))
+	if (mark != s->ending.progress_mark)
 		s->ending.progress_ms = now;
+	s->ending.progress_mark = mark;
 	bool stuck = now - s->ending.progress_ms >= closing_limit(s, waits_for_backend);
 	if (now >= closing_end_of_life(s) || (stuck && s->ending.client_done)) {
 		session_abort(s);

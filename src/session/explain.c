@@ -1,4 +1,4 @@
-/* explain.c owns the words in which the log tells why a request was refused.
+/* explain.c owns the words in which a client, and the log, are told why a request was refused.
  * It must never decide anything, nor show a query, a token or a credential. */
 #include "session/explain.h"
 
@@ -15,9 +15,7 @@ struct words {
 	size_t len;
 };
 
-static void say(struct words *w, const char *format, ...) printf_like(2, 3);
-
-static void say(struct words *w, const char *format, ...)
+printf_like(2, 3) static void say(struct words *w, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -159,4 +157,19 @@ char *explain_refusal(const struct session *s, enum reason reason, const struct 
 	if (explain[reason] != NULL)
 		explain[reason](&words, s, head);
 	return words.len > 0 ? strdup(words.text) : NULL;
+}
+
+size_t refusal_text(char buf[REFUSAL_MAX], enum reason reason, const char *meant, const struct http_stamp *stamp, bool head_only)
+{
+	const struct reason_row *row = &reason_row[reason];
+	char words[512];
+	struct http_answer answer;
+
+	http_answer_start(&answer, buf, REFUSAL_MAX, row->http, stamp);
+	if (reason == REASON_SERVER_OPTIONS)
+		http_answer_text(&answer, "Allow", SPAN("GET, HEAD"));
+	int n = meant == NULL ? 0 : snprintf(words, sizeof(words), "%s; did you mean %s?", row->text, meant);
+	bool fits = n > 0 && (size_t)n < sizeof(words);
+	http_answer_words(&answer, span_of(fits ? words : row->text), false, head_only);
+	return answer.len;
 }

@@ -4,8 +4,6 @@
 
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/context.h"
-#include "session/kept.h"
 
 #include <errno.h>
 #include <string.h>
@@ -107,17 +105,15 @@ static enum reason flow_pass(struct session *s, struct feed *feed, struct piece 
 		return REASON_NONE;
 	if (s->echo)
 		flow_frame(s, piece);
-	if (!piece->own) {
-		enum reason reason = piece->len > FLOW_SMALL ? flow_flush(s, feed) : REASON_NONE;
-		if (feed->len == 0)
-			feed->at = piece->at;
-		else
-			memmove(feed->at + feed->len, piece->at, piece->len);
-		feed->len += piece->len;
-		return reason;
-	}
-	enum reason reason = flow_flush(s, feed);
-	return reason != REASON_NONE ? reason : flow_send(s, flow_end_of_up(s), &s->client, piece->at, piece->len);
+	enum reason reason = piece->own || piece->len > FLOW_SMALL ? flow_flush(s, feed) : REASON_NONE;
+	if (piece->own)
+		return reason != REASON_NONE ? reason : flow_send(s, flow_end_of_up(s), &s->client, piece->at, piece->len);
+	if (feed->len == 0)
+		feed->at = piece->at;
+	else
+		memmove(feed->at + feed->len, piece->at, piece->len);
+	feed->len += piece->len;
+	return reason;
 }
 
 /* What the codec makes of a run, or has left of one (NULL), until it has no more or nobody takes it. */
@@ -135,20 +131,6 @@ static enum reason flow_encode_up(struct session *s, struct feed *feed, const st
 	return reason;
 }
 
-static enum reason flow_deliver(struct session *s, struct feed *feed, const struct ws_run *run)
-{
-	s->traffic.bytes_up += run->len;
-	if (s->echo ? s->traffic.close_sent : !stream_is_open(&s->backend))
-		return REASON_NONE;
-	return flow_encode_up(s, feed, run);
-}
-
-static void flow_keep_reply(struct session *s, const struct ws_run *run)
-{
-	memcpy(s->traffic.control_payload, run->payload, run->len);
-	s->traffic.control_len = (uint8_t)run->len;
-}
-
 static void flow_pong(struct session *s)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
@@ -160,9 +142,8 @@ static void flow_pong(struct session *s)
 
 /* Only the latest ping is owed a pong (RFC 6455 section 5.5.3), so a client that reads none of them costs nothing, and one that
  * sends very many at once not much. What is echoed goes first. */
-static enum reason flow_ping(struct session *s, struct feed *feed, const struct ws_run *run)
+static enum reason flow_ping(struct session *s, struct feed *feed)
 {
-	flow_keep_reply(s, run);
 	s->traffic.pong_owed = true;
 	if (feed->pongs >= FLOW_PONGS)
 		return REASON_NONE;
@@ -175,16 +156,14 @@ static enum reason flow_ping(struct session *s, struct feed *feed, const struct 
 
 static enum reason flow_control(struct session *s, struct feed *feed, const struct ws_run *run)
 {
-	switch (run->opcode) {
-	case WS_PING:
-		return flow_ping(s, feed, run);
-	case WS_CLOSE:
-		flow_keep_reply(s, run);
-		s->code = run->close_code != 0 ? run->close_code : 1005;
-		return REASON_CLIENT_CLOSED;
-	default:
+	if (run->opcode == WS_PONG)
 		return REASON_NONE;
-	}
+	memcpy(s->traffic.control_payload, run->payload, run->len);
+	s->traffic.control_len = (uint8_t)run->len;
+	if (run->opcode == WS_PING)
+		return flow_ping(s, feed);
+	s->code = run->close_code != 0 ? run->close_code : 1005;
+	return REASON_CLIENT_CLOSED;
 }
 
 static enum reason flow_violation(struct session *s, uint16_t close_code)
@@ -198,22 +177,15 @@ static enum reason flow_violation(struct session *s, uint16_t close_code)
 
 static enum reason flow_event(struct session *s, struct feed *feed, enum ws_status status, const struct ws_run *run)
 {
-	switch (status) {
-	case WS_DATA:
-		return flow_deliver(s, feed, run);
-	case WS_CONTROL:
-		return flow_control(s, feed, run);
-	case WS_BAD:
-		return flow_violation(s, run->close_code);
-	default:
-		return REASON_NONE;
+	if (status == WS_DATA) {
+		s->traffic.bytes_up += run->len;
+		if (s->echo ? s->traffic.close_sent : !stream_is_open(&s->backend))
+			return REASON_NONE;
+		return flow_encode_up(s, feed, run);
 	}
-}
-
-static enum reason flow_check_frame_rate(struct session *s, uint64_t frames)
-{
-	uint64_t limit = s->route->set->max_frame_rate;
-	return limit > 0 && meter_add(&s->traffic.frames, frames, s->traffic.heard_ms) > limit ? REASON_FRAME_RATE : REASON_NONE;
+	if (status == WS_CONTROL)
+		return flow_control(s, feed, run);
+	return status == WS_BAD ? flow_violation(s, run->close_code) : REASON_NONE;
 }
 
 /* All that was decoded before an end is sent in front of it. What stands behind a codec that was stopped is kept. */
@@ -245,7 +217,10 @@ enum reason flow_feed(struct session *s, uint8_t *input, size_t len)
 		flow_pong(s);
 	if (s->traffic.bytes_up != before)
 		s->traffic.data_ms = s->traffic.heard_ms;
-	return flow_check_frame_rate(s, s->traffic.rx.frames - frames);
+	uint64_t limit = s->route->set->max_frame_rate;
+	if (limit > 0 && meter_add(&s->traffic.frames, s->traffic.rx.frames - frames, s->traffic.heard_ms) > limit)
+		return REASON_FRAME_RATE;
+	return REASON_NONE;
 }
 
 static enum reason flow_client_ended(const struct session *s)

@@ -1,9 +1,6 @@
 /* The way of a session's bytes: up (client to backend), down, and the credit between both. An OPEN session lives by it, and a
- * CLOSING one lets pass by it what is still in flight.
- *
- * Credit: one side is read only while less than high_water waits for the other, and never more at once than fits into
- * FLOW_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends nothing by itself: what
- * the peer sent before it went may still be there to be read, and reading finds the end. */
+ * CLOSING one lets pass by it what is still in flight. One side is read only while less than high_water waits for the other, and
+ * never more at once than fits into FLOW_BACKLOG_MAX. */
 #pragma once
 
 #include "net/stream.h"

@@ -4,34 +4,24 @@
 #include "base/clock.h"
 #include "session/explain.h"
 
-#include <string.h>
-
-static enum reason gated_tally(struct session *s)
-{
-	const struct route_settings *set = s->route->set;
-	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
-	switch (tally_enter(s->route->tally, &claimant, set->max_sessions, set->max_session_rate, clock_ms())) {
-	case TALLY_SHARE:
-		return REASON_SOURCE_SHARE;
-	case TALLY_FULL:
-		return REASON_ROUTE_SESSIONS;
-	case TALLY_TOO_FAST:
-		return REASON_ROUTE_RATE;
-	default:
-		s->tallied = true;
-		return REASON_NONE;
-	}
-}
-
 static enum reason gated_pass(struct session *s)
 {
+	static const enum reason full[] = {
+		[TALLY_WELCOME] = REASON_NONE,
+		[TALLY_SHARE] = REASON_SOURCE_SHARE,
+		[TALLY_FULL] = REASON_ROUTE_SESSIONS,
+		[TALLY_TOO_FAST] = REASON_ROUTE_RATE,
+	};
 	const struct request *request = &s->opening.request;
+	const struct route_settings *set = s->route->set;
+	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
 	if (request->target.text == NULL)
 		s->member = pool_choose(&s->route->pool);
 	s->target = s->member != NULL ? s->member->address : &request->target;
-	enum reason reason = gated_tally(s);
+	enum reason reason = full[tally_enter(s->route->tally, &claimant, set->max_sessions, set->max_session_rate, clock_ms())];
 	if (reason != REASON_NONE)
 		return reason;
+	s->tallied = true;
 	s->echo = s->target->kind == ADDRESS_ECHO;
 	return session_next(s, STATE_DIAL);
 }

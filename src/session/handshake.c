@@ -1,18 +1,13 @@
 /* handshake.c owns state DIAL: the target is reached, or an echo needs none, and the 101 is written. OPEN is next.
  * It must never write a refusal: it returns a reason, and closing.c turns that into an answer. */
-#include "session/handshake.h"
-
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "net/tls.h"
 #include "proto/upgrade.h"
-#include "session/context.h"
-#include "session/deadline.h"
 #include "session/flow.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,7 +32,7 @@ static enum reason handshake_established(struct session *s)
 	return reason != REASON_NONE ? reason : session_next(s, STATE_OPEN);
 }
 
-static enum reason handshake_backend_tls(struct session *s, int fd)
+static enum reason handshake_connected(struct session *s, int fd)
 {
 	SSL *ssl = s->target->tls ? tls_client_ssl(s->member->tls) : NULL;
 	if (s->target->tls && ssl == NULL) {
@@ -65,10 +60,7 @@ static void handshake_on_dialled(void *arg, const struct dial_outcome *outcome)
 	s->opening.dial = NULL;
 	if (outcome->result != DIAL_OK && outcome->error != 0)
 		s->detail = handshake_dial_words(s, outcome);
-
-	enum reason reason =
-	        outcome->result == DIAL_OK ? handshake_backend_tls(s, outcome->fd) : reason_from_dial(outcome->result);
-	session_proceed(s, reason);
+	session_proceed(s, outcome->result == DIAL_OK ? handshake_connected(s, outcome->fd) : reason_from_dial(outcome->result));
 }
 
 static enum reason handshake_dial(struct session *s)

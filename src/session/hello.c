@@ -2,12 +2,23 @@
  * handshake; of any other nothing. The session's peer is final by now, and REQUEST is next.
  * It must never take a byte that is not for the TLS library, nor judge who may pass. */
 #include "net/tls.h"
-#include "session/deadline.h"
+#include "session/session.h"
 
 #include <string.h>
 
-static enum reason hello_start_tls(struct session *s)
+/* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
+ * to let the time run out is an offence. Who is refused gets no handshake here, as in the acceptor where TLS is a choice. */
+static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
+	bool method = first >= 'A' && first <= 'Z'; /* begins with it, which no TLS connection does */
+	if (s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : method)
+		return session_next(s, STATE_REQUEST);
+	if (first != TLS_HANDSHAKE_BYTE) {
+		s->detail = strdup("peer does not speak TLS");
+		return REASON_TLS_FAILED;
+	}
+	if (s->refusal != REASON_NONE && s->listen->tls != TLS_MODE_ON)
+		return s->refusal;
 	SSL *ssl = tls_server_ssl(s->generation->tls);
 	bool counted = stream_join_pool(&s->client, &s->context->backlogs) == 0;
 	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0 || !counted)
@@ -15,29 +26,12 @@ static enum reason hello_start_tls(struct session *s)
 	return REASON_NONE;
 }
 
-/* The first byte of a method, which no TLS connection begins with. */
-static bool hello_may_be_plain(const struct session *s, uint8_t first)
-{
-	return s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : first >= 'A' && first <= 'Z';
-}
-
-/* What is neither is not left to the library, which would wait for the rest of a record: WebRTC lets pages send such bytes, and
- * to let the time run out is an offence. Who is refused gets no handshake here, as in the acceptor where TLS is a choice. */
-static enum reason hello_by_first_byte(struct session *s, uint8_t first)
-{
-	if (hello_may_be_plain(s, first))
-		return session_next(s, STATE_REQUEST);
-	if (first != TLS_HANDSHAKE_BYTE) {
-		s->detail = strdup("peer does not speak TLS");
-		return REASON_TLS_FAILED;
-	}
-	return s->refusal == REASON_NONE || s->listen->tls == TLS_MODE_ON ? hello_start_tls(s) : s->refusal;
-}
-
 /* The first byte decides whether it is TLS, also where it has to be: who speaks plain HTTP is told so. */
 static enum reason hello_look(struct session *s)
 {
 	uint8_t first;
+	if (s->listen->tls == TLS_MODE_OFF)
+		return session_next(s, STATE_REQUEST);
 	ssize_t n = stream_peek(&s->client, &first, 1);
 	if (n < 0)
 		return REASON_HTTP_DONE; /* closed without sending a request */
@@ -47,11 +41,6 @@ static enum reason hello_look(struct session *s)
 	}
 	stream_hold(&s->client, HOLD_STATE);
 	return hello_by_first_byte(s, first);
-}
-
-static enum reason hello_enter(struct session *s)
-{
-	return s->listen->tls == TLS_MODE_OFF ? session_next(s, STATE_REQUEST) : hello_look(s);
 }
 
 static enum reason hello_failed(const struct session *s)
@@ -65,16 +54,11 @@ static enum reason hello_failed(const struct session *s)
 
 static enum reason hello_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	switch (event) {
-	case STREAM_READABLE:
+	if (event == STREAM_READABLE)
 		return hello_look(s);
-	case STREAM_READY:
+	if (event == STREAM_READY)
 		return session_next(s, STATE_REQUEST);
-	case STREAM_BROKEN:
-		return hello_failed(s);
-	default:
-		return REASON_NONE;
-	}
+	return event == STREAM_BROKEN ? hello_failed(s) : REASON_NONE;
 }
 
 static enum reason hello_on_timer(struct session *s)
@@ -90,7 +74,7 @@ static enum reason hello_on_timer(struct session *s)
 }
 
 const struct state_ops hello_state = {
-	.enter = hello_enter,
+	.enter = hello_look,
 	.on_stream = hello_on_stream,
 	.on_timer = hello_on_timer,
 	.on_drain = deadline_drain,

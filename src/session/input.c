@@ -3,13 +3,7 @@
  * It must never judge who may pass, nor answer. */
 #include "net/tls.h"
 #include "proto/upgrade.h"
-#include "session/answer.h"
-#include "session/deadline.h"
 #include "session/explain.h"
-#include "session/kept.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 _Static_assert(HTTP_HEAD_MAX <= CONTEXT_SCRATCH, "a head is read into the scratch buffer");
 
@@ -25,22 +19,13 @@ static enum reason input_no_route(struct session *s, const struct http_head *hea
 
 static enum reason input_match(struct session *s, const struct http_head *head, bool upgrade)
 {
-	switch (routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path, &s->route)) {
-	case ROUTE_FOUND:
+	enum route_result result =
+	        routes_match(&s->generation->routes, upgrade, s->listen->section.name, head->authority, head->path, &s->route);
+	if (result == ROUTE_FOUND)
 		return REASON_NONE;
-	case ROUTE_OTHER_HOST:
+	if (result == ROUTE_OTHER_HOST)
 		return REASON_FORBIDDEN_HOST;
-	case ROUTE_OTHER_KIND:
-		return upgrade ? input_no_route(s, head, true) : REASON_UPGRADE_REQUIRED;
-	default:
-		return input_no_route(s, head, upgrade);
-	}
-}
-
-/* Who may pass was asked of the name that TLS began with; a request that names another is judged by what that one asks. */
-static bool input_is_misdirected(const struct session *s, const struct http_head *head)
-{
-	return s->client.ssl != NULL && !tls_server_admits(s->generation->tls, s->client.ssl, route_host(head->authority));
+	return result == ROUTE_OTHER_KIND && !upgrade ? REASON_UPGRADE_REQUIRED : input_no_route(s, head, upgrade);
 }
 
 static enum reason input_dispatch(struct session *s, struct http_head *head)
@@ -69,7 +54,8 @@ static enum reason input_judge(struct session *s, struct http_head *head, size_t
 		return s->refusal;
 	if (s->context->draining)
 		return REASON_DRAIN;
-	if (input_is_misdirected(s, head))
+	/* Who may pass was asked of the name TLS began with; a request that names another is judged by what that one asks. */
+	if (s->client.ssl != NULL && !tls_server_admits(s->generation->tls, s->client.ssl, route_host(head->authority)))
 		return REASON_MISDIRECTED;
 	if (span_eq(head->path, SPAN("*")))
 		return REASON_SERVER_OPTIONS;
@@ -91,14 +77,6 @@ static enum reason input_request(struct session *s, size_t length, size_t rest)
 	return reason;
 }
 
-/* Bytes that will never be a head; the first one tells whether they were meant to be. */
-static enum reason input_no_head(char first, int status)
-{
-	if (first == TLS_HANDSHAKE_BYTE)
-		return REASON_TLS_ON_PLAIN_PORT;
-	return first >= 0 && first <= STUN_FIRST_MAX ? REASON_NOT_HTTP : reason_from_http(status);
-}
-
 /* len bytes of input stand in the scratch buffer: a complete head, a part, or what never will be one. */
 static enum reason input_look(struct session *s, size_t len)
 {
@@ -113,9 +91,12 @@ static enum reason input_look(struct session *s, size_t len)
 		return REASON_HTTP_ON_TLS_PORT;
 	if (length > 0)
 		return input_request(s, (size_t)length, len - (size_t)length);
-	if (length < 0)
-		return input_no_head(text[0], -length);
-	return kept_put(s, text, len);
+	if (length == 0)
+		return kept_put(s, text, len);
+	/* It will never be a head; the first byte tells whether it was meant to be. */
+	if (text[0] == TLS_HANDSHAKE_BYTE)
+		return REASON_TLS_ON_PLAIN_PORT;
+	return text[0] >= 0 && text[0] <= STUN_FIRST_MAX ? REASON_NOT_HTTP : reason_from_http(-length);
 }
 
 /* Who has asked nothing, or has all it asked for, may leave as it likes. */
@@ -144,38 +125,26 @@ static enum reason input_read(struct session *s)
 	return input_look(s, had + (size_t)n);
 }
 
-/* On the next turn of the loop: a client that sends many requests at once gets one answer a turn. */
-static void input_next_request(struct session *s)
+static enum reason input_enter(struct session *s)
 {
+	stream_release(&s->client, HOLD_STATE);
+	if (s->route == NULL) /* the first request, which by now is often there */
+		return s->client.ssl == NULL ? input_read(s) : REASON_NONE;
 	s->opening.asked = s->opening.head_only = false;
 	s->kept.unseen = s->kept.len > 0;
 	if (!s->kept.unseen)
 		kept_drop(s);
 	deadline_set(s, s->listen->keepalive_timeout);
-	if (s->kept.unseen)
+	if (s->kept.unseen) /* on the next turn of the loop: a client that sends many requests at once gets one answer a turn */
 		stream_wake(&s->client);
-}
-
-static enum reason input_enter(struct session *s)
-{
-	stream_release(&s->client, HOLD_STATE);
-	if (s->route != NULL) /* of the request before */
-		input_next_request(s);
-	else if (s->client.ssl == NULL) /* by now the request is often there */
-		return input_read(s);
 	return REASON_NONE;
 }
 
 static enum reason input_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	switch (event) {
-	case STREAM_READABLE:
+	if (event == STREAM_READABLE)
 		return input_read(s);
-	case STREAM_BROKEN:
-		return input_lost(s);
-	default:
-		return REASON_NONE;
-	}
+	return event == STREAM_BROKEN ? input_lost(s) : REASON_NONE;
 }
 
 static enum reason input_on_timer(struct session *s)

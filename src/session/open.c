@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "net/stream_write.h"
 #include "session/flow.h"
-#include "session/kept.h"
 #include "session/watch.h"
 
 /* The timer is for the first of: what waits for its pace, and next. In ms from now. */
@@ -14,20 +13,6 @@ static uint64_t open_next(const struct session *s, uint64_t now, uint64_t next)
 	if (up > 0 && up < next)
 		next = up;
 	return down > 0 && down < next ? down : next;
-}
-
-/* n bytes were read: with limited bandwidth the next have to wait for their time. */
-static void open_pace(struct session *s, struct stream *from, size_t n)
-{
-	struct pace *pace = from == &s->client ? &s->traffic.pace_up : &s->traffic.pace_down;
-	uint64_t rate = flow_rate(s, from);
-	if (rate == 0)
-		return;
-	uint64_t now = clock_ms(), wait = pace_take(pace, rate, n, now);
-	if (wait == 0)
-		return;
-	stream_hold(from, HOLD_PACE);
-	session_arm(s, open_next(s, now, wait));
 }
 
 static void open_resume(const struct session *s, struct stream *stream, const struct pace *pace)
@@ -55,24 +40,27 @@ static enum reason open_on_timer(struct session *s)
 
 static enum reason open_read(struct session *s, struct stream *from)
 {
-	uint64_t before = from->received;
-	enum reason reason = from == &s->client ? flow_up(s) : flow_down(s);
-	if (reason == REASON_NONE)
-		open_pace(s, from, (size_t)(from->received - before));
-	return reason;
+	bool up = from == &s->client;
+	uint64_t before = from->received, rate = flow_rate(s, from);
+	enum reason reason = up ? flow_up(s) : flow_down(s);
+	if (reason != REASON_NONE || rate == 0)
+		return reason;
+	/* With limited bandwidth the next bytes have to wait for their time. */
+	uint64_t now = clock_ms();
+	uint64_t wait = pace_take(up ? &s->traffic.pace_up : &s->traffic.pace_down, rate, (size_t)(from->received - before), now);
+	if (wait > 0) {
+		stream_hold(from, HOLD_PACE);
+		session_arm(s, open_next(s, now, wait));
+	}
+	return REASON_NONE;
 }
 
 static enum reason open_on_stream(struct session *s, struct stream *stream, enum stream_event event)
 {
-	switch (event) {
-	case STREAM_READABLE:
+	if (event == STREAM_READABLE)
 		return open_read(s, stream);
-	case STREAM_DRAINED:
-	case STREAM_BROKEN: /* its own side is read until the end that must come */
-		return flow_credit(s, stream);
-	default:
-		return REASON_NONE;
-	}
+	/* The side of one that broke is read until the end that must come. */
+	return event == STREAM_DRAINED || event == STREAM_BROKEN ? flow_credit(s, stream) : REASON_NONE;
 }
 
 static enum reason open_enter(struct session *s)

@@ -3,8 +3,7 @@
  * the source that the header names for the session's peer.
  * It must never take a byte that stands behind the header. */
 #include "proto/proxyhdr.h"
-#include "session/deadline.h"
-#include "session/kept.h"
+#include "session/session.h"
 
 #include <arpa/inet.h>
 #include <string.h>

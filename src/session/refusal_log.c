@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "gate/sources.h"
 
+#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,34 +24,29 @@ struct untold {
 
 struct refusal_log {
 	struct log *log;
-	struct event *over; /* pending: lines were written less than a second ago */
+	struct event over; /* pending: lines were written less than a second ago */
 	struct limiter lines;
 	struct untold untold[REASON_COUNT];
 };
-
-static void untold_tell(struct untold *untold, enum reason reason, struct log *log)
-{
-	char peer[ADDR_TEXT_MAX];
-
-	peer_format(&untold->peer, peer);
-	const struct log_field fields[] = {
-		{ .key = "count", .kind = FIELD_COUNT, .number = untold->count },
-		{ .key = "reason", .kind = FIELD_TEXT, .text = span_of(reason_row[reason].label) },
-		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(peer) },
-		{ .key = "listen", .kind = FIELD_TEXT, .text = span_of(untold->listen) },
-	};
-	log_record(log, reason_row[reason].level, "connections refused", fields, ARRAY_LEN(fields));
-	untold->count = 0;
-}
 
 /* Returns whether there was anything. */
 static bool refusal_log_tell(struct refusal_log *reject_log)
 {
 	bool any = false;
 	for (int reason = 0; reason < REASON_COUNT; reason++) {
-		if (reject_log->untold[reason].count == 0)
+		struct untold *untold = &reject_log->untold[reason];
+		char peer[ADDR_TEXT_MAX];
+		if (untold->count == 0)
 			continue;
-		untold_tell(&reject_log->untold[reason], (enum reason)reason, reject_log->log);
+		peer_format(&untold->peer, peer);
+		const struct log_field fields[] = {
+			log_count("count", untold->count),
+			log_text("reason", reason_row[reason].label),
+			log_text("peer", peer),
+			log_text("listen", untold->listen),
+		};
+		log_record(reject_log->log, reason_row[reason].level, "connections refused", fields, ARRAY_LEN(fields));
+		untold->count = 0;
 		any = true;
 	}
 	return any;
@@ -61,7 +57,7 @@ static void refusal_log_on_over(evutil_socket_t fd, short what, void *arg)
 	struct refusal_log *reject_log = arg;
 	const struct timeval second = clock_timeval(EVERY_MS);
 	if (refusal_log_tell(reject_log))
-		evtimer_add(reject_log->over, &second); /* without it the next one is told at once */
+		evtimer_add(&reject_log->over, &second); /* without it the next one is told at once */
 }
 
 void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const struct peer *peer,
@@ -71,7 +67,7 @@ void refusal_log_note(struct refusal_log *reject_log, enum reason reason, const 
 	untold->count++;
 	untold->peer = *peer;
 	snprintf(untold->listen, sizeof(untold->listen), "%s", listen->section.name);
-	if (!evtimer_pending(reject_log->over, NULL))
+	if (!evtimer_pending(&reject_log->over, NULL))
 		refusal_log_on_over(-1, 0, reject_log);
 }
 
@@ -88,9 +84,9 @@ void refusal_log_punished(struct refusal_log *reject_log, const struct peer *pee
 	char text[ADDR_TEXT_MAX];
 	peer_format(peer, text);
 	const struct log_field fields[] = {
-		{ .key = "peer", .kind = FIELD_TEXT, .text = span_of(text) },
-		{ .key = "for", .kind = FIELD_MS, .number = ms },
-		{ .key = "offence", .kind = FIELD_TEXT, .text = span_of(reason_row[offence].label) },
+		log_text("peer", text),
+		log_ms("for", ms),
+		log_text("offence", reason_row[offence].label),
 	};
 	enum log_level level = refusal_log_spares_line(reject_log, peer, most) ? LEVEL_WARN : LEVEL_DEBUG;
 	log_record(reject_log->log, level, "source is refused", fields, ARRAY_LEN(fields));
@@ -99,13 +95,9 @@ void refusal_log_punished(struct refusal_log *reject_log, const struct peer *pee
 struct refusal_log *refusal_log_new(struct event_base *base, struct log *log)
 {
 	struct refusal_log *reject_log = mem_zalloc(sizeof(*reject_log));
-
 	reject_log->log = log;
-	reject_log->over = evtimer_new(base, refusal_log_on_over, reject_log);
-	if (reject_log->over != NULL)
-		return reject_log;
-	free(reject_log);
-	return NULL;
+	evtimer_assign(&reject_log->over, base, refusal_log_on_over, reject_log);
+	return reject_log;
 }
 
 void refusal_log_free(struct refusal_log *reject_log)
@@ -113,6 +105,6 @@ void refusal_log_free(struct refusal_log *reject_log)
 	if (reject_log == NULL)
 		return;
 	(void)refusal_log_tell(reject_log);
-	event_free(reject_log->over);
+	evtimer_del(&reject_log->over);
 	free(reject_log);
 }

@@ -16,7 +16,7 @@
 
 struct refusal_log;
 
-struct refusal_log *refusal_log_new(struct event_base *base, struct log *log) must_check; /* NULL: out of memory */
+struct refusal_log *refusal_log_new(struct event_base *base, struct log *log) must_check;
 void refusal_log_free(struct refusal_log *reject_log); /* tells what it has not told yet; NULL is allowed */
 
 /* One more that has no line of its own. */

@@ -1,21 +1,19 @@
-/* session.c owns the life of a session: its states, its one timer and its end.
+/* session.c owns the life of a session: its states, its one timer, its end and the line of the log at that.
  * It must never move a byte, nor know what a state does: that is in the file that the state's row of state.def names. */
 #include "session/session.h"
 
 #include "base/clock.h"
 #include "net/stream_write.h"
-#include "session/context.h"
-#include "session/describe.h"
-#include "session/refusal_log.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* A timer that is so late ran after a time in which nothing did; and that moment. */
 #define LATE_MS ((uint64_t)1000)
+
+#define UNREACHED_FIELDS 3 /* of the line at the end, its last */
 
 static enum reason session_die(struct session *s)
 {
@@ -73,14 +71,6 @@ const struct peer *session_source(const struct session *s)
 	return s->proxied || !s->listen->proxy_protocol ? &s->peer : NULL;
 }
 
-static void session_note_offence(const struct session *s)
-{
-	uint64_t refused = admission_note(s->context->admission, &s->generation->terms, &s->peer, s->reason);
-	if (refused > 0)
-		refusal_log_punished(s->context->refusals, &s->peer, s->reason, refused,
-		                     s->generation->settings->server->max_refusal_lines);
-}
-
 /* The only way out, from any state. The first reason wins. */
 static void session_end(struct session *s, enum reason reason)
 {
@@ -88,8 +78,12 @@ static void session_end(struct session *s, enum reason reason)
 		return;
 	s->reason = reason;
 	session_note_detail(s);
-	if (session_source(s) != NULL)
-		session_note_offence(s);
+	if (session_source(s) != NULL) {
+		uint64_t refused = admission_note(s->context->admission, &s->generation->terms, &s->peer, reason);
+		if (refused > 0)
+			refusal_log_punished(s->context->refusals, &s->peer, reason, refused,
+			                     s->generation->settings->server->max_refusal_lines);
+	}
 	s->ending.tell = session_ops(s)->tell;
 	s->next = STATE_CLOSING;
 }
@@ -122,16 +116,6 @@ static void session_cut(struct session *s)
 	session_proceed(s, REASON_NONE);
 }
 
-/* Nothing but the timer ends a session whose peers just stay, so without one it is told to end, and then made to. */
-static void session_on_timer_failure(struct session *s)
-{
-	s->timer_failed = false;
-	if (s->reason == REASON_NONE)
-		session_proceed(s, REASON_OUT_OF_MEMORY);
-	else
-		session_cut(s);
-}
-
 /* Moves the marks from which silence is counted over a time in which the process did not live, and a moment further, in
  * which what came is read; but not into the future. */
 static void session_skip_time(struct session *s, uint64_t ms)
@@ -152,16 +136,6 @@ static void session_skip_time(struct session *s, uint64_t ms)
 			*marks[i] = *marks[i] + ms < now ? *marks[i] + ms : now;
 }
 
-/* Whether it may go on for a moment although its time is over: what it sent in time may wait to be read. */
-static bool session_spare(struct session *s)
-{
-	if (!session_ops(s)->deadline || s->opening.grace_used)
-		return false;
-	s->opening.grace_used = true;
-	session_arm(s, LATE_MS);
-	return true;
-}
-
 /* True if the process was suspended, so that this tick must not judge any timeout. */
 static bool session_was_frozen(struct session *s)
 {
@@ -169,16 +143,26 @@ static bool session_was_frozen(struct session *s)
 	if (now < s->due_ms + LATE_MS)
 		return false;
 	session_skip_time(s, now - s->due_ms + LATE_MS);
-	return session_spare(s);
+	if (!session_ops(s)->deadline || s->opening.grace_used)
+		return false;
+	s->opening.grace_used = true; /* its time is over, but what it sent in time may wait to be read */
+	session_arm(s, LATE_MS);
+	return true;
 }
 
 static void session_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
-	if (s->timer_failed)
-		session_on_timer_failure(s);
-	else if (!session_was_frozen(s) && session_ops(s)->on_timer != NULL)
+	if (s->timer_failed) {
+		/* Nothing else ends a session whose peers just stay, so without one it is told to end, and then made to. */
+		s->timer_failed = false;
+		if (s->reason == REASON_NONE)
+			session_proceed(s, REASON_OUT_OF_MEMORY);
+		else
+			session_cut(s);
+	} else if (!session_was_frozen(s) && session_ops(s)->on_timer != NULL) {
 		session_proceed(s, session_ops(s)->on_timer(s));
+	}
 }
 
 void session_arm(struct session *s, uint64_t ms)
@@ -189,6 +173,38 @@ void session_arm(struct session *s, uint64_t ms)
 		return;
 	s->timer_failed = true;
 	event_active(&s->timer, EV_TIMEOUT, 1); /* which takes no memory */
+}
+
+void deadline_set(struct session *s, uint64_t ms)
+{
+	s->opening.deadline_ms = clock_ms() + ms;
+	session_arm(s, ms);
+}
+
+uint64_t deadline_left(const struct session *s)
+{
+	uint64_t now = clock_ms();
+	return s->opening.deadline_ms > now ? s->opening.deadline_ms - now : 1;
+}
+
+void deadline_hurry(struct session *s)
+{
+	uint64_t left = deadline_left(s), most = s->generation->settings->server->refusal_timeout;
+	deadline_set(s, left < most ? left : most);
+}
+
+enum reason deadline_drain(struct session *s)
+{
+	if (s->opening.asked || s->route != NULL)
+		return REASON_DRAIN;
+	uint64_t left = deadline_left(s);
+	session_arm(s, left < s->listen->linger_timeout ? left : s->listen->linger_timeout);
+	return REASON_NONE;
+}
+
+enum reason session_drain_at_once(struct session *s)
+{
+	return REASON_DRAIN;
 }
 
 struct http_stamp session_stamp(const struct session *s)
@@ -213,16 +229,49 @@ struct session *session_new(struct session_context *context)
 	return s;
 }
 
-/* Gives its places back. */
-static void session_leave(const struct session *s)
+/* Before it was open anybody can make it end, as often as he likes: most of those ends are only counted. */
+static enum log_level session_end_level(const struct session *s)
 {
-	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
-	if (s->tallied)
-		tally_leave(s->route->tally, &claimant);
-	if (s->member != NULL)
-		pool_leave(s->member);
-	admission_leave(s->context->admission, &s->generation->terms, session_source(s), &s->seat);
-	s->context->gone(s->context, s->refusal != REASON_NONE);
+	enum log_level level = reason_row[s->reason].level;
+	if (s->refusal != REASON_NONE) /* that was told when it was refused */
+		return LEVEL_DEBUG;
+	if (s->traffic.opened_ms != 0 || !log_enabled(s->context->log, level) || level == LEVEL_DEBUG)
+		return level;
+	if (refusal_log_spares_line(s->context->refusals, &s->peer, s->generation->settings->server->max_refusal_lines))
+		return level;
+	refusal_log_note(s->context->refusals, s->reason, &s->peer, s->listen);
+	return LEVEL_DEBUG;
+}
+
+static void session_log_end(const struct session *s)
+{
+	enum log_level level = session_end_level(s);
+	if (!log_enabled(s->context->log, level))
+		return;
+	char peer[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
+	peer_format(&s->peer, peer);
+	if (s->proxied)
+		peer_format(&s->proxy, proxy);
+	bool unreached = s->member != NULL && (reason_row[s->reason].flags & UNREACHED) != 0;
+	const struct pool_health health = unreached ? pool_health(s->member) : (struct pool_health){ .since = 0 };
+	const struct log_field fields[] = {
+		log_count("id", s->id),
+		log_text("peer", peer),
+		log_text("proxy", s->proxied ? proxy : NULL),
+		log_text("listen", s->listen->section.name),
+		log_text("route", s->route != NULL ? s->route->set->section.name : NULL),
+		log_text("backend", s->target != NULL ? s->target->text : NULL),
+		log_text("reason", reason_row[s->reason].label),
+		log_count("code", s->code),
+		log_text("detail", s->detail),
+		log_count("bytes_up", s->traffic.bytes_up),
+		log_count("bytes_down", s->traffic.bytes_down),
+		log_ms("duration", clock_ms() - s->accepted_ms),
+		log_count("failures", health.failures),
+		log_ms("failing", clock_ms() - health.since),
+		log_count("others", health.sessions),
+	};
+	log_record(s->context->log, level, "session end", fields, ARRAY_LEN(fields) - (unreached ? 0 : UNREACHED_FIELDS));
 }
 
 static void session_reap(struct session *s)
@@ -233,31 +282,29 @@ static void session_reap(struct session *s)
 	stream_close(&s->backend, stream_backlog(&s->backend) > 0);
 	if (s->sending.fd >= 0)
 		close(s->sending.fd);
-	session_leave(s); /* before the log says so: its place is free then */
-	session_log_end(s);
+	const struct claimant claimant = admission_claimant(&s->generation->terms, session_source(s));
+	if (s->tallied)
+		tally_leave(s->route->tally, &claimant);
+	if (s->member != NULL)
+		pool_leave(s->member);
+	admission_leave(s->context->admission, &s->generation->terms, session_source(s), &s->seat);
+	s->context->gone(s->context, s->refusal != REASON_NONE);
+	session_log_end(s); /* when its places are free */
 	address_clear(&s->opening.request.target);
 	generation_unref(s->generation);
 	free(s->detail);
 	free(s);
 }
 
-enum reason session_drain_at_once(struct session *s)
-{
-	return REASON_DRAIN;
-}
-
-static void session_drain(struct session *s)
-{
-	if (session_ops(s)->on_drain != NULL)
-		session_proceed(s, session_ops(s)->on_drain(s));
-}
-
 void session_drain_all(struct session_context *context)
 {
 	context->draining = true;
 	for (int state = 0; state < STATE_COUNT; state++)
-		list_each (&context->sessions[state], node, after)
-			session_drain(list_entry(node, struct session, link));
+		list_each (&context->sessions[state], node, after) {
+			struct session *s = list_entry(node, struct session, link);
+			if (session_ops(s)->on_drain != NULL)
+				session_proceed(s, session_ops(s)->on_drain(s));
+		}
 }
 
 void session_cut_all(struct session_context *context)

@@ -1,9 +1,5 @@
 /* A session: one client connection from accept to the last byte, and the backend connection that belongs to it.
  *
- *     NEW -> HELLO -> REQUEST -> GATE -> DIAL -> OPEN -> CLOSING -> DEAD        from anywhere: by a reason that a function returns
- *      `-> PROXY -^     |   ^
- *                       `-> ANSWER (keep-alive)
- *
  * It lives on one worker's thread. Nothing is freed inside a callback: a DEAD session waits in its worker's list for the
  * end of the loop's turn. What a state means stands in a file of its own, which state.def names: it defines the struct state_ops
  * declared here. Its functions return what is to come, and session.c does it: so neither calls the other back. */
@@ -13,6 +9,7 @@
 #include "base/list.h"
 #include "config/generation.h"
 #include "config/settings.h"
+#include "gate/admission.h"
 #include "gate/gate.h"
 #include "gate/reason.h"
 #include "net/addr.h"
@@ -22,23 +19,58 @@
 #include "proto/http_answer.h"
 #include "proto/ws.h"
 #include "session/codec.h"
-#include "session/context.h"
+#include "session/refusal_log.h"
 
 #include <event2/event_struct.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct log;
+enum session_state {
+#define STATE(name, ...) STATE_##name,
+#include "session/state.def"
+#undef STATE
+	STATE_COUNT
+};
 
-/* See kept.h. The buffer exists only while it has something in it, so a connection that waits owns none. */
+/* The buffer that all reading of a worker goes through, and room in front of it for what is pushed there: a frame's header. */
+#define CONTEXT_SCRATCH  ((size_t)256 * 1024)
+#define CONTEXT_HEADROOM ((size_t)64)
+
+struct session;
+
+/* What a session needs of the worker it lives on, and all it knows of it. One for each worker, used by its thread alone. */
+struct session_context {
+	struct event_base *base;
+	struct log *log;
+	struct admission *admission;  /* shared with all other threads */
+	struct refusal_log *refusals; /* what the log is told of strangers */
+	struct dial_env dial_env;
+	struct request_env request_env;
+	struct opener *opener;             /* opens files for handlers */
+	uint8_t *scratch;                  /* CONTEXT_SCRATCH bytes, with CONTEXT_HEADROOM in front */
+	EVP_MD_CTX *sha1;                  /* for the answers to upgrades */
+	struct http_head head;             /* the request being looked at; valid within one turn, as its spans are */
+	struct stream_pool backlogs;       /* and all else that peers make it hold: max_backlog is for it */
+	struct list sessions[STATE_COUNT]; /* each session is in the list of its state */
+	bool draining;
+
+	/* What the worker does for its sessions. */
+	void (*reap_soon)(struct session_context *context); /* session_reap_all(), in this turn of the loop */
+	/* Counts an admitted session as refused. False when it must be closed without an answer. */
+	bool (*refuse)(struct session_context *context, const struct session *session);
+	void (*gone)(struct session_context *context, bool was_refusal);
+};
+
+/* Bytes of a client that came and can't be used yet: the beginning of a PROXY header or a request head, what followed one, and
+ * frames behind what a codec was stopped with. They count against max_backlog. The buffer exists only while it has something in
+ * it, so a connection that waits owns none. */
 struct kept {
 	char *buf; /* NULL: nothing is kept */
 	size_t len, room;
 	size_t scanned; /* see http_head_length() */
 	bool unseen;    /* the next request's, and not looked at yet */
 };
-
-struct session;
 
 /* How a session's client is told of its end. */
 enum session_tell {
@@ -177,11 +209,31 @@ void session_abort(struct session *session);
  * frozen machine), and that time counts against nobody but for lifetime: what the peers sent meanwhile is still to be read. */
 void session_arm(struct session *session, uint64_t ms);
 
+/* The one deadline of a session that is not open yet runs from accept until the request is complete and answered: in so many ms
+ * from now; how many are left, at least 1; and refusal_timeout at most, for one that is only to be told why it is refused. */
+void deadline_set(struct session *session, uint64_t ms);
+uint64_t deadline_left(const struct session *session);
+void deadline_hurry(struct session *session);
+
+/* For state_ops.on_drain: of what opens or lasts; and of who asks, or is about to. Who has only just connected is told then that
+ * this is no time for it, if that is within linger_timeout. What ends by itself has none. */
+enum reason session_drain_at_once(struct session *session);
+enum reason deadline_drain(struct session *session);
+
+/* kept.c: keeps bytes, which stand elsewhere, instead of what was kept before. */
+must_check enum reason kept_put(struct session *session, const char *bytes, size_t len);
+size_t kept_take(struct session *session); /* copies them into the worker's scratch buffer, and returns their length */
+void kept_drop(struct session *session);
+
+/* answer.c: answers a request of a session whose route has a handler. */
+enum reason answer_start(struct session *session, const struct http_head *head);
+
+/* handshake.c: writes the 101 and makes the decoder ready. Also for closing.c, which tells a browser by 101 and Close why there
+ * will be no session. */
+enum reason handshake_answer(struct session *session);
+
 /* For an answer that it is given now. */
 struct http_stamp session_stamp(const struct session *session);
-
-/* For state_ops.on_drain, of what opens or lasts; what ends by itself has none. */
-enum reason session_drain_at_once(struct session *session);
 
 /* For its streams. */
 void session_on_stream(void *owner, struct stream *stream, enum stream_event event);
@@ -191,3 +243,20 @@ void session_on_stream(void *owner, struct stream *stream, enum stream_event eve
 void session_drain_all(struct session_context *context);
 void session_cut_all(struct session_context *context);
 void session_reap_all(struct session_context *context);
+
+/* What a worker needs to begin a session; see worker.h for who sends it. */
+struct arrival {
+	int fd;
+	struct peer peer;
+	uint64_t id;
+	struct generation *generation; /* a reference that becomes the session's */
+	const struct listen_settings *listen;
+	enum reason refusal; /* REASON_NONE: it is welcome */
+	struct seat seat;    /* which becomes the session's to give back */
+};
+
+/* Takes fd and the reference over, also when it fails for want of memory: then it is discarded. */
+void arrival_start(struct session_context *context, const struct arrival *arrival);
+
+/* The end of an arrival that there was no memory to make a session of; any thread. */
+void arrival_discard(const struct arrival *arrival, struct admission *admission, struct refusal_log *reject_log);

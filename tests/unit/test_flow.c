@@ -3,7 +3,6 @@
 #include "session/flow.h"
 
 #include "net/stream_write.h"
-#include "session/kept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
