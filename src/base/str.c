@@ -72,6 +72,15 @@ struct span span_skip(struct span s, size_t n)
 	return n == 0 ? s : (struct span){ s.p + n, s.n - n };
 }
 
+struct span span_split(struct span s, char separator, struct span *after)
+{
+	const char *at = s.n == 0 ? NULL : memchr(s.p, separator, s.n);
+	size_t n = at == NULL ? s.n : (size_t)(at - s.p);
+
+	*after = at == NULL ? (struct span){ NULL, 0 } : span_skip(s, n + 1);
+	return (struct span){ s.p, n };
+}
+
 bool span_next(struct span *rest, char separator, struct span *item)
 {
 	if (rest->n == 0 && rest->p != one_empty_item)

@@ -28,6 +28,9 @@ static inline bool str_is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Cuts s at the first separator, which is dropped; without one all of s is before it, and *after is absent. */
+struct span span_split(struct span s, char separator, struct span *after);
+
 /* Takes the next item of a list off the front of *rest and trims it; items may be empty. Returns false when *rest is
  * used up. `a, b` gives "a", "b"; `` gives nothing; `a,` gives "a", "". */
 bool span_next(struct span *rest, char separator, struct span *item);

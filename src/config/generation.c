@@ -6,7 +6,7 @@
 #include "config/exposure.h"
 #include "config/reach.h"
 #include "config/settings_check.h"
-#include "proto/uri.h"
+#include "proto/ip.h"
 #include "sys/privs.h"
 
 #include <stdlib.h>

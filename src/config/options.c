@@ -10,7 +10,7 @@
 #include "gate/sources.h"
 #include "proto/http.h"
 #include "proto/upgrade.h"
-#include "proto/uri.h"
+#include "proto/ip.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "config/reach.h"
 #include "proto/http.h"
-#include "proto/uri.h"
+#include "proto/ip.h"
 #include "sys/beneath.h"
 #include "sys/own_names.h"
 

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "config/reach.h"
 #include "net/tls.h"
-#include "proto/uri.h"
+#include "proto/ip.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -71,9 +71,8 @@ size_t request_own(struct request *request)
 	struct http_head *own = malloc(size);
 	if (own == NULL)
 		return 0;
-	*own = *head;
 	memcpy(own + 1, head->text.p, head->text.n);
-	http_head_move(own, (char *)(own + 1));
+	(void)http_parse_head(own, (char *)(own + 1), head->text.n); /* as it was parsed before */
 	request->head = request->own = own;
 	return size;
 }

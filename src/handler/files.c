@@ -252,7 +252,7 @@ static struct span words_of(int status)
 static void put_option(struct http_answer *out, const char *name, const char *value)
 {
 	if (value[0] != '\0')
-		http_answer_field(out, name, "%s", value);
+		http_answer_text(out, name, span_of(value));
 }
 
 static void put_file_fields(struct http_answer *out, const struct files_options *options, int status, const struct result *result)

@@ -3,7 +3,6 @@
 #include "net/addr.h"
 
 #include "proto/ip.h"
-#include "proto/uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>

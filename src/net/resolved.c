@@ -3,7 +3,6 @@
 #include "net/resolved.h"
 
 #include "proto/ip.h"
-#include "proto/uri.h"
 
 #include <net/if.h>
 #include <netdb.h>

@@ -83,44 +83,22 @@ bool http_is_token(struct span s)
 	return s.n > 0 && all_of(s, TOKEN);
 }
 
-/* Splits s at the first separator; without one all of s is before it, and *after is absent. */
-static struct span split(struct span s, char separator, struct span *after)
-{
-	const char *at = s.n == 0 ? NULL : memchr(s.p, separator, s.n);
-
-	*after = absent;
-	if (at == NULL)
-		return s;
-	size_t n = (size_t)(at - s.p);
-	*after = span_skip(s, n + 1);
-	return (struct span){ s.p, n };
-}
-
-/* Takes the host off the front of an authority; *rest is what follows it. */
-static bool take_host(struct span authority, struct span *host, struct span *rest)
-{
-	uint8_t address[IP_ADDRESS_MAX];
-	size_t n = 0;
-
-	if (span_starts(authority, SPAN("["))) {
-		*host = split(span_skip(authority, 1), ']', rest);
-		return rest->p != NULL && ip_read(AF_INET6, *host, address);
-	}
-	while (n < authority.n && authority.p[n] != ':')
-		n++;
-	*host = (struct span){ authority.p, n };
-	*rest = span_skip(authority, n);
-	return n > 0 && all_of(*host, REG_NAME);
-}
-
 bool http_split_authority(struct span authority, struct span *host, struct span *port)
 {
-	struct span rest;
+	uint8_t address[IP_ADDRESS_MAX];
 	uint16_t number;
+	struct span rest;
 
-	if (!take_host(authority, host, &rest) || (rest.n > 0 && rest.p[0] != ':'))
-		return false;
-	*port = span_skip(rest, 1);
+	if (span_starts(authority, SPAN("["))) {
+		*host = span_split(span_skip(authority, 1), ']', &rest);
+		if (rest.p == NULL || (rest.n > 0 && rest.p[0] != ':') || !ip_read(AF_INET6, *host, address))
+			return false;
+		*port = span_skip(rest, 1);
+	} else {
+		*host = span_split(authority, ':', port);
+		if (host->n == 0 || !all_of(*host, REG_NAME))
+			return false;
+	}
 	if (port->n == 0)
 		*port = absent; /* `host:` is a host with an empty port */
 	return port->p == NULL || ip_read_port(*port, &number);
@@ -146,7 +124,7 @@ static struct span parse_absolute(struct http_head *head)
 {
 	static const char *const schemes[] = { "http", "https", "ws", "wss" };
 	struct span rest, host, port;
-	struct span scheme = split(head->target, ':', &rest);
+	struct span scheme = span_split(head->target, ':', &rest);
 	bool known = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
@@ -178,7 +156,7 @@ static int parse_target(struct http_head *head)
 		rest = parse_absolute(head);
 	if (rest.p == NULL)
 		return bad_request(head, "request target");
-	head->path = split(rest, '?', &head->query);
+	head->path = span_split(rest, '?', &head->query);
 	if (head->path.n == 0)
 		head->path = SPAN("/");
 	return 0;
@@ -188,8 +166,8 @@ static int parse_request_line(struct http_head *head, struct span line)
 {
 	struct span rest, version;
 
-	head->method = split(line, ' ', &rest);
-	head->target = split(rest, ' ', &version);
+	head->method = span_split(line, ' ', &rest);
+	head->target = span_split(rest, ' ', &version);
 	if (!http_is_token(head->method))
 		return bad_request(head, "method in the request line");
 	int status = parse_version(head, version);
@@ -199,7 +177,7 @@ static int parse_request_line(struct http_head *head, struct span line)
 static int parse_field(struct http_head *head, struct span line)
 {
 	struct span value;
-	struct span name = split(line, ':', &value);
+	struct span name = span_split(line, ':', &value);
 
 	if (!http_is_token(name) || value.p == NULL)
 		return bad_request(head, "field name");
@@ -264,7 +242,7 @@ static int check_no_body(struct http_head *head)
 static struct span take_line(struct span *rest)
 {
 	struct span after;
-	struct span line = split(*rest, '\n', &after);
+	struct span line = span_split(*rest, '\n', &after);
 
 	*rest = after;
 	if (after.p == NULL || line.n == 0 || line.p[line.n - 1] != '\r')
@@ -304,28 +282,6 @@ int http_parse_head(struct http_head *head, const char *buf, size_t len)
 	return status;
 }
 
-/* What lies elsewhere is absent, or a constant. */
-static void move_span(struct span *span, struct span text, const char *to)
-{
-	uintptr_t at = (uintptr_t)span->p - (uintptr_t)text.p;
-
-	if (at < text.n)
-		span->p = to + at;
-}
-
-void http_head_move(struct http_head *head, const char *to)
-{
-	struct span text = head->text,
-	            *parts[] = { &head->method, &head->target, &head->authority, &head->path, &head->query, &head->text };
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		move_span(parts[i], text, to);
-	for (size_t i = 0; i < head->fields_count; i++) {
-		move_span(&head->fields[i].name, text, to);
-		move_span(&head->fields[i].value, text, to);
-	}
-}
-
 static size_t next_field(const struct http_head *head, struct span name, size_t from)
 {
 	while (from < head->fields_count && !span_eq_nocase(head->fields[from].name, name))
@@ -353,17 +309,13 @@ size_t http_field_count(const struct http_head *head, const char *name)
 bool http_list_next(const struct http_head *head, const char *name, struct http_list *cursor, struct span *element)
 {
 	for (;;) {
-		if (!cursor->inside) {
-			cursor->field = next_field(head, span_of(name), cursor->field);
-			if (cursor->field == head->fields_count)
-				return false;
-			cursor->rest = head->fields[cursor->field++].value;
-			cursor->inside = true;
-		}
 		while (span_next(&cursor->rest, ',', element))
 			if (element->n > 0)
 				return true;
-		cursor->inside = false;
+		cursor->field = next_field(head, span_of(name), cursor->field);
+		if (cursor->field == head->fields_count)
+			return false;
+		cursor->rest = head->fields[cursor->field++].value;
 	}
 }
 
@@ -386,26 +338,20 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that the escape at the beginning of s stands for; 0, which may not be encoded, when it is malformed. */
-static char unescape(struct span s)
-{
-	int high = s.n < 3 ? -1 : hex_digit(s.p[1]);
-	int low = s.n < 3 ? -1 : hex_digit(s.p[2]);
-
-	return (char)(high < 0 || low < 0 ? 0 : high * 16 + low);
-}
-
 long http_percent_decode(char *out, struct span src, bool plus_is_space)
 {
 	size_t len = 0;
 
 	for (; src.n > 0; len++) {
-		out[len] = src.p[0];
-		if (src.p[0] == '+' && plus_is_space)
-			out[len] = ' ';
-		if (src.p[0] == '%' && (out[len] = unescape(src)) == '\0')
-			return -1;
-		src = span_skip(src, src.p[0] == '%' ? 3 : 1);
+		bool escape = src.p[0] == '%';
+		out[len] = src.p[0] == '+' && plus_is_space ? ' ' : src.p[0];
+		if (escape) {
+			int high = src.n < 3 ? -1 : hex_digit(src.p[1]), low = src.n < 3 ? -1 : hex_digit(src.p[2]);
+			if (high < 0 || low < 0 || (high | low) == 0)
+				return -1;
+			out[len] = (char)(high * 16 + low);
+		}
+		src = span_skip(src, escape ? 3 : 1);
 	}
 	out[len] = '\0';
 	return (long)len;
@@ -416,7 +362,7 @@ struct span http_query_param(struct span query, struct span name)
 	struct span parameter, value;
 
 	while (span_next(&query, '&', &parameter)) {
-		if (!span_eq(split(parameter, '=', &value), name))
+		if (!span_eq(span_split(parameter, '=', &value), name))
 			continue;
 		return value.p != NULL ? value : (struct span){ parameter.p + parameter.n, 0 };
 	}

@@ -54,9 +54,6 @@ struct http_head {
  * The method is not judged here beyond being a token. For HTTP/1.0 a missing Host is allowed: authority is absent. */
 int http_parse_head(struct http_head *head, const char *buf, size_t len);
 
-/* The same head, whose text stands at `to` now. */
-void http_head_move(struct http_head *head, const char *to);
-
 /* The first field of that name (any case), NULL when there is none; and how many there are. */
 const struct http_field *http_field(const struct http_head *head, const char *name);
 size_t http_field_count(const struct http_head *head, const char *name);
@@ -64,9 +61,8 @@ size_t http_field_count(const struct http_head *head, const char *name);
 /* Walks the comma-separated elements of all fields of one name, as if they were one (RFC 9110 section 5.3); empty
  * elements are passed over. Start with a zeroed cursor; returns false at the end. */
 struct http_list {
-	size_t field;
-	bool inside;
-	struct span rest;
+	size_t field;     /* the next one */
+	struct span rest; /* of the one before it */
 };
 bool http_list_next(const struct http_head *head, const char *name, struct http_list *cursor, struct span *element);
 

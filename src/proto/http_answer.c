@@ -2,10 +2,14 @@
  * It must never write a line that its caller's value could end early. */
 #include "proto/http_answer.h"
 
+#include "proto/http.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#define VALUE_MAX (HTTP_TARGET_MAX + 128) /* of one that is formatted: Location has a target in it */
 
 const char *http_status_text(int status)
 {
@@ -44,90 +48,64 @@ const char *http_status_text(int status)
 	return "Unknown";
 }
 
-/* Both write at a place of their own, not at out->len, which commit() moves when a whole line has fitted. They return the end
- * of what they wrote, or 0 when that did not fit, with a byte to spare for what vsnprintf adds. */
-static size_t append(const struct http_answer *out, size_t at, struct span text)
+/* The parts one behind the other, or nothing, and then that is remembered. */
+static void append(struct http_answer *out, const struct span *part, size_t count)
 {
-	if (at >= out->cap || text.n >= out->cap - at)
-		return 0;
-	memcpy(out->buf + at, text.p, text.n);
-	return at + text.n;
-}
+	size_t end = out->len;
 
-static size_t append_format(const struct http_answer *out, size_t at, const char *format, va_list args) printf_like(3, 0);
-static size_t append_format(const struct http_answer *out, size_t at, const char *format, va_list args)
-{
-	if (at >= out->cap)
-		return 0;
-	int n = vsnprintf(out->buf + at, out->cap - at, format, args);
-	return n < 0 || (size_t)n >= out->cap - at ? 0 : at + (size_t)n;
-}
-
-static void commit(struct http_answer *out, size_t end)
-{
-	if (end == 0)
-		out->overflow = true;
-	else
-		out->len = end;
-}
-
-static bool value_clean(const char *value, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)value[i];
-		if ((c < ' ' && c != '\t') || c == 0x7f)
-			return false;
+	for (size_t i = 0; i < count; i++) {
+		if (part[i].n >= out->cap - end) {
+			out->overflow = true;
+			return;
+		}
+		memcpy(out->buf + end, part[i].p, part[i].n);
+		end += part[i].n;
 	}
-	return true;
-}
-
-static size_t append_name(const struct http_answer *out, const char *name)
-{
-	size_t end = append(out, out->len, span_of(name));
-	return end != 0 ? append(out, end, SPAN(": ")) : 0;
-}
-
-/* A line end in a value would be a field, or a body, of the peer's making. */
-static void commit_value(struct http_answer *out, size_t value, size_t end)
-{
-	bool good = value != 0 && end != 0 && value_clean(out->buf + value, end - value);
-	commit(out, good ? append(out, end, SPAN("\r\n")) : 0);
+	out->len = end;
 }
 
 void http_answer_text(struct http_answer *out, const char *name, struct span text)
 {
-	size_t value = append_name(out, name);
-	commit_value(out, value, value != 0 ? append(out, value, text) : 0);
+	const struct span line[] = { span_of(name), SPAN(": "), text, SPAN("\r\n") };
+
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		if ((c < ' ' && c != '\t') || c == 0x7f) {
+			out->overflow = true; /* a line end in a value would be a field, or a body, of the peer's making */
+			return;
+		}
+	}
+	append(out, line, ARRAY_LEN(line));
 }
 
 void http_answer_field(struct http_answer *out, const char *name, const char *format, ...)
 {
-	size_t value = append_name(out, name), end = 0;
+	char value[VALUE_MAX];
+	va_list args;
 
-	if (value != 0) {
-		va_list args;
-		va_start(args, format);
-		end = append_format(out, value, format, args);
-		va_end(args);
-	}
-	commit_value(out, value, end);
+	va_start(args, format);
+	int n = vsnprintf(value, sizeof(value), format, args);
+	va_end(args);
+	if (n >= 0 && (size_t)n < sizeof(value))
+		http_answer_text(out, name, (struct span){ value, (size_t)n });
+	else
+		out->overflow = true;
 }
 
 void http_date(char out[HTTP_DATE_MAX], time_t when)
 {
 	struct tm tm;
-	out[0] = '\0';
-	if (gmtime_r(&when, &tm) != NULL && strftime(out, HTTP_DATE_MAX, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
+	if (gmtime_r(&when, &tm) == NULL || strftime(out, HTTP_DATE_MAX, "%a, %d %b %Y %H:%M:%S GMT", &tm) == 0)
 		out[0] = '\0';
 }
 
 void http_answer_start(struct http_answer *out, char *buf, size_t cap, int status, const struct http_stamp *stamp)
 {
-	char date[HTTP_DATE_MAX];
+	char line[64], date[HTTP_DATE_MAX];
+	int n = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
 
 	*out = (struct http_answer){ .buf = buf, .cap = cap, .status = status };
-	int n = snprintf(out->buf, out->cap, "HTTP/1.1 %d %s\r\n", out->status, http_status_text(out->status));
-	commit(out, n < 0 || (size_t)n >= out->cap ? 0 : (size_t)n);
+	append(out, &(struct span){ line, (size_t)n }, 1);
 	if (stamp->hsts > 0)
 		http_answer_field(out, "Strict-Transport-Security", "max-age=%" PRIu64, stamp->hsts);
 	if (status < 200)
@@ -146,7 +124,7 @@ void http_answer_end(struct http_answer *out, bool keep_alive)
 	                 : out->status == 426 ? SPAN("close, Upgrade")
 	                 : keep_alive         ? SPAN("keep-alive")
 	                                      : SPAN("close"));
-	commit(out, append(out, out->len, SPAN("\r\n")));
+	append(out, &SPAN("\r\n"), 1);
 }
 
 void http_answer_words(struct http_answer *out, struct span words, bool keep_alive, bool head_only)
@@ -165,6 +143,5 @@ void http_answer_words(struct http_answer *out, struct span words, bool keep_ali
 	http_answer_end(out, keep_alive);
 	if (head_only)
 		return;
-	size_t end = append(out, out->len, words);
-	commit(out, end != 0 ? append(out, end, SPAN("\n")) : 0);
+	append(out, (struct span[]){ words, SPAN("\n") }, 2);
 }

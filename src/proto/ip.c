@@ -1,4 +1,4 @@
-/* ip.c owns the question what is an IP address or a port.
+/* ip.c owns the question what is an IP address or a port, and the forms of hosts and paths that mean the same.
  * It must never guess: what two programs could read in two ways is none. */
 #include "proto/ip.h"
 
@@ -17,11 +17,9 @@ bool ip_read(int family, struct span text, void *address)
 
 bool ip_read_zoned(struct span text, uint8_t address[IP_ADDRESS_MAX], struct span *zone)
 {
-	const char *percent = text.n == 0 ? NULL : memchr(text.p, '%', text.n);
-	size_t n = percent == NULL ? text.n : (size_t)(percent - text.p);
+	struct span number = span_split(text, '%', zone);
 
-	*zone = percent == NULL ? span_of(NULL) : span_skip(text, n + 1);
-	return (percent == NULL || zone->n > 0) && ip_read(AF_INET6, (struct span){ text.p, n }, address);
+	return (zone->p == NULL || zone->n > 0) && ip_read(AF_INET6, number, address);
 }
 
 bool ip_is_number(struct span host)
@@ -48,4 +46,33 @@ bool ip_read_port(struct span digits, uint16_t *port)
 bool ip_read_plain_port(struct span digits, uint16_t *port)
 {
 	return (digits.n < 2 || digits.p[0] != '0') && ip_read_port(digits, port);
+}
+
+static struct span without_dot(struct span host)
+{
+	return host.n > 1 && host.p[host.n - 1] == '.' ? (struct span){ host.p, host.n - 1 } : host;
+}
+
+struct span uri_host(struct span host)
+{
+	bool brackets = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+	return brackets ? (struct span){ host.p + 1, host.n - 2 } : without_dot(host);
+}
+
+bool uri_is_localhost(struct span host)
+{
+	static const struct span name = { "localhost", 9 };
+
+	host = without_dot(host);
+	if (host.n < name.n || !span_eq_nocase(span_skip(host, host.n - name.n), name))
+		return false;
+	return host.n == name.n || host.p[host.n - name.n - 1] == '.';
+}
+
+struct span uri_path_prefix(const char *path, bool *exact)
+{
+	struct span whole = span_of(path);
+
+	*exact = whole.n < 2 || strcmp(path + whole.n - 2, "/*") != 0;
+	return *exact ? whole : (struct span){ path, whole.n - 2 };
 }

@@ -1,4 +1,5 @@
-/* The texts of IP addresses and ports. All else that is read from an address or a port asks here what a number is. */
+/* The texts of hosts and ports, and of paths as routes compare them. All else that is read from an address or a port asks here
+ * what a number is. */
 #pragma once
 
 #include "base/attr.h"
@@ -20,3 +21,15 @@ must_check bool ip_is_number(struct span host);   /* of either family */
 /* 1 to 5 digits that come to 65535 at most. Plain: in the form in which programs write a port, without zeros in front. */
 must_check bool ip_read_port(struct span digits, uint16_t *port);
 must_check bool ip_read_plain_port(struct span digits, uint16_t *port);
+
+/* What names of hosts are made of. */
+#define HOST_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+/* A host: without brackets and final dot. */
+struct span uri_host(struct span host);
+
+/* localhost or a name below it, in any case, perhaps with a final dot: always this host (RFC 6761, section 6.3). */
+bool uri_is_localhost(struct span host);
+
+/* A route's path, taken apart: "/vnc/<anything>" is the prefix "/vnc", "/<anything>" the prefix "", else exact. */
+struct span uri_path_prefix(const char *path, bool *exact);

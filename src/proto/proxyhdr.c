@@ -25,28 +25,18 @@ static bool begins(const uint8_t *bytes, size_t len, const uint8_t *signature, s
 	return memcmp(bytes, signature, len < signature_len ? len : signature_len) == 0;
 }
 
-/* Cuts a line at each space; false unless that gives exactly count words, the empty ones included. */
-static bool cut(struct span line, struct span *word, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const char *space = memchr(line.p, ' ', line.n);
-		if ((space == NULL) != (i == count - 1))
-			return false;
-		word[i] = (struct span){ line.p, space == NULL ? line.n : (size_t)(space - line.p) };
-		line = span_skip(line, word[i].n + (space != NULL));
-	}
-	return true;
-}
-
 static bool read_line(struct proxyhdr *header, struct span line)
 {
 	struct span word[V1_WORDS];
-	struct proxyhdr_end destination; /* has to be one, and matters to nobody */
+	struct proxyhdr destination; /* has to be one, and matters to nobody */
 
 	if (span_eq(line, SPAN("PROXY UNKNOWN")) || span_starts(line, SPAN("PROXY UNKNOWN ")))
 		return true;
-	if (!cut(line, word, V1_WORDS))
-		return false;
+	for (size_t i = 0; i < V1_WORDS; i++) { /* neither more nor fewer, the empty ones included */
+		word[i] = span_split(line, ' ', &line);
+		if ((line.p == NULL) != (i == V1_WORDS - 1))
+			return false;
+	}
 	if (span_eq(word[1], SPAN("TCP4")))
 		header->family = PROXYHDR_IN;
 	else if (span_eq(word[1], SPAN("TCP6")))
@@ -54,8 +44,8 @@ static bool read_line(struct proxyhdr *header, struct span line)
 	else
 		return false;
 	int family = header->family == PROXYHDR_IN ? AF_INET : AF_INET6;
-	return ip_read(family, word[2], header->source.address) && ip_read(family, word[3], destination.address) &&
-	       ip_read_plain_port(word[4], &header->source.port) && ip_read_plain_port(word[5], &destination.port);
+	return ip_read(family, word[2], header->address) && ip_read(family, word[3], destination.address) &&
+	       ip_read_plain_port(word[4], &header->port) && ip_read_plain_port(word[5], &destination.port);
 }
 
 static int parse_v1(struct proxyhdr *header, const uint8_t *bytes, size_t len)
@@ -118,28 +108,25 @@ static bool check_tlvs(const uint8_t *bytes, size_t len, size_t at)
 }
 
 /* What a header speaks of. least: the bytes its addresses take. */
-struct subject {
+static const struct subject {
 	uint8_t transport; /* the byte on the wire */
 	enum proxyhdr_family family;
 	uint8_t width, least;
+} subjects[] = {
+	{ 0x00, PROXYHDR_NOBODY, 0, 0 },
+	{ 0x11, PROXYHDR_IN, 4, 12 },
+	{ 0x21, PROXYHDR_IN6, 16, 36 },
+	{ 0x31, PROXYHDR_UNIX, 108, 216 },
 };
 
-static const struct subject nobody = { 0x00, PROXYHDR_NOBODY, 0, 0 };
-
-/* NULL when the bytes that tell of version, command and transport are none of a stream's. */
+/* LOCAL speaks of nobody. NULL when the bytes that tell of version, command and transport are none of a stream's. */
 static const struct subject *find_subject(uint8_t command, uint8_t transport)
 {
-	static const struct subject table[] = {
-		{ 0x11, PROXYHDR_IN, 4, 12 },
-		{ 0x21, PROXYHDR_IN6, 16, 36 },
-		{ 0x31, PROXYHDR_UNIX, 108, 216 },
-	};
-
-	if (command == 0x20 || (command == 0x21 && transport == nobody.transport))
-		return &nobody;
-	for (size_t i = 0; command == 0x21 && i < ARRAY_LEN(table); i++)
-		if (table[i].transport == transport)
-			return &table[i];
+	if (command == 0x20)
+		return &subjects[0];
+	for (size_t i = 0; command == 0x21 && i < ARRAY_LEN(subjects); i++)
+		if (subjects[i].transport == transport)
+			return &subjects[i];
 	return NULL;
 }
 
@@ -153,12 +140,12 @@ static int parse_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 		return PROXYHDR_BAD;
 	if (len < whole)
 		return PROXYHDR_MORE;
-	if (subject == &nobody)
-		return (int)whole;
 	header->family = subject->family;
+	if (subject->family == PROXYHDR_NOBODY)
+		return (int)whole;
 	if (subject->family != PROXYHDR_UNIX) {
-		memcpy(header->source.address, bytes + V2_HEAD, subject->width);
-		header->source.port = (uint16_t)read_u16(bytes + V2_HEAD + 2 * (size_t)subject->width);
+		memcpy(header->address, bytes + V2_HEAD, subject->width);
+		header->port = (uint16_t)read_u16(bytes + V2_HEAD + 2 * (size_t)subject->width);
 	}
 	return check_tlvs(bytes, whole, V2_HEAD + (size_t)subject->least) ? (int)whole : PROXYHDR_BAD;
 }

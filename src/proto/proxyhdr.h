@@ -17,14 +17,11 @@ enum proxyhdr_family {
 	PROXYHDR_UNIX,   /* a UNIX stream socket; its path is not told, since most clients have none */
 };
 
-struct proxyhdr_end {
-	uint8_t address[16]; /* in network order; the first 4 for IPv4 */
-	uint16_t port;       /* in host order */
-};
-
+/* The source; all zero behind family unless that is PROXYHDR_IN or PROXYHDR_IN6. */
 struct proxyhdr {
 	enum proxyhdr_family family;
-	struct proxyhdr_end source; /* all zero unless family is PROXYHDR_IN or PROXYHDR_IN6 */
+	uint8_t address[16]; /* in network order; the first 4 for IPv4 */
+	uint16_t port;       /* in host order */
 };
 
 #define PROXYHDR_MORE 0

@@ -61,30 +61,22 @@ static bool extension_value_valid(struct span value)
 	return value.n > 2;
 }
 
-static bool extension_param_valid(struct span param)
-{
-	struct span name = { param.p, 0 };
-
-	while (name.n < param.n && param.p[name.n] != '=')
-		name.n++;
-	bool has_value = name.n < param.n;
-	return http_is_token(span_trim(name)) && (!has_value || extension_value_valid(span_trim(span_skip(param, name.n + 1))));
-}
-
 /* None is ever agreed to, but what breaks the grammar is an error all the same. A quoted value is a token, so that no comma or
  * semicolon of a well-formed list stands within quotes. */
 static bool extensions_valid(const struct http_head *head)
 {
 	struct http_list cursor = { 0 };
-	struct span extension, param;
+	struct span extension, param, value;
 	size_t count = 0;
 
 	for (; http_list_next(head, "Sec-WebSocket-Extensions", &cursor, &extension); count++) {
 		if (!span_next(&extension, ';', &param) || !http_is_token(param))
 			return false;
-		while (span_next(&extension, ';', &param))
-			if (!extension_param_valid(param))
+		while (span_next(&extension, ';', &param)) {
+			struct span name = span_split(param, '=', &value);
+			if (!http_is_token(span_trim(name)) || (value.p != NULL && !extension_value_valid(span_trim(value))))
 				return false;
+		}
 	}
 	return count > 0 || http_field(head, "Sec-WebSocket-Extensions") == NULL;
 }
@@ -148,25 +140,18 @@ EVP_MD_CTX *upgrade_sha1_new(void)
 	return NULL;
 }
 
-bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_LEN + 1])
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	assert(key.n == UPGRADE_KEY_LEN);
-	if (EVP_DigestInit_ex(sha1, NULL, NULL) != 1 || EVP_DigestUpdate(sha1, key.p, key.n) != 1 ||
-	    EVP_DigestUpdate(sha1, guid, sizeof(guid) - 1) != 1 || EVP_DigestFinal_ex(sha1, digest, &len) != 1)
-		return false;
-	return EVP_EncodeBlock((unsigned char *)out, digest, (int)len) == UPGRADE_ACCEPT_LEN;
-}
-
 size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol,
                         const struct http_stamp *stamp)
 {
+	unsigned char digest[EVP_MAX_MD_SIZE];
 	char accept[UPGRADE_ACCEPT_LEN + 1];
+	unsigned len = 0;
 	struct http_answer response;
 
-	if (!upgrade_accept(sha1, key, accept))
+	assert(key.n == UPGRADE_KEY_LEN);
+	if (EVP_DigestInit_ex(sha1, NULL, NULL) != 1 || EVP_DigestUpdate(sha1, key.p, key.n) != 1 ||
+	    EVP_DigestUpdate(sha1, guid, sizeof(guid) - 1) != 1 || EVP_DigestFinal_ex(sha1, digest, &len) != 1 ||
+	    EVP_EncodeBlock((unsigned char *)accept, digest, (int)len) != UPGRADE_ACCEPT_LEN)
 		return 0;
 	http_answer_start(&response, out, cap, 101, stamp);
 	http_answer_text(&response, "Upgrade", SPAN("websocket"));

@@ -29,12 +29,9 @@ struct span upgrade_subprotocol(const struct http_head *head, const struct str_l
  * running it. NULL without memory; the caller frees it with EVP_MD_CTX_free(). */
 EVP_MD_CTX *upgrade_sha1_new(void) must_check;
 
-#define UPGRADE_ACCEPT_LEN 28
-/* Sec-WebSocket-Accept for a checked key; NUL-terminated. Returns false when libcrypto has no memory for SHA-1. */
-must_check bool upgrade_accept(EVP_MD_CTX *sha1, struct span key, char out[UPGRADE_ACCEPT_LEN + 1]);
-
-/* The 101 response. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always suffices
- * for a subprotocol of up to UPGRADE_SUBPROTOCOL_MAX bytes; 0 if it does not fit or upgrade_accept() fails. */
+/* The 101 response to a checked key. subprotocol is absent or a token. Returns its length; cap of UPGRADE_RESPONSE_MAX always
+ * suffices for a subprotocol of up to UPGRADE_SUBPROTOCOL_MAX bytes; 0 if it does not fit, or there is no memory for SHA-1. */
+#define UPGRADE_ACCEPT_LEN      28 /* of Sec-WebSocket-Accept */
 #define UPGRADE_RESPONSE_MAX    512
 #define UPGRADE_SUBPROTOCOL_MAX 256
 size_t upgrade_response(char *out, size_t cap, EVP_MD_CTX *sha1, struct span key, struct span subprotocol,

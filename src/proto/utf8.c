@@ -78,11 +78,6 @@ size_t utf8_valid_length(const uint8_t *bytes, size_t len)
 	return scan(&state, bytes, len);
 }
 
-bool utf8_valid(const uint8_t *bytes, size_t len)
-{
-	return utf8_valid_length(bytes, len) == len;
-}
-
 size_t utf8_incomplete_tail(const uint8_t *bytes, size_t len)
 {
 	for (size_t back = 1; back <= 3 && back <= len; back++) {

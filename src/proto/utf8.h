@@ -19,9 +19,6 @@ static inline bool utf8_complete(const struct utf8 *utf8)
 	return utf8->state == 0;
 }
 
-/* A whole text at once. */
-bool utf8_valid(const uint8_t *bytes, size_t len);
-
 /* How many bytes at the beginning are valid and whole characters. */
 size_t utf8_valid_length(const uint8_t *bytes, size_t len);
 

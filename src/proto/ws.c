@@ -246,7 +246,7 @@ static uint16_t check_close(const uint8_t *payload, size_t len, uint16_t *close_
 	*close_code = (uint16_t)read_big_endian(payload, 2);
 	if (!ws_close_code_valid(*close_code))
 		return PROTOCOL_ERROR;
-	return utf8_valid(payload + 2, len - 2) ? 0 : NOT_UTF8;
+	return utf8_valid_length(payload + 2, len - 2) == len - 2 ? 0 : NOT_UTF8;
 }
 
 static enum ws_status bad(const struct ws_rx *rx, struct ws_run *run)
@@ -268,11 +268,15 @@ static enum ws_status deliver_control(struct ws_rx *rx, struct ws_run *run)
 }
 
 /* Unmasks what the input holds of a data frame to the end of the run. Returns how much that is. */
-static size_t take_data(struct ws_rx *rx, uint8_t *dst, const uint8_t *in, size_t len)
+static size_t take_data(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size_t len)
 {
 	size_t n = len < rx->left ? len : (size_t)rx->left;
 	bool text = rx->message_opcode == WS_TEXT;
 
+	if (run->len == 0)
+		run->payload = in;
+	run->opcode = rx->message_opcode;
+	uint8_t *dst = run->payload + run->len;
 	if (rx->flags & WS_RX_MASKED)
 		ws_unmask(dst, in, n, rx->mask);
 	else if (dst != in)
@@ -286,16 +290,6 @@ static size_t take_data(struct ws_rx *rx, uint8_t *dst, const uint8_t *in, size_
 		if (text && !utf8_complete(&rx->utf8))
 			rx->failed = NOT_UTF8;
 	}
-	return n;
-}
-
-static size_t extend_run(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size_t len)
-{
-	if (run->len == 0)
-		run->payload = in;
-	run->opcode = rx->message_opcode;
-
-	size_t n = take_data(rx, run->payload + run->len, in, len);
 	if (rx->failed == 0)
 		run->len += n;
 	return n;
@@ -306,8 +300,12 @@ static size_t extend_run(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size
  * takes, and it would take these as well. */
 static size_t take_small_frames(struct ws_rx *rx, struct ws_run *run, uint8_t *in, size_t len)
 {
+	static const unsigned needed = WS_RX_MASKED | WS_RX_BINARY | WS_RX_MERGE;
 	size_t at = 0;
 
+	if ((rx->flags & needed) != needed || rx->message_opcode != 0 || rx->header_len != 0 || rx->in_payload ||
+	    (rx->max_message != 0 && rx->max_message < WS_CONTROL_PAYLOAD_MAX))
+		return 0;
 	if (run->len == 0)
 		run->payload = in;
 	while (len - at > SMALL_HEADER && in[at] == (WS_FIN | WS_BINARY) && in[at + 1] >= MASK_BIT) {
@@ -330,14 +328,6 @@ static size_t take_small_frames(struct ws_rx *rx, struct ws_run *run, uint8_t *i
 	return at;
 }
 
-static bool takes_small_frames(const struct ws_rx *rx)
-{
-	static const unsigned needed = WS_RX_MASKED | WS_RX_BINARY | WS_RX_MERGE;
-
-	return (rx->flags & needed) == needed && rx->message_opcode == 0 && rx->header_len == 0 && !rx->in_payload &&
-	       (rx->max_message == 0 || rx->max_message >= WS_CONTROL_PAYLOAD_MAX);
-}
-
 /* A run ends in front of what must not overtake it, a control frame or a violation: run->used then points at that
  * frame, so that there is something left for which the caller comes back. The violation is remembered in rx->failed,
  * for its frame may have been unmasked by then. */
@@ -348,7 +338,8 @@ enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_r
 	assert(len > 0);
 	*run = (struct ws_run){ .payload = buf };
 	while (at < len && rx->failed == 0) {
-		if (takes_small_frames(rx) && (at += take_small_frames(rx, run, buf + at, len - at)) == len)
+		at += take_small_frames(rx, run, buf + at, len - at);
+		if (at == len)
 			break;
 		run->used = at;
 		if (!rx->in_payload) {
@@ -365,7 +356,7 @@ enum ws_status ws_decode(struct ws_rx *rx, uint8_t *buf, size_t len, struct ws_r
 				return deliver_control(rx, run);
 			continue;
 		}
-		at += extend_run(rx, run, buf + at, len - at);
+		at += take_data(rx, run, buf + at, len - at);
 		if (!(rx->flags & WS_RX_MERGE) && rx->failed == 0 && (run->len > 0 || rx->message_opcode == 0)) {
 			run->used = at;
 			run->message_start = rx->run_starts_message;
@@ -423,12 +414,5 @@ size_t ws_close_frame(uint8_t *out, uint16_t code, struct span reason)
 
 bool ws_close_code_valid(uint16_t code)
 {
-	static const struct {
-		uint16_t first, last;
-	} valid[] = { { 1000, 1003 }, { 1007, 1014 }, { 3000, 4999 } };
-
-	for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
-		if (code >= valid[i].first && code <= valid[i].last)
-			return true;
-	return false;
+	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

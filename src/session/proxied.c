@@ -16,16 +16,15 @@ static enum reason proxied_refuse(struct session *s, const char *why)
 
 static void proxied_name_peer(struct session *s, const struct proxyhdr *header)
 {
-	const struct proxyhdr_end *source = &header->source;
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(source->port) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(source->port) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(header->port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(header->port) };
 
 	if (header->family != PROXYHDR_IN && header->family != PROXYHDR_IN6)
 		return; /* it is the proxy's own connection, or says nothing that could be told apart from others */
 	s->proxied = true;
 	s->proxy = s->peer;
-	memcpy(&in.sin_addr, source->address, sizeof(in.sin_addr));
-	memcpy(&in6.sin6_addr, source->address, sizeof(in6.sin6_addr));
+	memcpy(&in.sin_addr, header->address, sizeof(in.sin_addr));
+	memcpy(&in6.sin6_addr, header->address, sizeof(in6.sin6_addr));
 	if (header->family == PROXYHDR_IN)
 		peer_init(&s->peer, -1, (const struct sockaddr *)&in, sizeof(in));
 	else

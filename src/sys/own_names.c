@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "proto/ip.h"
-#include "proto/uri.h"
 
 #include <stdio.h>
 #include <stdlib.h>

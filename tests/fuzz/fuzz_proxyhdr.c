@@ -31,7 +31,7 @@ static void copy_match(const char *line, regmatch_t match, char text[108])
 	text[n] = '\0';
 }
 
-static bool naive_end(const char *line, regmatch_t address, regmatch_t port, int family, struct proxyhdr_end *end)
+static bool naive_end(const char *line, regmatch_t address, regmatch_t port, int family, struct proxyhdr *end)
 {
 	char text[108];
 
@@ -55,9 +55,9 @@ static bool naive_line(struct proxyhdr *header, const char *line, size_t len)
 		return false;
 	bool in4 = match[2].rm_so >= 0;
 	int family = in4 ? AF_INET : AF_INET6;
-	struct proxyhdr_end destination;
+	struct proxyhdr destination;
 	header->family = in4 ? PROXYHDR_IN : PROXYHDR_IN6;
-	return naive_end(text, match[in4 ? 2 : 4], match[6], family, &header->source) &&
+	return naive_end(text, match[in4 ? 2 : 4], match[6], family, header) &&
 	       naive_end(text, match[in4 ? 3 : 5], match[7], family, &destination);
 }
 
@@ -114,8 +114,8 @@ static void naive_ip(struct proxyhdr *header, enum proxyhdr_family family, const
 {
 	header->family = family;
 	for (size_t i = 0; i < n; i++)
-		header->source.address[i] = block[i];
-	header->source.port = (uint16_t)(block[2 * n] * 256 + block[2 * n + 1]);
+		header->address[i] = block[i];
+	header->port = (uint16_t)(block[2 * n] * 256 + block[2 * n + 1]);
 }
 
 static int naive_v2(struct proxyhdr *header, const uint8_t *bytes, size_t len)
@@ -155,7 +155,7 @@ static int naive(struct proxyhdr *header, const uint8_t *bytes, size_t len)
 	return len > 0 && bytes[0] == '\r' ? naive_v2(header, bytes, len) : naive_v1(header, bytes, len);
 }
 
-static bool same_end(const struct proxyhdr_end *a, const struct proxyhdr_end *b)
+static bool same_end(const struct proxyhdr *a, const struct proxyhdr *b)
 {
 	return memcmp(a->address, b->address, sizeof(a->address)) == 0 && a->port == b->port;
 }
@@ -170,7 +170,7 @@ static int check_beginning(const uint8_t *data, size_t n)
 	CHECK(length == naive(&want, bytes, n));
 	CHECK(length <= (int)n);
 	if (length > 0)
-		CHECK(got.family == want.family && same_end(&got.source, &want.source));
+		CHECK(got.family == want.family && same_end(&got, &want));
 	free(bytes);
 	return length;
 }

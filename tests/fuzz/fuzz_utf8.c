@@ -26,7 +26,7 @@ static void check_text(const uint8_t *given, size_t len, size_t cut)
 	CHECK(whole <= len && (whole == 0 || oracle_utf8(given, whole) == 1));
 	for (size_t n = whole + 1; n <= len; n++)
 		CHECK(oracle_utf8(given, n) != 1);
-	CHECK(utf8_valid(given, len) == (oracle_utf8(given, len) == 1));
+	CHECK((whole == len) == (oracle_utf8(given, len) == 1));
 	CHECK((utf8_feed(&cut_once, given, cut) && utf8_feed(&cut_once, given + cut, len - cut)) == fine);
 	CHECK(utf8_incomplete_tail(given, len) == naive_tail(given, len));
 }

@@ -1,6 +1,5 @@
 /* test_ip.c asks what is an address, a port, a host. It must never ask whether one can be reached. */
 #include "proto/ip.h"
-#include "proto/uri.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

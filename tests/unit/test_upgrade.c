@@ -157,15 +157,21 @@ static void hs_version(void **state)
 	check(UPGRADE CONNECT "Sec-WebSocket-Version: 0\r\n", 426); /* also when the key is another version's */
 }
 
+static void check_accept(struct span key, const char *accept)
+{
+	char out[UPGRADE_RESPONSE_MAX + 1];
+	size_t len = upgrade_response(out, UPGRADE_RESPONSE_MAX, sha1, key, (struct span){ NULL, 0 }, &stamp);
+
+	out[len] = '\0';
+	assert_non_null(strstr(out, accept));
+}
+
 static void hs_accept_vector(void **state)
 {
-	char out[UPGRADE_ACCEPT_LEN + 1];
-
 	(void)state;
-	assert_true(upgrade_accept(sha1, SPAN("dGhlIHNhbXBsZSBub25jZQ=="), out));
-	assert_string_equal(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-	assert_true(upgrade_accept(sha1, SPAN("AQIDBAUGBwgJCgsMDQ4PEC=="), out)); /* the second depends on nothing before */
-	assert_string_equal(out, "OfS0wDaT5NoxF2gqm7Zj2YtetzM=");
+	check_accept(SPAN("dGhlIHNhbXBsZSBub25jZQ=="), "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+	/* The second depends on nothing before. */
+	check_accept(SPAN("AQIDBAUGBwgJCgsMDQ4PEC=="), "\r\nSec-WebSocket-Accept: OfS0wDaT5NoxF2gqm7Zj2YtetzM=\r\n");
 }
 
 /* What is chosen stands in the list, which therefore lives until the next choice. */
