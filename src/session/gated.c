@@ -102,7 +102,7 @@ const struct state_ops gated_state = {
 	.leave = gated_leave,
 	.on_stream = gated_on_stream,
 	.on_timer = gated_on_timer,
-	.on_drain = session_drain_at_once,
+	.on_drain = session_drain,
 	.tell = TELL_STATUS,
 	.deadline = true,
 };

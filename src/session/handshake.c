@@ -112,7 +112,7 @@ const struct state_ops handshake_state = {
 	.leave = handshake_leave,
 	.on_stream = handshake_on_stream,
 	.on_timer = handshake_on_timer,
-	.on_drain = session_drain_at_once,
+	.on_drain = session_drain,
 	.tell = TELL_STATUS,
 	.deadline = true,
 };

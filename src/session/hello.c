@@ -77,6 +77,6 @@ const struct state_ops hello_state = {
 	.enter = hello_look,
 	.on_stream = hello_on_stream,
 	.on_timer = hello_on_timer,
-	.on_drain = deadline_drain,
+	.on_drain = session_drain,
 	.deadline = true,
 };

@@ -161,7 +161,7 @@ const struct state_ops input_state = {
 	.enter = input_enter,
 	.on_stream = input_on_stream,
 	.on_timer = input_on_timer,
-	.on_drain = deadline_drain,
+	.on_drain = session_drain,
 	.tell = TELL_STATUS,
 	.deadline = true,
 };

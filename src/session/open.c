@@ -91,6 +91,6 @@ const struct state_ops open_state = {
 	.enter = open_enter,
 	.on_stream = open_on_stream,
 	.on_timer = open_on_timer,
-	.on_drain = session_drain_at_once,
+	.on_drain = session_drain,
 	.tell = TELL_CLOSE,
 };

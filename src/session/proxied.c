@@ -104,6 +104,6 @@ const struct state_ops proxied_state = {
 	.leave = kept_drop,
 	.on_stream = proxied_on_stream,
 	.on_timer = proxied_on_timer,
-	.on_drain = deadline_drain,
+	.on_drain = session_drain,
 	.deadline = true,
 };

@@ -193,18 +193,13 @@ void deadline_hurry(struct session *s)
 	deadline_set(s, left < most ? left : most);
 }
 
-enum reason deadline_drain(struct session *s)
+enum reason session_drain(struct session *s)
 {
 	if (s->opening.asked || s->route != NULL)
 		return REASON_DRAIN;
 	uint64_t left = deadline_left(s);
 	session_arm(s, left < s->listen->linger_timeout ? left : s->listen->linger_timeout);
 	return REASON_NONE;
-}
-
-enum reason session_drain_at_once(struct session *s)
-{
-	return REASON_DRAIN;
 }
 
 struct http_stamp session_stamp(const struct session *s)

@@ -215,10 +215,9 @@ void deadline_set(struct session *session, uint64_t ms);
 uint64_t deadline_left(const struct session *session);
 void deadline_hurry(struct session *session);
 
-/* For state_ops.on_drain: of what opens or lasts; and of who asks, or is about to. Who has only just connected is told then that
- * this is no time for it, if that is within linger_timeout. What ends by itself has none. */
-enum reason session_drain_at_once(struct session *session);
-enum reason deadline_drain(struct session *session);
+/* For state_ops.on_drain of what does not end by itself: at once, but who has only just connected is told that this is no time
+ * for it when he asks, if that is within linger_timeout. */
+enum reason session_drain(struct session *session);
 
 /* kept.c: keeps bytes, which stand elsewhere, instead of what was kept before. */
 must_check enum reason kept_put(struct session *session, const char *bytes, size_t len);
