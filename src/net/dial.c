@@ -3,7 +3,7 @@
 #include "net/dial.h"
 
 #include "base/clock.h"
-#include "net/connect.h"
+#include "net/tcp.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,8 +30,7 @@ struct attempt {
 struct dial {
 	struct event deadline; /* over everything */
 	struct event step;     /* what is to be done next, by its callback: try on, try again, or report */
-	struct event_base *base;
-	struct resolver *resolver;
+	struct dial_env env;   /* spare is what is left of it */
 	const struct address *target;
 	struct resolve *resolve; /* while the look-up is under way */
 	dial_cb *cb;
@@ -39,9 +38,7 @@ struct dial {
 
 	struct attempt *attempts; /* in the order of trying; &only, or an array of its own */
 	size_t count, begun, open;
-	unsigned *spare; /* what is left of env->spare, or NULL */
 	unsigned retry_ms;
-	int receive_buffer;
 	struct attempt *winner;
 	enum dial_result result; /* what to report when nothing works out */
 	int error;
@@ -55,8 +52,8 @@ static void dial_count_open(struct dial *dial, int more)
 {
 	size_t before = dial->open;
 	dial->open += (size_t)more;
-	if (dial->spare != NULL && (before > 1 || dial->open > 1))
-		*dial->spare -= (unsigned)more;
+	if (dial->env.spare != NULL && (before > 1 || dial->open > 1))
+		*dial->env.spare -= (unsigned)more;
 }
 
 static void attempt_close(struct attempt *attempt)
@@ -70,7 +67,7 @@ static void attempt_close(struct attempt *attempt)
 	dial_count_open(attempt->dial, -1);
 }
 
-static void dial_free(struct dial *dial)
+void dial_cancel(struct dial *dial)
 {
 	if (dial->resolve != NULL)
 		resolve_cancel(dial->resolve);
@@ -81,11 +78,6 @@ static void dial_free(struct dial *dial)
 	event_del(&dial->deadline);
 	event_del(&dial->step);
 	free(dial);
-}
-
-void dial_cancel(struct dial *dial)
-{
-	dial_free(dial);
 }
 
 /* Called by the loop's callbacks only, as their last deed. */
@@ -102,14 +94,12 @@ static void dial_report(struct dial *dial)
 		dial->winner->fd = -1;
 		dial_count_open(dial, -1);
 	}
-	dial_free(dial);
+	dial_cancel(dial);
 	cb(arg, &outcome);
 }
 
 static void dial_on_report(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
 	dial_report(arg);
 }
 
@@ -117,39 +107,27 @@ static void dial_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct dial *dial = arg;
 
-	(void)fd;
-	(void)what;
 	dial->result = DIAL_TIMED_OUT;
 	dial->error = ETIMEDOUT;
 	dial_report(dial);
 }
 
-static void dial_next_step(struct dial *dial, unsigned ms, event_callback_fn step)
+/* 0 ms: still in this turn of the loop, because what follows needs no new events. */
+static void dial_next_step(struct dial *dial, event_callback_fn step, unsigned ms)
 {
 	struct timeval after = clock_timeval(ms);
 
 	event_del(&dial->step);
-	event_assign(&dial->step, dial->base, -1, 0, step, dial);
-	if (event_add(&dial->step, &after) != 0) {
-		/* Only the heap of timers can fail to grow. This goes without a timer, and without an allocation. */
+	event_assign(&dial->step, dial->env.base, -1, 0, step, dial);
+	/* Only the heap of timers can fail to grow. This goes without a timer, and without an allocation. */
+	if (ms == 0 || event_add(&dial->step, &after) != 0)
 		event_active(&dial->step, EV_TIMEOUT, 1);
-	}
 }
 
-/* Reports from the loop, since dial_start or a caller in a loop over the attempts may be below us on the stack; still in
- * this turn, because what follows needs no new events. */
+/* Reports from the loop, since dial_start or a caller in a loop over the attempts may be below us on the stack. */
 static void dial_settle(struct dial *dial)
 {
-	event_del(&dial->step);
-	event_assign(&dial->step, dial->base, -1, 0, dial_on_report, dial);
-	event_active(&dial->step, EV_TIMEOUT, 1);
-}
-
-static void dial_fail(struct dial *dial, enum dial_result result, int error)
-{
-	dial->result = result;
-	dial->error = error;
-	dial_settle(dial);
+	dial_next_step(dial, dial_on_report, 0);
 }
 
 /* --- trying ------------------------------------------------------------------------------------------------------- */
@@ -177,22 +155,33 @@ static void attempt_failed(struct attempt *attempt, int error)
 	dial->error = error;
 }
 
+/* A connect to a local port on which nobody listens can meet itself, if that port is chosen as its own. */
+static bool is_connected_to_itself(const struct attempt *attempt)
+{
+	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(own);
+
+	return attempt->sa.ss_family != AF_UNIX && getsockname(attempt->fd, (struct sockaddr *)&own, &len) == 0 &&
+	       len == attempt->len && memcmp(&own, &attempt->sa, len) == 0;
+}
+
 static void dial_try(struct dial *dial);
 
 static void dial_on_stagger(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
 	dial_try(arg);
 }
 
 static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct attempt *attempt = arg;
-	int error = connect_result(attempt->fd, &attempt->sa, attempt->len);
+	int error = 0;
+	socklen_t size = sizeof(error);
 
-	(void)fd;
-	(void)what;
+	if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+		error = errno;
+	else if (error == 0 && is_connected_to_itself(attempt))
+		error = ECONNREFUSED;
 	if (error == 0) {
 		attempt->dial->winner = attempt;
 		dial_report(attempt->dial);
@@ -202,20 +191,9 @@ static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* Each returns 0 or an errno. */
-static int attempt_open(struct attempt *attempt)
+static int attempt_connect(const struct attempt *attempt)
 {
-	attempt->fd = connect_socket(attempt->sa.ss_family, attempt->dial->receive_buffer);
-	if (attempt->fd < 0)
-		return errno;
-	dial_count_open(attempt->dial, 1);
-	return 0;
-}
-
-static int attempt_wait(struct attempt *attempt)
-{
-	event_assign(&attempt->ready, attempt->dial->base, attempt->fd, EV_WRITE, attempt_on_ready, attempt);
-	return event_add(&attempt->ready, NULL) == 0 ? 0 : ENOMEM;
+	return connect(attempt->fd, (const struct sockaddr *)&attempt->sa, attempt->len) == 0 ? 0 : errno;
 }
 
 static void dial_on_retry(evutil_socket_t fd, short what, void *arg);
@@ -224,24 +202,31 @@ static void dial_on_retry(evutil_socket_t fd, short what, void *arg);
 static int attempt_go(struct attempt *attempt)
 {
 	struct dial *dial = attempt->dial;
-	int error = connect_start(attempt->fd, &attempt->sa, attempt->len);
+	int error = attempt_connect(attempt);
 
+	/* Within one host the handshake is over before connect() returns, although it says EINPROGRESS: asked again, it knows.
+	 * That saves a turn of the loop and all the watching. */
+	if (error == EINPROGRESS)
+		error = attempt_connect(attempt);
 	switch (error) {
 	case 0:
+		if (is_connected_to_itself(attempt))
+			return ECONNREFUSED;
 		dial->winner = attempt;
 		dial_settle(dial);
 		return 0;
 	case EINTR: /* goes on by itself */
 	case EINPROGRESS:
 	case EALREADY:
-		return attempt_wait(attempt);
+		event_assign(&attempt->ready, dial->env.base, attempt->fd, EV_WRITE, attempt_on_ready, attempt);
+		return event_add(&attempt->ready, NULL) == 0 ? 0 : ENOMEM;
 	case EAGAIN:
 		if (attempt->sa.ss_family != AF_UNIX)
 			return EAGAIN;
 		dial->retry_ms = dial->retry_ms == 0 ? RETRY_MIN_MS : dial->retry_ms * 2;
 		if (dial->retry_ms > RETRY_MAX_MS)
 			dial->retry_ms = RETRY_MAX_MS;
-		dial_next_step(dial, dial->retry_ms, dial_on_retry);
+		dial_next_step(dial, dial_on_retry, dial->retry_ms);
 		return 0;
 	default:
 		return error;
@@ -253,18 +238,37 @@ static void dial_on_retry(evutil_socket_t fd, short what, void *arg)
 	struct dial *dial = arg;
 	int error = attempt_go(&dial->only);
 
-	(void)fd;
-	(void)what;
 	if (error != 0) {
 		attempt_failed(&dial->only, error);
 		dial_report(dial);
 	}
 }
 
+/* As attempt_go(), with a socket without delay. */
+static int attempt_begin(struct attempt *attempt)
+{
+	sa_family_t family = attempt->sa.ss_family;
+	int window = attempt->dial->env.receive_buffer;
+
+	attempt->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (attempt->fd < 0)
+		return errno;
+	dial_count_open(attempt->dial, 1);
+	if (tcp_keep_urgent(attempt->fd) != 0)
+		return errno;
+	/* Before connecting: a sender waits until half of the largest window it ever saw is free, so one made small later on
+	 * may only move by the sender's timers. */
+	if (family != AF_UNIX && window > 0)
+		(void)setsockopt(attempt->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+	if (family != AF_UNIX && tcp_set_no_delay(attempt->fd) != 0)
+		return errno;
+	return attempt_go(attempt);
+}
+
 /* A client that names a host with many addresses that do not answer would else take a descriptor for each. */
 static void dial_make_room(struct dial *dial)
 {
-	if (dial->spare == NULL || dial->open == 0 || *dial->spare > 0)
+	if (dial->env.spare == NULL || dial->open == 0 || *dial->env.spare > 0)
 		return;
 	size_t oldest = 0;
 	while (dial->attempts[oldest].fd < 0)
@@ -278,15 +282,13 @@ static void dial_try(struct dial *dial)
 	while (dial->begun < dial->count) {
 		struct attempt *attempt = &dial->attempts[dial->begun++];
 		dial_make_room(dial);
-		int error = attempt_open(attempt);
-		if (error == 0)
-			error = attempt_go(attempt);
+		int error = attempt_begin(attempt);
 		if (error != 0) {
 			attempt_failed(attempt, error);
 			continue;
 		}
 		if (dial->begun < dial->count && dial->winner == NULL)
-			dial_next_step(dial, STAGGER_MS, dial_on_stagger);
+			dial_next_step(dial, dial_on_stagger, STAGGER_MS);
 		return;
 	}
 	if (dial->open == 0)
@@ -304,33 +306,25 @@ static void attempt_init(struct attempt *attempt, struct dial *dial, const void 
 	memcpy(&attempt->sa, sa, len);
 }
 
-static bool dial_have_room(struct dial *dial, size_t count)
-{
-	if (count > 1) {
-		struct attempt *attempts = malloc(count * sizeof(*attempts));
-		if (attempts == NULL)
-			return false;
-		dial->attempts = attempts;
-	}
-	return true;
-}
-
 static void dial_use(struct dial *dial, const struct resolved *answer)
 {
-	if (answer->count == 0) {
-		dial_fail(dial, answer->error == EAI_MEMORY ? DIAL_NO_RESOURCE : DIAL_NOT_FOUND,
-		          answer->error == EAI_MEMORY ? ENOMEM : answer->error);
-	} else if (!dial_have_room(dial, answer->count)) {
-		dial_fail(dial, DIAL_NO_RESOURCE, ENOMEM);
-	} else {
-		struct resolved ordered;
-		resolved_interleave(&ordered, answer);
-		while (dial->count < ordered.count) {
-			size_t i = dial->count++;
-			attempt_init(&dial->attempts[i], dial, &ordered.addr[i].sa, ordered.addr[i].len);
-		}
-		dial_try(dial);
+	struct resolved ordered;
+
+	if (answer->count > 1)
+		dial->attempts = malloc(answer->count * sizeof(*dial->attempts));
+	if (answer->count == 0 || dial->attempts == NULL) {
+		bool no_memory = answer->count > 0 || answer->error == EAI_MEMORY;
+		dial->result = no_memory ? DIAL_NO_RESOURCE : DIAL_NOT_FOUND;
+		dial->error = no_memory ? ENOMEM : answer->error;
+		dial_settle(dial);
+		return;
 	}
+	resolved_interleave(&ordered, answer);
+	for (; dial->count < ordered.count; dial->count++) {
+		const struct resolved_addr *at = &ordered.addr[dial->count];
+		attempt_init(&dial->attempts[dial->count], dial, &at->sa, at->len);
+	}
+	dial_try(dial);
 }
 
 static void dial_on_resolved(void *arg, const struct resolved *answer)
@@ -347,9 +341,7 @@ static void dial_on_impatience(evutil_socket_t fd, short what, void *arg)
 	struct dial *dial = arg;
 	struct resolved answer;
 
-	(void)fd;
-	(void)what;
-	if (!resolve_last_good(dial->resolver, dial->target->host, dial->target->port, &answer))
+	if (!resolve_last_good(dial->env.resolver, dial->target->host, dial->target->port, &answer))
 		return; /* there is nothing but to wait on */
 	resolve_cancel(dial->resolve);
 	dial->resolve = NULL;
@@ -358,61 +350,47 @@ static void dial_on_impatience(evutil_socket_t fd, short what, void *arg)
 
 /* --- the beginning ------------------------------------------------------------------------------------------------ */
 
-static int dial_begin_unix(struct dial *dial)
-{
-	struct sockaddr_un sa;
-	socklen_t len = address_unix_sockaddr(dial->target, &sa);
-
-	attempt_init(&dial->only, dial, &sa, len);
-	dial->count = 1;
-	dial_try(dial);
-	return 0;
-}
-
-static int dial_begin_tcp(struct dial *dial, struct mailbox *mailbox)
+static int dial_begin(struct dial *dial)
 {
 	const struct address *target = dial->target;
 	struct resolved answer;
 
+	if (target->kind == ADDRESS_UNIX) {
+		struct sockaddr_un sa;
+		socklen_t len = address_unix_sockaddr(target, &sa);
+		attempt_init(&dial->only, dial, &sa, len);
+		dial->count = 1;
+		dial_try(dial);
+		return 0;
+	}
 	if (resolved_at_once(target->host, target->port, &answer)) {
 		dial_use(dial, &answer);
 		return 0;
 	}
-	dial->resolve = resolve_start(dial->resolver, mailbox, target->host, target->port, dial_on_resolved, dial);
+	dial->resolve = resolve_start(dial->env.resolver, dial->env.mailbox, target->host, target->port, dial_on_resolved, dial);
 	if (dial->resolve == NULL)
 		return -1;
-	dial_next_step(dial, RESOLVE_PATIENCE_MS, dial_on_impatience);
+	dial_next_step(dial, dial_on_impatience, RESOLVE_PATIENCE_MS);
 	return 0;
-}
-
-static int dial_begin(struct dial *dial, struct mailbox *mailbox, uint64_t timeout_ms)
-{
-	struct timeval timeout = clock_timeval(timeout_ms);
-
-	if (timeout_ms > 0 && event_add(&dial->deadline, &timeout) != 0)
-		return -1;
-	return dial->target->kind == ADDRESS_UNIX ? dial_begin_unix(dial) : dial_begin_tcp(dial, mailbox);
 }
 
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb, void *arg)
 {
+	struct timeval timeout = clock_timeval(timeout_ms);
 	struct dial *dial = calloc(1, sizeof(*dial));
 
 	assert(target->kind == ADDRESS_TCP || target->kind == ADDRESS_UNIX);
 	if (dial == NULL)
 		return NULL;
-	dial->base = env->base;
-	dial->resolver = env->resolver;
-	dial->receive_buffer = env->receive_buffer;
-	dial->spare = env->spare;
+	dial->env = *env;
 	dial->target = target;
 	dial->cb = cb;
 	dial->arg = arg;
 	dial->attempts = &dial->only;
 	event_assign(&dial->deadline, env->base, -1, 0, dial_on_deadline, dial);
 	event_assign(&dial->step, env->base, -1, 0, dial_on_report, dial);
-	if (dial_begin(dial, env->mailbox, timeout_ms) == 0)
+	if ((timeout_ms == 0 || event_add(&dial->deadline, &timeout) == 0) && dial_begin(dial) == 0)
 		return dial;
-	dial_free(dial);
+	dial_cancel(dial);
 	return NULL;
 }

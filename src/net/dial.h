@@ -16,28 +16,27 @@ enum dial_result {
 	DIAL_REFUSED,     /* refused or unreachable; error has the errno of the last address that gave such an answer */
 	DIAL_TIMED_OUT,   /* no address answered within the deadline */
 	DIAL_NOT_FOUND,   /* the name has no address; error has the EAI_* */
-	DIAL_NO_RESOURCE, /* ours, and no address said otherwise: descriptors, ports (EADDRNOTAVAIL), memory; error has
-	                     the errno */
+	DIAL_NO_RESOURCE, /* ours, and no address said otherwise: descriptors, ports, memory; error has the errno */
 };
 
 struct dial_outcome {
 	enum dial_result result;
-	int fd; /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's.
-	                     Else -1 */
+	int fd; /* DIAL_OK: connected, non-blocking, close-on-exec, without delay (TCP_NODELAY); the receiver's. Else -1 */
 	int error;
 };
 
 typedef void dial_cb(void *arg, const struct dial_outcome *outcome);
 
-/* What dialling needs from the thread it runs on, and how it is to be done. Only needed during dial_start(). */
+/* What dialling needs from the thread it runs on, and how it is to be done; what it points to outlives the dials. */
 struct dial_env {
 	struct event_base *base;
 	struct resolver *resolver;
 	struct mailbox *mailbox;
 	int receive_buffer; /* SO_RCVBUF of TCP connections, before they are made; 0: the kernel decides */
-	unsigned *
-	        spare; /* descriptors that all dials of the thread together may have beyond one each, and less those they have; without
-	                     * one the oldest attempt gives way to the next. To outlive the dials. NULL: any number */
+
+	/* Descriptors that all dials of the thread together may have beyond one each, and less those they have; without one the
+	 * oldest attempt gives way to the next. NULL: any number. */
+	unsigned *spare;
 };
 
 /* Starts to connect to target (ADDRESS_TCP or ADDRESS_UNIX), which must outlive the dial. cb runs exactly once,
@@ -47,6 +46,5 @@ struct dial_env {
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
                         void *arg) must_check;
 
-/* Before cb ran: closes all that is under way; cb will not run. After that there is nothing to cancel: the dial is gone
- * when cb is called, and cb may free whatever is the caller's. */
+/* Before cb ran, as the dial is gone when it is called: closes all that is under way; cb will not run. */
 void dial_cancel(struct dial *dial);
