@@ -3,8 +3,6 @@
 #include "net/stream.h"
 
 #include "net/stream_internal.h"
-#include "net/stream_tls.h"
-#include "net/stream_write.h"
 #include "net/tls_reason.h"
 
 #include <errno.h>
@@ -21,8 +19,6 @@
 #define DRAIN_MAX ((size_t)1 << 20)
 
 static const struct timeval at_once = { 0, 0 };
-
-static void stream_on_readable(evutil_socket_t fd, short what, void *arg);
 
 /* What fails here and not in the connection, as for want of memory, would just be silent for ever, since the peer is well:
  * the next read, now, says that it failed. */
@@ -78,13 +74,26 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 	st->cb(st->owner, st, STREAM_READABLE);
 }
 
-static void stream_send_fin(struct stream *st);
+static void stream_send_fin(struct stream *st)
+{
+	bool handshake_done = st->ssl != NULL && SSL_is_init_finished(st->ssl);
+	if (handshake_done && !st->broken && !stream_tls_close_notify(st))
+		return;
+	shutdown(st->fd, SHUT_WR);
+	st->finished = true;
+}
+
+static void stream_forget_room(struct stream *st)
+{
+	if (st->wr != NULL)
+		event_free(st->wr);
+	st->wr = NULL;
+}
 
 static void stream_on_room(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
-	event_free(st->wr);
-	st->wr = NULL;
+	stream_forget_room(st);
 	if (!st->finishing || st->finished || stream_backlog(st) > 0) {
 		stream_on_readable(fd, EV_READ, st);
 		return;
@@ -99,12 +108,9 @@ int stream_wait_for_room(struct stream *st)
 	if (st->wr != NULL)
 		return 0;
 	st->wr = event_new(event_get_base(&st->rd), st->fd, EV_WRITE, stream_on_room, st);
-	if (st->wr == NULL)
-		return -1;
-	if (event_add(st->wr, NULL) == 0)
+	if (st->wr != NULL && event_add(st->wr, NULL) == 0)
 		return 0;
-	event_free(st->wr);
-	st->wr = NULL;
+	stream_forget_room(st);
 	return -1;
 }
 
@@ -155,13 +161,14 @@ void stream_count_in_ssl(struct stream *st, size_t held)
 	st->in_ssl = held;
 }
 
-void stream_break(struct stream *st, int error)
+ssize_t stream_break(struct stream *st, int error)
 {
 	st->broken = true;
 	if (st->error == 0)
 		st->error = error == ENOBUFS ? ENOMEM : error;
 	if (st->error == ENOMEM || st->error == EPROTO || st->tls_error != 0)
 		stream_fail(st);
+	return STREAM_FAILED;
 }
 
 static void stream_on_drained(struct bufferevent *bev, void *arg)
@@ -172,22 +179,17 @@ static void stream_on_drained(struct bufferevent *bev, void *arg)
 	st->cb(st->owner, st, STREAM_DRAINED);
 }
 
-static void stream_on_ready(struct stream *st)
-{
-	stream_free_bufferevent(st);
-	/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
-	SSL_set_read_ahead(st->ssl, 1);
-	st->records = 0;
-	stream_count_in_ssl(st, 0);
-	stream_release(st, HOLD_TLS);
-	st->cb(st->owner, st, STREAM_READY);
-}
-
 static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg)
 {
 	struct stream *st = arg;
 	if (what & BEV_EVENT_CONNECTED) {
-		stream_on_ready(st);
+		stream_free_bufferevent(st);
+		/* Only now: libevent's handshake asks SSL_pending() and would overlook records that were read ahead. */
+		SSL_set_read_ahead(st->ssl, 1);
+		st->records = 0;
+		stream_count_in_ssl(st, 0);
+		stream_release(st, HOLD_TLS);
+		st->cb(st->owner, st, STREAM_READY);
 		return;
 	}
 	int error = what & BEV_EVENT_EOF ? 0 : EVUTIL_SOCKET_ERROR();
@@ -200,10 +202,8 @@ static void stream_on_bufferevent(struct bufferevent *bev, short what, void *arg
 static int stream_use_bufferevent(struct stream *st, enum bufferevent_ssl_state state)
 {
 	struct event_base *base = event_get_base(&st->rd);
-	if (st->ssl != NULL)
-		st->bev = bufferevent_openssl_socket_new(base, st->fd, st->ssl, state, 0);
-	else
-		st->bev = bufferevent_socket_new(base, st->fd, 0);
+	st->bev = st->ssl != NULL ? bufferevent_openssl_socket_new(base, st->fd, st->ssl, state, 0)
+	                          : bufferevent_socket_new(base, st->fd, 0);
 	if (st->bev == NULL)
 		return -1;
 	bufferevent_setcb(st->bev, NULL, stream_on_drained, stream_on_bufferevent, st);
@@ -233,12 +233,7 @@ int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
 
 int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb, void *owner)
 {
-	memset(st, 0, sizeof(*st));
-	st->fd = fd;
-	st->open = true;
-	st->cb = cb;
-	st->owner = owner;
-	st->hold = HOLD_STATE;
+	*st = (struct stream){ .fd = fd, .open = true, .hold = HOLD_STATE, .cb = cb, .owner = owner };
 	event_assign(&st->rd, base, fd, EV_READ | EV_PERSIST, stream_on_readable, st);
 	return ssl != NULL ? stream_start_tls(st, ssl, role) : 0;
 }
@@ -257,14 +252,12 @@ void stream_close(struct stream *st, bool reset)
 		setsockopt(st->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	}
 	event_del(&st->rd);
-	if (st->wr != NULL)
-		event_free(st->wr);
+	stream_forget_room(st);
 	if (st->bev != NULL)
 		stream_free_bufferevent(st);
 	stream_count_in_ssl(st, 0);
 	SSL_free(st->ssl);
 	close(st->fd);
-	st->wr = NULL;
 	st->ssl = NULL;
 	st->open = false;
 }
@@ -279,14 +272,17 @@ ssize_t stream_end_reading(struct stream *st, int how, int error)
 	return how;
 }
 
-/* Judges a recv(2) that brought nothing. */
-static ssize_t stream_plain_trouble(struct stream *st, ssize_t result, int error)
+/* recv(2), and what it means when it brings nothing. */
+static ssize_t stream_receive(struct stream *st, void *buf, size_t cap, int flags)
 {
-	if (result == 0)
+	ssize_t n = recv(st->fd, buf, cap, flags);
+	if (n > 0)
+		return n;
+	if (n == 0)
 		return stream_end_reading(st, STREAM_EOF, 0);
-	if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
 		return STREAM_AGAIN;
-	return stream_end_reading(st, STREAM_FAILED, error);
+	return stream_end_reading(st, STREAM_FAILED, errno);
 }
 
 ssize_t stream_read(struct stream *st, void *buf, size_t cap)
@@ -294,21 +290,15 @@ ssize_t stream_read(struct stream *st, void *buf, size_t cap)
 	if (st->ended != 0)
 		return stream_end_reading(st, st->ended, st->error);
 
-	ssize_t n = st->ssl != NULL ? stream_tls_read(st, buf, cap) : recv(st->fd, buf, cap, 0);
+	ssize_t n = st->ssl != NULL ? stream_tls_read(st, buf, cap) : stream_receive(st, buf, cap, 0);
 	if (n > 0)
 		st->received += (uint64_t)n;
-	else if (st->ssl == NULL)
-		return stream_plain_trouble(st, n, errno);
 	return n;
 }
 
 ssize_t stream_peek(struct stream *st, void *buf, size_t cap)
 {
-	if (st->ended != 0)
-		return stream_end_reading(st, st->ended, st->error);
-
-	ssize_t n = recv(st->fd, buf, cap, MSG_PEEK);
-	return n > 0 ? n : stream_plain_trouble(st, n, errno);
+	return st->ended != 0 ? stream_end_reading(st, st->ended, st->error) : stream_receive(st, buf, cap, MSG_PEEK);
 }
 
 int stream_skip(struct stream *st, void *buf, size_t len)
@@ -332,15 +322,6 @@ bool stream_was_left(const struct stream *st)
 	bool cut = of_tls && ERR_GET_REASON(st->tls_error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 	bool lost = !of_tls && (st->error == 0 || st->error == ECONNRESET || st->error == EPIPE);
 	return st->ended == STREAM_EOF || cut || lost;
-}
-
-static void stream_send_fin(struct stream *st)
-{
-	bool handshake_done = st->ssl != NULL && SSL_is_init_finished(st->ssl);
-	if (handshake_done && !st->broken && !stream_tls_close_notify(st))
-		return;
-	shutdown(st->fd, SHUT_WR);
-	st->finished = true;
 }
 
 void stream_finish(struct stream *st)

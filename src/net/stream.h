@@ -82,7 +82,7 @@ struct stream {
 	bool broken;             /* writing failed */
 	bool finishing;          /* stream_finish() was called */
 	bool finished;           /* our FIN is out */
-	bool full;               /* the peer's window was closed when it was last looked at, see stream_peer.h */
+	bool full;               /* the peer's window was closed when stream_look() saw it last */
 	bool truncated;          /* TLS: FIN without close_notify */
 	bool flooded;            /* TLS: too many records without data came, and nothing more is read */
 	bool crowded;            /* TLS: the handshake was large when the pool was full, and was given up */
@@ -120,8 +120,52 @@ must_check ssize_t stream_peek(struct stream *stream, void *buf, size_t cap);
  * from it by them. -1: that failed, and so will reading. */
 must_check int stream_skip(struct stream *stream, void *buf, size_t len);
 
+/* Offers len bytes: sends what the socket takes, copies the refused rest to the backlog; data stays the caller's. Returns
+ * the backlog in bytes (0 = flowing) or STREAM_FAILED. Not after stream_finish(). */
+must_check ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+
+/* The same for the last bytes before stream_finish(), which must follow at once: on a plain stream they may wait for the
+ * FIN, and both go in one segment. */
+must_check ssize_t stream_write_last(struct stream *stream, const void *data, size_t len);
+
+/* Appends a piece of a file, of length bytes or less, from offset. On plain streams it goes by sendfile as the socket takes
+ * it, on TLS ones at most cap bytes are read through buf. fd stays the caller's, and must stay open until the backlog is
+ * empty or the stream closed. Returns how many bytes of the file it took care of, or STREAM_FAILED; 0: the file is shorter
+ * than that. */
+must_check ssize_t stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap);
+
+/* Bytes of ours that the socket refused so far; those of queued files count. */
+size_t stream_backlog(const struct stream *stream);
+
+/* Bytes that the other end has not acknowledged and still can: the backlog and what the kernel holds. */
+size_t stream_unsent(const struct stream *stream);
+
+/* Bytes that the other end did acknowledge; only good to see whether there was progress. */
+uint64_t stream_progress(const struct stream *stream);
+
+/* STREAM_DRAINED is told when the backlog falls to this many bytes. */
+void stream_set_low_water(struct stream *stream, size_t low);
+
+/* Takes no more while the kernel holds so many bytes that were not sent once (TCP_NOTSENT_LOWAT). 0: no such limit. */
+void stream_set_notsent_lowat(struct stream *stream, uint64_t bytes);
+
 /* From now on its backlog, of bytes and not of files, and what its SSL holds are counted there until it is closed. */
 must_check int stream_join_pool(struct stream *stream, struct stream_pool *pool); /* -1: out of memory */
+
+/* Has the kernel look after a TCP connection that lasts: one whose peer is not heard for TCP_DEAD_MS (net/tcp.h), while
+ * something waits for its acknowledgement or not, ends with ETIMEDOUT. */
+void stream_watch_peer(struct stream *stream);
+
+enum stream_peer {
+	STREAM_PEER_WELL, /* as far as we know: it is the kernel that ends a connection to one that is not */
+	STREAM_PEER_FULL, /* takes nothing, but says so: its window is closed */
+	STREAM_PEER_DEAD, /* dead: its window was closed when it was last heard of, and it does not answer any more */
+};
+
+/* Sees how the peer of a watched stream is. The kernel would end a connection to a live peer whose window is closed, too,
+ * so as long as it is, the kernel's limit is patience_ms (0: none); only this call sees then that such a peer died. It must
+ * be made more often than every TCP_DEAD_MS. */
+enum stream_peer stream_look(struct stream *stream, uint64_t patience_ms);
 
 /* Whether a byte ever came, be it only of a handshake. */
 bool stream_heard(const struct stream *stream);

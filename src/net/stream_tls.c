@@ -1,7 +1,5 @@
 /* stream_tls.c owns what a stream does by way of its SSL instead of the descriptor: reading, sending, saying good-bye.
  * It must never leave bytes inside the SSL that nobody will ask for, nor offer it other bytes after a refusal. */
-#include "net/stream_tls.h"
-
 #include "net/stream_internal.h"
 
 #include <errno.h>
@@ -37,15 +35,6 @@ static void stream_tls_on_message(int sent, int version, int type, const void *b
 		st->records++;
 }
 
-static long stream_tls_refuse_read(BIO *bio, bool for_now)
-{
-	BIO_clear_retry_flags(bio);
-	errno = for_now ? EAGAIN : EPROTO;
-	if (for_now)
-		BIO_set_retry_read(bio);
-	return -1;
-}
-
 static bool stream_tls_may_read(struct stream *st)
 {
 	bool opening = (st->hold & HOLD_TLS) != 0;
@@ -66,14 +55,6 @@ static bool stream_tls_has_turn(struct stream *st)
 	return pool->handshake_reads < HANDSHAKE_READS_A_TURN && ++pool->handshake_reads > 0;
 }
 
-static void stream_tls_was_read(struct stream *st, size_t n)
-{
-	if (n == 0)
-		st->reads = 0;
-	else if (st->hold & HOLD_TLS)
-		stream_count_in_ssl(st, st->in_ssl + n);
-}
-
 /* Asked before and after all that the SSL does with its descriptor. What it was refused for now it takes up when the loop
  * finds the descriptor readable, in the next turn. */
 static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size_t len, int argi, long argl, int result,
@@ -83,14 +64,21 @@ static long stream_tls_on_descriptor(BIO *bio, int what, const char *bytes, size
 		return result;
 	struct stream *st = (struct stream *)BIO_get_callback_arg(bio);
 	if (what & BIO_CB_RETURN) {
-		stream_tls_was_read(st, result > 0 ? *done : 0);
+		if (result <= 0 || *done == 0)
+			st->reads = 0;
+		else if (st->hold & HOLD_TLS)
+			stream_count_in_ssl(st, st->in_ssl + *done);
 		return result;
 	}
 	bool may = stream_tls_may_read(st);
 	if (may && stream_tls_has_turn(st) && st->reads++ < READS_A_TURN)
 		return result;
 	st->reads = 0;
-	return stream_tls_refuse_read(bio, may);
+	BIO_clear_retry_flags(bio);
+	errno = may ? EAGAIN : EPROTO;
+	if (may)
+		BIO_set_retry_read(bio);
+	return -1;
 }
 
 /* A BIO for each direction, as a callback costs all that is done with its BIO, and writing needs none. */
@@ -132,50 +120,35 @@ static ssize_t stream_tls_trouble(struct stream *st, int result, int error)
 	}
 }
 
-/* A record that is not full ends a burst; after a full one the next is probably there already. */
-static bool stream_tls_expects_more(const struct stream *st, size_t record)
+ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
 {
-	return record == TLS_RECORD_MAX || SSL_has_pending(st->ssl);
-}
-
-/* What came before the end is delivered first; the next read tells the end. */
-static void stream_defer_end(struct stream *st)
-{
-	st->eof = false;
-	st->hold &= (uint8_t)~HOLD_EOF;
-}
-
-static ssize_t stream_tls_take(struct stream *st, uint8_t *buf, size_t cap)
-{
+	ssize_t trouble = 0;
 	size_t total = 0, n = 0;
-	bool more = false;
+	bool more;
 	st->reads = st->turn_records = 0;
-	while (total == 0 || (more && total < cap && st->turn_records < RECORDS_A_TURN)) {
+	do {
 		ERR_clear_error();
 		errno = 0;
 		int result = SSL_read_ex(st->ssl, buf + total, cap - total, &n);
+		more = false;
 		if (result != 1) {
-			ssize_t trouble = stream_tls_trouble(st, result, errno);
-			if (total == 0)
-				return trouble;
-			stream_defer_end(st);
-			more = false;
-			break;
+			trouble = stream_tls_trouble(st, result, errno);
+		} else {
+			total += n;
+			st->records = 0;
+			/* A record that is not full ends a burst; after a full one the next is probably there already. */
+			more = n == TLS_RECORD_MAX || SSL_has_pending(st->ssl);
 		}
-		total += n;
-		st->records = 0;
-		more = stream_tls_expects_more(st, n);
+	} while (more && total < cap && st->turn_records < RECORDS_A_TURN);
+	if (total > 0) {
+		/* What came before the end is delivered first; the next read tells the end. */
+		st->eof = false;
+		st->hold &= (uint8_t)~HOLD_EOF;
+		if (more || st->ended != 0)
+			stream_wake(st);
 	}
-	if (more || st->ended != 0)
-		stream_wake(st);
-	return (ssize_t)total;
-}
-
-ssize_t stream_tls_read(struct stream *st, uint8_t *buf, size_t cap)
-{
-	ssize_t n = stream_tls_take(st, buf, cap);
 	stream_count_in_ssl(st, SSL_has_pending(st->ssl) ? RECORD_BUFFER : 0);
-	return n;
+	return total > 0 ? (ssize_t)total : trouble;
 }
 
 /* A refused SSL_write must be repeated with the same bytes, so the whole refused piece goes to the backlog, in one chunk because
@@ -194,8 +167,7 @@ ssize_t stream_tls_send(struct stream *st, const uint8_t *data, size_t len)
 			if (why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ)
 				break;
 			st->tls_error = ERR_peek_error();
-			stream_break(st, error != 0 ? error : EPROTO);
-			return STREAM_FAILED;
+			return stream_break(st, error != 0 ? error : EPROTO);
 		}
 		sent += n;
 	}

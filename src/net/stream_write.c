@@ -1,9 +1,7 @@
-/* stream_write.c owns what is sent on a stream: straight to its socket, and what that refuses to the backlog.
- * It must never read, nor end the direction. */
-#include "net/stream_write.h"
-
+/* stream_write.c owns what is sent on a stream, straight to its socket and what that refuses to the backlog, and how the
+ * other end is looked after that is to take it: by the kernel, and where that is not enough by us.
+ * It must never read, nor end anything. */
 #include "net/stream_internal.h"
-#include "net/stream_tls.h"
 #include "net/tcp.h"
 
 #include <assert.h>
@@ -31,10 +29,7 @@ static ssize_t stream_send_plain(struct stream *st, const uint8_t *data, size_t 
 
 	if (n >= 0)
 		return n;
-	if (errno == EAGAIN || errno == EWOULDBLOCK)
-		return 0;
-	stream_break(st, errno);
-	return STREAM_FAILED;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : stream_break(st, errno);
 }
 
 /* TCP_NOTSENT_LOWAT alone is not enough: send() goes on filling the last segment, up to 64 KiB, before it looks at it. What
@@ -74,10 +69,8 @@ static ssize_t stream_offer(struct stream *st, const void *data, size_t len, int
 		return 0;
 	struct evbuffer *output = stream_output(st);
 	if (output == NULL || stream_append(output, (const uint8_t *)data + sent, len - (size_t)sent) != 0 ||
-	    !stream_will_drain(st)) {
-		stream_break(st, ENOMEM);
-		return STREAM_FAILED;
-	}
+	    !stream_will_drain(st))
+		return stream_break(st, ENOMEM);
 	return (ssize_t)evbuffer_get_length(output);
 }
 
@@ -98,12 +91,10 @@ static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uin
 {
 	struct evbuffer_file_segment *segment = evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
 
-	if (segment == NULL)
-		return -1;
-	int result = evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length);
-	if (result == 0)
-		evbuffer_file_segment_free(segment); /* the buffer has it; after a failure nobody has any more */
-	return result;
+	if (segment == NULL || evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length) != 0)
+		return -1;                   /* after a failure to add it nobody has it any more */
+	evbuffer_file_segment_free(segment); /* the buffer has it */
+	return 0;
 }
 
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
@@ -111,10 +102,8 @@ static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uin
 	struct evbuffer *output = stream_output(st);
 	if (length > FILE_PIECE_MAX)
 		length = FILE_PIECE_MAX;
-	if (output == NULL || stream_add_file(output, fd, offset, length) != 0 || !stream_will_drain(st)) {
-		stream_break(st, ENOMEM);
-		return STREAM_FAILED;
-	}
+	if (output == NULL || stream_add_file(output, fd, offset, length) != 0 || !stream_will_drain(st))
+		return stream_break(st, ENOMEM);
 	st->offered += length;
 	return (ssize_t)length;
 }
@@ -140,18 +129,23 @@ ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t l
 		return stream_queue_file(st, fd, offset, length);
 
 	ssize_t n = stream_read_file(fd, offset, buf, length < cap ? (size_t)length : cap);
-	if (n < 0) {
-		stream_break(st, errno);
-		return STREAM_FAILED;
-	}
-	if (n > 0 && stream_write(st, buf, (size_t)n) < 0)
-		return STREAM_FAILED;
-	return n;
+	if (n < 0)
+		return stream_break(st, errno);
+	return n > 0 && stream_write(st, buf, (size_t)n) < 0 ? STREAM_FAILED : n;
 }
 
 size_t stream_backlog(const struct stream *st)
 {
 	return st->bev != NULL ? evbuffer_get_length(bufferevent_get_output(st->bev)) : 0;
+}
+
+/* Whether the connection was reset, or given up: nothing can pass it any more, though the kernel goes on counting what it
+ * could not send. False of a socket that is not TCP's. */
+static bool stream_is_over(const struct stream *st)
+{
+	struct tcp_info info = { .tcpi_state = TCP_ESTABLISHED };
+	socklen_t len = sizeof(info);
+	return getsockopt(st->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 size_t stream_unsent(const struct stream *st)
@@ -161,7 +155,7 @@ size_t stream_unsent(const struct stream *st)
 		return 0;
 	if (ioctl(st->fd, SIOCOUTQ, &held) != 0 || held < 0)
 		held = 0;
-	if (held > 0 && tcp_is_over(st->fd))
+	if (held > 0 && stream_is_over(st))
 		return 0;
 	return stream_backlog(st) + (size_t)held;
 }
@@ -181,6 +175,43 @@ void stream_set_low_water(struct stream *st, size_t low)
 void stream_set_notsent_lowat(struct stream *st, uint64_t bytes)
 {
 	int value = bytes > INT_MAX ? INT_MAX : (int)bytes;
-	bool set = value > 0 && setsockopt(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, sizeof(value)) == 0;
+	bool set = value > 0 && socket_set(st->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, value) == 0;
 	st->notsent_lowat = set ? value : 0; /* UNIX sockets have none: fine */
+}
+
+static void stream_set_user_timeout(const struct stream *st, uint64_t ms)
+{
+	(void)socket_set(st->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms > INT_MAX ? INT_MAX : (int)ms);
+}
+
+void stream_watch_peer(struct stream *st)
+{
+	if (stream_is_open(st) && tcp_set_probes(st->fd) == 0) /* a UNIX socket has none */
+		stream_set_user_timeout(st, TCP_DEAD_MS);
+}
+
+/* The kernel keeps bytes back with none under way only while the window has no room for them. It asks at growing distances
+ * whether that is still so, and a packet may be lost. */
+static enum stream_peer stream_peer_of(const struct stream *st)
+{
+	struct tcp_info info = { .tcpi_unacked = 0 };
+	socklen_t len = sizeof(info);
+	int unsent = 0;
+	if (ioctl(st->fd, SIOCOUTQNSD, &unsent) != 0 || unsent <= 0)
+		return STREAM_PEER_WELL;
+	if (getsockopt(st->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_unacked > 0)
+		return STREAM_PEER_WELL;
+	return info.tcpi_probes >= 2 && info.tcpi_last_ack_recv >= TCP_DEAD_MS ? STREAM_PEER_DEAD : STREAM_PEER_FULL;
+}
+
+enum stream_peer stream_look(struct stream *st, uint64_t patience_ms)
+{
+	if (!stream_is_open(st) || st->broken)
+		return STREAM_PEER_WELL;
+	enum stream_peer peer = stream_peer_of(st);
+	bool full = peer != STREAM_PEER_WELL;
+	if (full != st->full)
+		stream_set_user_timeout(st, full ? patience_ms : TCP_DEAD_MS);
+	st->full = full;
+	return peer;
 }

@@ -1,7 +1,6 @@
 /* answer.c owns the sending of what a handler answers, a file of it a piece a turn.
  * It must never look at paths or fields: the handler decides what is sent, this moves it. */
 #include "base/clock.h"
-#include "net/stream_write.h"
 #include "session/flow.h"
 #include "session/watch.h"
 

@@ -7,7 +7,6 @@
  * Time runs only while nothing moves: a slow peer that still takes its data is waited for.
  * It must never end one connection while bytes that were promised to the other side are still under way and moving. */
 #include "base/clock.h"
-#include "net/stream_write.h"
 #include "session/explain.h"
 #include "session/flow.h"
 #include "session/watch.h"

@@ -3,7 +3,6 @@
 #include "session/flow.h"
 
 #include "base/clock.h"
-#include "net/stream_write.h"
 
 #include <errno.h>
 #include <string.h>

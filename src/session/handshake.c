@@ -1,7 +1,6 @@
 /* handshake.c owns state DIAL: the target is reached, or an echo needs none, and the 101 is written. OPEN is next.
  * It must never write a refusal: it returns a reason, and closing.c turns that into an answer. */
 #include "base/clock.h"
-#include "net/stream_write.h"
 #include "net/tls.h"
 #include "proto/upgrade.h"
 #include "session/flow.h"

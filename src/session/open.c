@@ -2,7 +2,6 @@
  * that both paces and limits share.
  * It must never touch a byte; flow.c does. */
 #include "base/clock.h"
-#include "net/stream_write.h"
 #include "session/flow.h"
 #include "session/watch.h"
 

@@ -3,7 +3,6 @@
 #include "session/session.h"
 
 #include "base/clock.h"
-#include "net/stream_write.h"
 
 #include <assert.h>
 #include <stdio.h>

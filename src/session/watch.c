@@ -2,9 +2,6 @@
  * It must never move bytes between its streams. */
 #include "session/watch.h"
 
-#include "net/stream_peer.h"
-#include "net/stream_write.h"
-
 bool watch_stalled(struct stall *stall, const struct stream *stream, uint64_t now, uint64_t limit)
 {
 	if (limit == 0 || !stream_is_open(stream) || stream_backlog(stream) == 0 || stream->broken) {

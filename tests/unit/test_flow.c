@@ -2,8 +2,6 @@
  * only count; it must never need a descriptor. */
 #include "session/flow.h"
 
-#include "net/stream_write.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

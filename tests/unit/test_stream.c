@@ -1,7 +1,6 @@
 /* test_stream.c has streams on socket pairs that are looked at, or that cannot be watched, because libevent has no memory
  * for it. It must never wait for a time: what is wrong leaves the loop without an event, and that ends it. */
 #include "net/stream.h"
-#include "net/stream_write.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,7 +1,6 @@
 /* test_stream_turn.c lets a peer have much ready, and sees how much of it one turn of the loop takes: in reads, in records, in
  * bytes of a file; and what is counted of that which it then holds. It must never measure a time. */
 #include "net/stream.h"
-#include "net/stream_write.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

@@ -5,7 +5,6 @@
 
 #include "../check.h"
 #include "judge.h"
-#include "net/stream_write.h"
 #include "place.h"
 
 #define BACKLOG_MAX ((size_t)256 << 10)
