@@ -41,26 +41,6 @@ void peer_format(const struct peer *peer, char out[ADDR_TEXT_MAX])
 		addr_format(&peer->sa.any, sizeof(peer->sa), out);
 }
 
-static void format_in(const struct sockaddr_in *in, char *out)
-{
-	char number[INET_ADDRSTRLEN];
-
-	inet_ntop(AF_INET, &in->sin_addr, number, sizeof(number));
-	snprintf(out, ADDR_TEXT_MAX, "%s:%u", number, ntohs(in->sin_port));
-}
-
-static void format_in6(const struct sockaddr_in6 *in6, char *out)
-{
-	char number[INET6_ADDRSTRLEN];
-	unsigned port = ntohs(in6->sin6_port);
-
-	inet_ntop(AF_INET6, &in6->sin6_addr, number, sizeof(number));
-	if (in6->sin6_scope_id != 0)
-		snprintf(out, ADDR_TEXT_MAX, "[%s%%%u]:%u", number, in6->sin6_scope_id, port);
-	else
-		snprintf(out, ADDR_TEXT_MAX, "[%s]:%u", number, port);
-}
-
 static void format_un(const struct sockaddr *sa, socklen_t len, char *out)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -80,14 +60,23 @@ static void format_un(const struct sockaddr *sa, socklen_t len, char *out)
 
 void addr_format(const struct sockaddr *sa, socklen_t len, char out[ADDR_TEXT_MAX])
 {
-	if (sa->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
-		format_in((const struct sockaddr_in *)(const void *)sa, out);
-	else if (sa->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))
-		format_in6((const struct sockaddr_in6 *)(const void *)sa, out);
-	else if (sa->sa_family == AF_UNIX)
+	char number[INET6_ADDRSTRLEN], scope[16] = "";
+
+	if (sa->sa_family == AF_INET && len >= sizeof(struct sockaddr_in)) {
+		const struct sockaddr_in *in = (const void *)sa;
+		inet_ntop(AF_INET, &in->sin_addr, number, sizeof(number));
+		snprintf(out, ADDR_TEXT_MAX, "%s:%u", number, ntohs(in->sin_port));
+	} else if (sa->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
+		inet_ntop(AF_INET6, &in6->sin6_addr, number, sizeof(number));
+		if (in6->sin6_scope_id != 0)
+			snprintf(scope, sizeof(scope), "%%%u", in6->sin6_scope_id);
+		snprintf(out, ADDR_TEXT_MAX, "[%s%s]:%u", number, scope, ntohs(in6->sin6_port));
+	} else if (sa->sa_family == AF_UNIX) {
 		format_un(sa, len, out);
-	else
+	} else {
 		snprintf(out, ADDR_TEXT_MAX, "family %d", sa->sa_family);
+	}
 }
 
 socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_un *sa)
@@ -103,13 +92,11 @@ socklen_t address_unix_sockaddr(const struct address *address, struct sockaddr_u
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-enum use { USE_LISTEN, USE_TARGET };
-
 /* One text being read. */
 struct reading {
 	struct address *address;
 	const char *text; /* as it was written, for complaints */
-	enum use use;
+	bool to_listen;   /* else a target */
 	struct err *err;
 };
 
@@ -120,10 +107,8 @@ static int refuse(const struct reading *r, const char *why)
 
 static int complete(const struct reading *r, char *text)
 {
-	if (text == NULL)
-		return refuse(r, "out of memory");
 	r->address->text = text;
-	return 0;
+	return text == NULL ? refuse(r, "out of memory") : 0;
 }
 
 /* What is a name behind the form has no other spelling. */
@@ -135,99 +120,69 @@ static int complete_name(const struct reading *r, enum address_kind kind, const 
 }
 
 /* Numbers get their one shortest form and names lower case, so that equal addresses have equal texts. */
-static char *canonical_host(const char *host, size_t n)
+static char *canonical_host(struct span host)
 {
-	char *copy = strndup(host, n);
+	char number[INET6_ADDRSTRLEN];
 	struct in6_addr in6;
 
-	if (copy == NULL)
-		return NULL;
-	if (ip_read(AF_INET6, span_of(copy), &in6)) {
-		char number[INET6_ADDRSTRLEN];
-		inet_ntop(AF_INET6, &in6, number, sizeof(number));
-		free(copy);
-		return strdup(number);
-	}
-	if (strchr(copy, '%') == NULL) /* the name of an interface after it keeps its case */
-		for (char *at = copy; *at != '\0'; at++)
-			if (*at >= 'A' && *at <= 'Z')
-				*at = (char)(*at | 0x20);
+	if (ip_read(AF_INET6, host, &in6))
+		return strdup(inet_ntop(AF_INET6, &in6, number, sizeof(number)));
+	char *copy = strndup(host.p, host.n);
+	bool zoned = memchr(host.p, '%', host.n) != NULL; /* the name of an interface after it keeps its case */
+	for (char *at = copy; at != NULL && !zoned && *at != '\0'; at++)
+		if (*at >= 'A' && *at <= 'Z')
+			*at = (char)(*at | 0x20);
 	return copy;
 }
 
-/* A name in brackets: an IPv6 number, perhaps with %interface. */
-static bool is_in6(const char *host, size_t n)
+/* The C library takes "127.1" and "0x7f.1" for numbers too; whoever writes those hides something or errs. */
+static bool looks_like_in4(struct span host)
+{
+	const char *dot = memrchr(host.p, '.', host.n);
+	struct span last = dot == NULL ? host : span_skip(host, (size_t)(dot + 1 - host.p));
+
+	if (last.n > 2 && last.p[0] == '0' && (last.p[1] | 0x20) == 'x')
+		return span_made_of(span_skip(last, 2), "0123456789abcdefABCDEF");
+	return last.n > 0 && span_made_of(last, "0123456789");
+}
+
+static bool is_name(struct span host)
+{
+	return host.n <= 253 && host.p[0] != '.' && host.p[0] != '-' && span_made_of(host, HOST_NAME_BYTES) &&
+	       memmem(host.p, host.n, "..", 2) == NULL;
+}
+
+/* In brackets: an IPv6 number, perhaps with %interface. */
+static const char *check_host(const struct reading *r, struct span host, bool brackets)
 {
 	uint8_t address[IP_ADDRESS_MAX];
 	struct span zone;
-	return ip_read_zoned((struct span){ host, n }, address, &zone);
-}
 
-/* The C library takes "127.1" and "0x7f.1" for numbers too; whoever writes those hides something or errs. */
-static bool looks_like_in4(const char *host, size_t n)
-{
-	const char *dot = memrchr(host, '.', n);
-	const char *last = dot == NULL ? host : dot + 1;
-	size_t left = (size_t)(host + n - last);
-
-	if (left > 2 && last[0] == '0' && (last[1] | 0x20) == 'x')
-		return strspn(last + 2, "0123456789abcdefABCDEF") >= left - 2;
-	return left > 0 && strspn(last, "0123456789") >= left;
-}
-
-static bool is_name(const char *host, size_t n)
-{
-	return n <= 253 && host[0] != '.' && host[0] != '-' && strspn(host, HOST_NAME_BYTES) >= n &&
-	       memmem(host, n, "..", 2) == NULL;
-}
-
-static const char *check_host(const struct reading *r, const char *host, size_t n, bool brackets)
-{
 	if (brackets)
-		return is_in6(host, n) ? NULL : "what is in brackets is not an IPv6 address";
-	if (n == 0 && r->use == USE_TARGET)
-		return "a target needs a host: HOST:PORT";
-	if (memchr(host, ':', n) != NULL)
-		return memmem(r->text, strlen(r->text), "://", 3) != NULL ? "an address has no scheme: write HOST:PORT"
-		                                                          : "an IPv6 address needs brackets: [::1]:PORT";
-	if (n > 0 && !is_name(host, n))
+		return ip_read_zoned(host, address, &zone) ? NULL : "what is in brackets is not an IPv6 address";
+	if (host.n == 0)
+		return r->to_listen ? NULL : "a target needs a host: HOST:PORT";
+	if (memchr(host.p, ':', host.n) != NULL)
+		return strstr(r->text, "://") != NULL ? "an address has no scheme: write HOST:PORT"
+		                                      : "an IPv6 address needs brackets: [::1]:PORT";
+	if (!is_name(host))
 		return "a host name has letters, digits, '-', '_' and '.' only";
-	return looks_like_in4(host, n) && !ip_is_number((struct span){ host, n })
-	               ? "the host looks like an IPv4 address but is not one"
-	               : NULL;
-}
-
-static int read_port(const struct reading *r, const char *digits)
-{
-	uint64_t port;
-	bool zero_is_fine = r->use == USE_LISTEN;
-
-	if (str_to_number(digits, zero_is_fine ? 0 : 1, 65535, &port) != 0)
-		return refuse(r, zero_is_fine ? "the port must be a number from 0 to 65535"
-		                              : "the port must be a number from 1 to 65535");
-	r->address->port = (uint16_t)port;
-	return 0;
-}
-
-/* A host that is called like a form of address can only be told from it by the form of its own. */
-static bool is_form(const char *host)
-{
-	static const char *const forms[] = { "tcp", "tls", "unix", "fd" };
-
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
-		if (strcmp(host, forms[i]) == 0)
-			return true;
-	return false;
+	return looks_like_in4(host) && !ip_is_number(host) ? "the host looks like an IPv4 address but is not one" : NULL;
 }
 
 static char *print_tcp(const struct address *address)
 {
-	const char *host = address->host == NULL ? "*" : address->host;
-	const char *scheme = address->tls ? "tls:" : is_form(host) ? "tcp:" : "";
+	static const char *const forms[] = { "tcp", "tls", "unix", "fd" };
 
+	const char *host = address->host == NULL ? "*" : address->host;
+	const char *scheme = address->tls ? "tls:" : "";
 	bool in6 = strchr(host, ':') != NULL;
 	char *text;
 
+	/* A host that is called like a form of address can only be told from it by the form of its own. */
+	for (size_t i = 0; i < ARRAY_LEN(forms) && !address->tls; i++)
+		if (strcmp(host, forms[i]) == 0)
+			scheme = "tcp:";
 	return asprintf(&text, "%s%s%s%s:%u", scheme, in6 ? "[" : "", host, in6 ? "]" : "", address->port) < 0 ? NULL : text;
 }
 
@@ -235,32 +190,32 @@ static int read_tcp(const struct reading *r, const char *rest)
 {
 	struct address *address = r->address;
 	const char *colon = strrchr(rest, ':');
-	const char *host = rest;
-	size_t n = colon == NULL ? 0 : (size_t)(colon - rest);
-	bool brackets = n >= 2 && host[0] == '[' && host[n - 1] == ']';
+	struct span host = { rest, colon == NULL ? 0 : (size_t)(colon - rest) };
+	bool brackets = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+	uint64_t port;
 
 	address->kind = ADDRESS_TCP;
-	if (r->use == USE_LISTEN && n == 1 && host[0] == '*')
-		n = 0;
-	if (brackets) {
-		host++;
-		n -= 2;
-	}
-	if (colon == NULL && r->use == USE_TARGET)
+	if (r->to_listen && span_eq(host, SPAN("*")))
+		host.n = 0;
+	if (brackets)
+		host = (struct span){ host.p + 1, host.n - 2 };
+	if (colon == NULL && !r->to_listen)
 		return refuse(r, "a target is HOST:PORT, unix:/path, unix:@name, tls:HOST:PORT or echo:");
-	const char *why = check_host(r, host, n, brackets);
+	const char *why = check_host(r, host, brackets);
 	if (why != NULL)
 		return refuse(r, why);
-	if (read_port(r, colon == NULL ? rest : colon + 1) != 0)
-		return -1;
-	if (n > 0 && (address->host = canonical_host(host, n)) == NULL)
+	if (str_to_number(colon == NULL ? rest : colon + 1, r->to_listen ? 0 : 1, 65535, &port) != 0)
+		return refuse(r, r->to_listen ? "the port must be a number from 0 to 65535"
+		                              : "the port must be a number from 1 to 65535");
+	address->port = (uint16_t)port;
+	if (host.n > 0 && (address->host = canonical_host(host)) == NULL)
 		return refuse(r, "out of memory");
 	return complete(r, print_tcp(address));
 }
 
 static int read_tls(const struct reading *r, const char *rest)
 {
-	if (r->use == USE_LISTEN)
+	if (r->to_listen)
 		return refuse(r, "tls: is for targets; a listener has the option tls = on");
 	r->address->tls = true;
 	return read_tcp(r, rest);
@@ -281,7 +236,7 @@ static int read_unix(const struct reading *r, const char *rest)
 
 static int read_fd(const struct reading *r, const char *rest)
 {
-	if (r->use == USE_TARGET)
+	if (!r->to_listen)
 		return refuse(r, "fd: is for listeners, not for targets");
 	if (rest[0] == '\0' || strchr(rest, ':') != NULL)
 		return refuse(r, "an inherited socket is fd:NAME, with a name of LISTEN_FDNAMES");
@@ -292,7 +247,7 @@ static int read_echo(const struct reading *r, const char *rest)
 {
 	if (rest[0] != '\0')
 		return read_tcp(r, r->text); /* a host may be called "echo" */
-	if (r->use == USE_LISTEN)
+	if (r->to_listen)
 		return refuse(r, "echo: is for targets, not for listeners");
 	r->address->kind = ADDRESS_ECHO;
 	return complete(r, strdup(r->text));
@@ -321,12 +276,12 @@ static int read_address(const struct reading *r)
 
 int address_parse_listen(struct address *address, const char *text, struct err *err)
 {
-	return read_address(&(struct reading){ address, text, USE_LISTEN, err });
+	return read_address(&(struct reading){ address, text, true, err });
 }
 
 int address_parse_target(struct address *address, const char *text, struct err *err)
 {
-	return read_address(&(struct reading){ address, text, USE_TARGET, err });
+	return read_address(&(struct reading){ address, text, false, err });
 }
 
 void address_clear(struct address *address)

@@ -56,24 +56,6 @@ static void adopt(struct bound *bound, int fd)
 	bound->fd[bound->count++] = fd;
 }
 
-static int set_flag(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-static int bind_tcp(int fd, const struct resolved_addr *at, bool dual_stack, const struct bind_options *options)
-{
-	if (set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set_flag(fd, SOL_SOCKET, SO_REUSEPORT, options->beside) != 0)
-		return -1;
-	if (at->sa.ss_family == AF_INET6 && set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) != 0)
-		return -1;
-	if (tcp_set_all(fd) != 0 || bind(fd, (const void *)&at->sa, at->len) != 0)
-		return -1;
-	if (listen(fd, options->backlog) != 0)
-		return -1;
-	return set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 0); /* nobody else */
-}
-
 /* Returns 0 or the errno. */
 static int open_tcp(const struct build *b, const struct resolved_addr *at, bool dual_stack)
 {
@@ -81,7 +63,12 @@ static int open_tcp(const struct build *b, const struct resolved_addr *at, bool 
 
 	if (fd < 0)
 		return errno;
-	if (bind_tcp(fd, at, dual_stack, b->options) != 0) {
+	bool listens = socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0 &&
+	               socket_set(fd, SOL_SOCKET, SO_REUSEPORT, b->options->beside) == 0 &&
+	               (at->sa.ss_family != AF_INET6 || socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack) == 0) &&
+	               tcp_set_all(fd) == 0 && bind(fd, (const void *)&at->sa, at->len) == 0 &&
+	               listen(fd, b->options->backlog) == 0 && socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 0) == 0; /* nobody else */
+	if (!listens) {
 		int error = errno;
 		close(fd);
 		return error;
@@ -233,9 +220,7 @@ static int open_unix(const struct build *b)
 	if (fd < 0)
 		return complain(b, errno);
 	adopt(b->bound, fd);
-	if (bind_with_mode(fd, &sa, len, b->options->unix_mode) != 0)
-		return complain(b, errno);
-	if (is_file && own_file(b->bound, sa.sun_path) != 0)
+	if (bind_with_mode(fd, &sa, len, b->options->unix_mode) != 0 || (is_file && own_file(b->bound, sa.sun_path) != 0))
 		return complain(b, errno);
 	if (is_file && give_file(b, sa.sun_path) != 0)
 		return -1;
@@ -262,9 +247,8 @@ static int inherit_one(const struct build *b, int inherited)
 		return complain(b, errno);
 	adopt(b->bound, fd);
 	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0)
-		return complain(b, errno);
-	if (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_all(fd) != 0)
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0 ||
+	    (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_all(fd) != 0))
 		return complain(b, errno);
 	return 0;
 }
@@ -298,45 +282,22 @@ static int open_inherited(const struct build *b)
 	               b->address->text, names == NULL ? "" : names);
 }
 
-static int open_address(const struct build *b)
-{
-	switch (b->address->kind) {
-	case ADDRESS_TCP:
-		return open_host(b);
-	case ADDRESS_UNIX:
-		return open_unix(b);
-	case ADDRESS_FD:
-		return open_inherited(b);
-	case ADDRESS_ECHO:
-		break;
-	}
-	return err_add(b->err, "cannot listen on %s", b->address->text);
-}
-
 int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err)
 {
 	*bound = (struct bound){ .fd = NULL };
 	struct build b = { bound, address, options, err };
-	if (open_address(&b) == 0)
-		return 0;
-	bind_close(bound);
-	return -1;
+	int result = address->kind == ADDRESS_TCP    ? open_host(&b)
+	             : address->kind == ADDRESS_UNIX ? open_unix(&b)
+	                                             : open_inherited(&b);
+	if (result != 0)
+		bind_close(bound);
+	return result;
 }
 
 void bind_let_beside(const struct bound *bound, bool let)
 {
 	for (size_t i = 0; i < bound->count; i++)
-		(void)set_flag(bound->fd[i], SOL_SOCKET, SO_REUSEPORT, let); /* if not, binding says so */
-}
-
-static void remove_own_file(const struct bound *bound)
-{
-	struct stat st;
-
-	if (bound->path == NULL || lstat(bound->path, &st) != 0)
-		return;
-	if (st.st_dev == bound->dev && st.st_ino == bound->ino)
-		unlink(bound->path); /* if it fails, the next start finds it stale */
+		(void)socket_set(bound->fd[i], SOL_SOCKET, SO_REUSEPORT, let); /* if not, binding says so */
 }
 
 void bind_release(struct bound *bound)
@@ -350,7 +311,10 @@ void bind_release(struct bound *bound)
 
 void bind_close(struct bound *bound)
 {
-	remove_own_file(bound);
+	struct stat st;
+
+	if (bound->path != NULL && lstat(bound->path, &st) == 0 && st.st_dev == bound->dev && st.st_ino == bound->ino)
+		unlink(bound->path); /* if it fails, the next start finds it stale */
 	bind_release(bound);
 	free(bound->path);
 	bound->path = NULL;

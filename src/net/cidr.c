@@ -26,12 +26,12 @@ static void cidr_unmap(struct cidr *cidr)
 	memset(cidr->address + 4, 0, sizeof(cidr->address) - 4);
 }
 
-static void mask(uint8_t address[16], unsigned bits)
+/* The first bits of an address, and zeros. */
+static void mask(uint8_t out[16], const uint8_t address[16], unsigned bits)
 {
 	for (unsigned i = 0; i < 16; i++) {
 		unsigned keep = bits > i * 8 ? bits - i * 8 : 0;
-		if (keep < 8)
-			address[i] &= (uint8_t)(0xff00 >> keep);
+		out[i] = keep < 8 ? (uint8_t)(address[i] & 0xff00 >> keep) : address[i];
 	}
 }
 
@@ -40,8 +40,7 @@ static int check_prefix(const struct cidr *cidr, const char *text, struct err *e
 	char network[INET6_ADDRSTRLEN];
 	uint8_t masked[16];
 
-	memcpy(masked, cidr->address, sizeof(masked));
-	mask(masked, cidr->bits);
+	mask(masked, cidr->address, cidr->bits);
 	if (memcmp(masked, cidr->address, sizeof(masked)) == 0)
 		return 0;
 	inet_ntop(cidr->family, masked, network, sizeof(network));
@@ -66,17 +65,6 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 	return 0;
 }
 
-static bool cidr_has(const struct cidr *cidr, const struct cidr *single)
-{
-	uint8_t masked[16];
-
-	if (cidr->family != single->family)
-		return false;
-	memcpy(masked, single->address, sizeof(masked));
-	mask(masked, cidr->bits);
-	return memcmp(masked, cidr->address, sizeof(masked)) == 0;
-}
-
 /* The network of just the peer's address. */
 static struct cidr cidr_of(const struct peer *peer)
 {
@@ -94,9 +82,13 @@ static struct cidr cidr_of(const struct peer *peer)
 bool cidr_list_has(const struct cidr_list *list, const struct peer *peer)
 {
 	struct cidr single = cidr_of(peer);
+	uint8_t masked[16];
 
-	for (size_t i = 0; i < list->count; i++)
-		if (cidr_has(&list->item[i], &single))
+	for (size_t i = 0; i < list->count; i++) {
+		const struct cidr *network = &list->item[i];
+		mask(masked, single.address, network->bits);
+		if (network->family == single.family && memcmp(masked, network->address, sizeof(masked)) == 0)
 			return true;
+	}
 	return false;
 }

@@ -84,28 +84,20 @@ bool listener_bound(const struct listener *listener, size_t i, char out[ADDR_TEX
 	return true;
 }
 
-static void pause_all(struct listener *listener)
-{
-	struct timeval pause;
-
-	listener->pause_ms = listener->pause_ms == 0 ? PAUSE_MIN_MS : listener->pause_ms * 2;
-	if (listener->pause_ms > PAUSE_MAX_MS)
-		listener->pause_ms = PAUSE_MAX_MS;
-	pause = clock_timeval(listener->pause_ms);
-	if (event_add(&listener->resume, &pause) != 0) {
-		/* Not even memory for a timer: trying again at once is dear, but nobody would end the pause. */
-		event_active(&listener->resume, EV_TIMEOUT, 1);
-		return;
-	}
-	for (size_t i = 0; i < listener->bound.count; i++)
-		event_del(&listener->event[i]);
-}
-
 static void listener_pause(struct listener *listener, int error)
 {
 	uint64_t now = clock_ms();
+	unsigned ms = listener->pause_ms == 0 ? PAUSE_MIN_MS : listener->pause_ms * 2;
 
-	pause_all(listener);
+	listener->pause_ms = ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
+	struct timeval pause = clock_timeval(listener->pause_ms);
+	if (event_add(&listener->resume, &pause) != 0) {
+		/* Not even memory for a timer: trying again at once is dear, but nobody would end the pause. */
+		event_active(&listener->resume, EV_TIMEOUT, 1);
+	} else {
+		for (size_t i = 0; i < listener->bound.count; i++)
+			event_del(&listener->event[i]);
+	}
 	if (now < listener->told_not_before)
 		return;
 	listener->told_not_before = now + TOLD_EVERY_MS;

@@ -32,19 +32,7 @@ static void job_arrived(struct mail *mail, void *owner)
 		job->done(job);
 }
 
-/* With the lock held, as all from here to the threads. Posted under it, so that offload_cancel() finds a job either not
- * yet posted, and prevents it, or wholly posted, and the mailbox may go. */
-static void job_return(struct offload *offload, struct offload_job *job)
-{
-	if (!job->cancelled) {
-		mailbox_post(job->owner, &job->mail);
-		return;
-	}
-	pthread_mutex_unlock(&offload->lock);
-	job->drop(job);
-	pthread_mutex_lock(&offload->lock);
-}
-
+/* With the lock held, as all from here to the threads. */
 static struct offload_job *job_next(struct offload *offload)
 {
 	bool full = offload->hanging >= offload->hanging_max;
@@ -68,8 +56,17 @@ static void job_work(struct offload *offload, struct offload_job *job, unsigned 
 	job->work(job, thread);
 	pthread_mutex_lock(&offload->lock);
 	offload->hanging -= may_hang;
-	if (owned)
-		job_return(offload, job);
+	if (!owned)
+		return;
+	/* Posted with the lock held, so that offload_cancel() finds a job either not yet posted, and prevents it, or wholly
+	 * posted, and the mailbox may go. */
+	if (!job->cancelled) {
+		mailbox_post(job->owner, &job->mail);
+		return;
+	}
+	pthread_mutex_unlock(&offload->lock);
+	job->drop(job);
+	pthread_mutex_lock(&offload->lock);
 }
 
 static void *thread_main(void *arg)
@@ -89,24 +86,11 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Returns 0 or an errno. */
-static int threads_start(struct offload *offload, unsigned count)
-{
-	sigset_t before;
-	int error = 0;
-
-	signals_block(&before); /* signals belong to the main thread */
-	while (offload->count < count && error == 0) {
-		error = pthread_create(&offload->thread[offload->count], NULL, thread_main, offload);
-		offload->count += error == 0;
-	}
-	signals_restore(&before);
-	return error;
-}
-
 struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_max)
 {
 	struct offload *offload = calloc(1, sizeof(*offload) + threads * sizeof(offload->thread[0]));
+	sigset_t before;
+	int error = 0;
 
 	if (offload == NULL)
 		return NULL;
@@ -115,7 +99,12 @@ struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_ma
 	pthread_mutex_init(&offload->lock, NULL);
 	pthread_cond_init(&offload->wake, NULL);
 	list_init(&offload->queue);
-	int error = threads_start(offload, threads);
+	signals_block(&before); /* signals belong to the main thread */
+	while (offload->count < threads && error == 0) {
+		error = pthread_create(&offload->thread[offload->count], NULL, thread_main, offload);
+		offload->count += error == 0;
+	}
+	signals_restore(&before);
 	if (error == 0)
 		return offload;
 	offload_free(offload);

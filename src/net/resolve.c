@@ -94,19 +94,14 @@ static void resolve_answer(struct resolve *resolve, const struct resolved *answe
 	mailbox_post(resolve->box, &resolve->mail);
 }
 
-/* "No such name" is an answer; everything else says only that nobody could be asked. */
-static bool is_denial(int error)
-{
-	return error == EAI_NONAME || error == EAI_NODATA;
-}
-
 static void name_answered(struct resolver *resolver, struct name *name, const struct resolved *answer)
 {
 	name->pending = false;
 	if (answer->count > 0) {
 		resolved_copy(&name->good, answer, 0);
 		name->good_at = clock_ms();
-	} else if (is_denial(answer->error)) {
+	} else if (answer->error == EAI_NONAME || answer->error == EAI_NODATA) {
+		/* That is an answer; everything else says only that nobody could be asked. */
 		name->good.count = 0;
 	} else if (name_has_answer(name, RESOLVE_KEEP_MS)) {
 		name->good.error = answer->error;
@@ -121,25 +116,20 @@ static void name_answered(struct resolver *resolver, struct name *name, const st
 
 /* --- looking up, on a helper thread ------------------------------------------------------------------------------- */
 
-/* Somebody waits for it, or has taken an old answer for it; sessions that gave up must not keep the helpers busy with
- * anything else. */
-static bool name_is_wanted(struct resolver *resolver, struct name *name)
-{
-	pthread_mutex_lock(&resolver->lock);
-	bool wanted = name->good.count > 0 || !list_empty(&name->askers);
-	if (!wanted)
-		name_drop(resolver, name);
-	pthread_mutex_unlock(&resolver->lock);
-	return wanted;
-}
-
 static void name_look_up(struct offload_job *job, unsigned thread)
 {
 	struct name *name = (struct name *)job;
 	struct resolver *resolver = name->resolver;
 	struct resolved answer;
 
-	if (!name_is_wanted(resolver, name))
+	pthread_mutex_lock(&resolver->lock);
+	/* Somebody waits for it, or has taken an old answer for it; sessions that gave up must not keep the helpers busy with
+	 * anything else. */
+	bool wanted = name->good.count > 0 || !list_empty(&name->askers);
+	if (!wanted)
+		name_drop(resolver, name);
+	pthread_mutex_unlock(&resolver->lock);
+	if (!wanted)
 		return;
 	uint64_t begun = clock_ms();
 	resolver->options.lookup(resolver->options.lookup_arg, thread, name->host, &answer);

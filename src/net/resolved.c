@@ -21,7 +21,6 @@ static bool read_in6(const char *host, struct sockaddr_in6 *in6)
 {
 	struct span zone;
 
-	*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
 	if (!ip_read_zoned(span_of(host), in6->sin6_addr.s6_addr, &zone))
 		return false;
 	if (zone.p != NULL)
@@ -29,33 +28,22 @@ static bool read_in6(const char *host, struct sockaddr_in6 *in6)
 	return zone.p == NULL || in6->sin6_scope_id != 0;
 }
 
-static void add_in(struct resolved *answer, struct in_addr number, uint16_t port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = number };
-
-	add_address(answer, &in, sizeof(in));
-}
-
-static void add_in6(struct resolved *answer, struct sockaddr_in6 in6, uint16_t port)
-{
-	in6.sin6_port = htons(port);
-	add_address(answer, &in6, sizeof(in6));
-}
-
 bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer)
 {
-	struct in_addr in;
-	struct sockaddr_in6 in6;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 
 	answer->count = 0;
 	answer->error = 0;
-	if (ip_read(AF_INET, span_of(host), &in)) {
-		add_in(answer, in, port);
+	if (ip_read(AF_INET, span_of(host), &in.sin_addr)) {
+		add_address(answer, &in, sizeof(in));
 	} else if (read_in6(host, &in6)) {
-		add_in6(answer, in6, port);
+		add_address(answer, &in6, sizeof(in6));
 	} else if (uri_is_localhost(span_of(host))) { /* more servers there are on the first alone than on the second */
-		add_in(answer, (struct in_addr){ htonl(INADDR_LOOPBACK) }, port);
-		add_in6(answer, (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT }, port);
+		in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in6.sin6_addr = in6addr_loopback;
+		add_address(answer, &in, sizeof(in));
+		add_address(answer, &in6, sizeof(in6));
 	}
 	return answer->count > 0;
 }
