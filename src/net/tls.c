@@ -185,20 +185,13 @@ bool tls_was_violated(const SSL *ssl)
 	}
 }
 
-static const struct identity *identity_of(const struct tls_server *server, const SSL *ssl)
-{
-	size_t i = 0;
-	while (server->identity[i].ctx != SSL_get_SSL_CTX(ssl))
-		i++;
-	return &server->identity[i];
-}
-
 bool tls_server_admits(const struct tls_server *server, const SSL *ssl, struct span host)
 {
 	if (server->alike)
 		return true; /* to look for the name costs microseconds a certificate */
-	const struct identity *met = identity_of(server, ssl), *meant = identity_for(server, host);
-
+	const struct identity *met = server->identity, *meant = identity_for(server, host);
+	while (met->ctx != SSL_get_SSL_CTX(ssl))
+		met++;
 	ERR_clear_error();
 	return met == meant || identity_asks_the_same(met, meant);
 }

@@ -87,8 +87,10 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where
 
 	ERR_clear_error();
 	SSL_CTX *ctx = SSL_CTX_new(method);
-	if (ctx == NULL) {
-		err_add(err, "%s: %s", tls_place(where, NULL, place), tls_queued_cause("out of memory"));
+	if (ctx == NULL || SSL_CTX_set_cipher_list(ctx, AEAD_SUITES) != 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {
+		const char *otherwise = ctx == NULL ? "out of memory" : "no cipher suites or no groups";
+		err_add(err, "%s: %s", tls_place(where, NULL, place), tls_queued_cause(otherwise));
+		SSL_CTX_free(ctx);
 		return NULL;
 	}
 	SSL_CTX_set_options(ctx, OPTIONS);
@@ -99,11 +101,6 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_default_passwd_cb(ctx, tls_refuse_passphrase);
-	if (SSL_CTX_set_cipher_list(ctx, AEAD_SUITES) != 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {
-		err_add(err, "%s: %s", tls_place(where, NULL, place), tls_queued_cause("no cipher suites or no groups"));
-		SSL_CTX_free(ctx);
-		return NULL;
-	}
 	return ctx;
 }
 

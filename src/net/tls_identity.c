@@ -1,5 +1,6 @@
-/* tls_identity.c owns what one identity loads: its certificates, and the policy for their names.
- * It must never choose between identities, nor build a context around tls_context_new(). */
+/* tls_identity.c owns what one identity loads: its certificates with their chains and keys, and the policy for their names.
+ * It must never use a key that does not belong to the certificate, choose between identities, nor build a context around
+ * tls_context_new(). */
 #include "net/tls_identity.h"
 
 #include "base/mem.h"
@@ -8,8 +9,12 @@
 
 #include <assert.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What every client has. P-384 and the larger cost us ten times as much, and a client asks for them for nothing. */
 #if OPENSSL_VERSION_NUMBER >= 0x30500000L
@@ -18,28 +23,195 @@
 #define GROUPS "X25519:P-256"
 #endif
 
+/* A certificate and its key. */
+struct pair {
+	const struct tls_where *where; /* for complaints, as are the files: the configuration's, only there while it is loaded */
+	const char *file, *key_file;   /* key_file NULL: the key is in the certificate's */
+	X509 *leaf;
+	EVP_PKEY *key;
+};
+
+/* --- one pair ----------------------------------------------------------------------------------------------------- */
+
+static bool contains(FILE *file, const char *text)
+{
+	char line[128];
+	bool found = false;
+
+	rewind(file);
+	while (!found && fgets(line, sizeof(line), file) != NULL)
+		found = strstr(line, text) != NULL;
+	return found;
+}
+
+static const char *why_no_certificate(FILE *file, const char *otherwise)
+{
+	bool swapped = contains(file, "PRIVATE KEY-----") && !contains(file, "-----BEGIN CERTIFICATE-----");
+	return swapped ? "there is no certificate in it, but a private key: are certificate and key swapped?" : otherwise;
+}
+
+static const char *why_no_key(FILE *file, bool of_its_own)
+{
+	if (!of_its_own)
+		return "no private key in PEM form in it; is it in a file of its own? Name that with key = FILE";
+	return contains(file, "-----BEGIN CERTIFICATE-----")
+	               ? "there is no private key in it, but a certificate: are certificate and key swapped?"
+	               : "no private key in PEM form in it";
+}
+
+static void warn_dates(const struct pair *pair, struct err *warnings)
+{
+	const ASN1_TIME *begin = X509_get0_notBefore(pair->leaf), *end = X509_get0_notAfter(pair->leaf);
+	bool expired = X509_cmp_current_time(end) < 0;
+	bool early = X509_cmp_current_time(begin) > 0;
+	struct tm day;
+	char date[32] = "?", place[TLS_PLACE_MAX];
+
+	if (!expired && !early)
+		return;
+	if (ASN1_TIME_to_tm(expired ? end : begin, &day) == 1)
+		(void)strftime(date, sizeof(date), "%Y-%m-%d", &day);
+	err_add(warnings, "%s certificate %s: certificate %s %s", tls_place(pair->where, "certificate", place), pair->file,
+	        expired ? "has expired on" : "is not valid before", date);
+}
+
+/* As SSL_CTX_use_certificate_chain_file() does, which would open the file itself. */
+static bool use_chain(SSL_CTX *ctx, FILE *file)
+{
+	X509 *leaf = PEM_read_X509_AUX(file, NULL, tls_refuse_passphrase, NULL), *next;
+	bool good = leaf != NULL && SSL_CTX_use_certificate(ctx, leaf) == 1;
+
+	X509_free(leaf);
+	while (good && (next = PEM_read_X509(file, NULL, tls_refuse_passphrase, NULL)) != NULL) {
+		good = SSL_CTX_add0_chain_cert(ctx, next) == 1;
+		if (!good)
+			X509_free(next);
+	}
+	return good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE; /* the end of the file */
+}
+
+static int load_certificate(struct pair *pair, SSL_CTX *ctx, struct err *err)
+{
+	FILE *file = tls_pem_open(pair->where, "certificate", pair->file, err);
+	int result = 0;
+
+	if (file == NULL)
+		return -1;
+	ERR_clear_error();
+	if (use_chain(ctx, file)) {
+		pair->leaf = SSL_CTX_get0_certificate(ctx);
+		X509_up_ref(pair->leaf);
+	} else {
+		result = tls_complain(pair->where, "certificate", pair->file,
+		                      why_no_certificate(file, tls_queued_cause("not a PEM certificate")), err);
+	}
+	ERR_clear_error();
+	fclose(file);
+	return result;
+}
+
+static int load_key(struct pair *pair, SSL_CTX *ctx, struct err *err)
+{
+	const char *path = pair->key_file != NULL ? pair->key_file : pair->file;
+	FILE *file = tls_pem_open(pair->where, "key", path, err);
+	char place[TLS_PLACE_MAX];
+	bool asked = false;
+	int result = 0;
+
+	if (file == NULL)
+		return -1;
+	pair->key = PEM_read_PrivateKey(file, NULL, tls_refuse_passphrase, &asked);
+	ERR_clear_error();
+	if (pair->key == NULL)
+		result = tls_complain(pair->where, "key", path,
+		                      asked ? "is protected by a passphrase, which a daemon cannot ask for; store it without one"
+		                            : why_no_key(file, pair->key_file != NULL),
+		                      err);
+	else if (X509_check_private_key(pair->leaf, pair->key) != 1)
+		result = err_add(err, "%s key %s: key does not belong to the certificate %s",
+		                 tls_place(pair->where, "key", place), path, pair->file);
+	else if (SSL_CTX_use_PrivateKey(ctx, pair->key) != 1)
+		result = tls_complain(pair->where, "key", path, tls_queued_cause("unusable"), err);
+	fclose(file);
+	ERR_clear_error();
+	return result;
+}
+
+static void pair_clear(struct pair *pair)
+{
+	X509_free(pair->leaf);
+	EVP_PKEY_free(pair->key);
+}
+
+/* Whether the certificate is for that name (n > 0): flags as in X509_check_host(3). */
+static bool pair_is_for(const struct pair *pair, struct span name, unsigned flags)
+{
+	return X509_check_host(pair->leaf, name.p, name.n, flags, NULL) == 1;
+}
+
+/* As X509_check_host() takes them: the subject's only if the certificate has none of its own. */
+static struct str_list names_of(const X509 *leaf)
+{
+	struct str_list names = { NULL, 0 };
+	GENERAL_NAMES *all = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	char subject[256];
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+		const GENERAL_NAME *one = sk_GENERAL_NAME_value(all, i);
+		if (one->type == GEN_DNS)
+			str_list_add(&names, (struct span){ (const char *)ASN1_STRING_get0_data(one->d.dNSName),
+			                                    (size_t)ASN1_STRING_length(one->d.dNSName) });
+	}
+	GENERAL_NAMES_free(all);
+	if (names.count == 0 &&
+	    X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, subject, sizeof(subject)) > 0)
+		str_list_add(&names, span_of(subject));
+	return names;
+}
+
+/* The first name of a's that b has as well, or, lacking, that b is not for; the caller's, NULL: there is none. */
+static char *first_name(const struct pair *a, const struct pair *b, bool lacking)
+{
+	struct str_list names = names_of(a->leaf);
+	char *found = NULL;
+
+	for (size_t i = 0; i < names.count && found == NULL; i++) {
+		struct span name = span_of(names.item[i]);
+		if (name.n == 0)
+			continue;
+		bool has = pair_is_for(b, name, X509_CHECK_FLAG_NO_WILDCARDS);
+		bool wanted = lacking ? !has && !pair_is_for(b, name, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS) : has;
+		found = wanted ? mem_strdup(names.item[i]) : NULL;
+	}
+	str_list_clear(&names);
+	ERR_clear_error();
+	return found;
+}
+
+/* --- the pairs of an identity ------------------------------------------------------------------------------------- */
+
 /* A context has one certificate for each kind of key. */
-static int check_kind(const struct identity *identity, const struct pair *pair, const struct tls_where *where, struct err *err)
+static int check_kind(const struct identity *identity, const struct pair *pair, struct err *err)
 {
 	for (const struct pair *other = identity->pair; other != pair; other++) {
 		if (EVP_PKEY_get_base_id(other->key) != EVP_PKEY_get_base_id(pair->key))
 			continue;
 		char place[TLS_PLACE_MAX];
 		return err_add(err, "%s certificate %s: has the same kind of key as %s (%s); list one certificate for each kind",
-		               tls_place(where, "certificate", place), pair->file, other->file,
+		               tls_place(pair->where, "certificate", place), pair->file, other->file,
 		               EVP_PKEY_get0_type_name(pair->key));
 	}
 	return 0;
 }
 
 /* Which of them a client gets depends on what it can use, and not on the name it asks for. */
-static void warn_names(const struct pair *a, const struct pair *b, const struct tls_where *where, struct err *warnings)
+static void warn_names(const struct pair *a, const struct pair *b, struct err *warnings)
 {
-	char *name = pair_lacking_name(a, b), place[TLS_PLACE_MAX];
+	char *name = first_name(a, b, true), place[TLS_PLACE_MAX];
 
 	if (name != NULL)
 		err_add(warnings, "%s certificate %s: is not for %s, as %s is: some clients that ask for it will refuse this one",
-		        tls_place(where, "certificate", place), b->file, name, a->file);
+		        tls_place(b->where, "certificate", place), b->file, name, a->file);
 	free(name);
 }
 
@@ -51,20 +223,27 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 	identity->pair = mem_zalloc(id->certificates.count * sizeof(*identity->pair));
 	for (size_t i = 0; i < id->certificates.count; i++) {
 		struct pair *pair = &identity->pair[identity->pairs];
-		const struct pair_files files = { &id->where, id->certificates.item[i],
-			                          id->keys.count > 0 ? id->keys.item[i] : NULL };
-		if (pair_load(pair, identity->ctx, &files, err, warnings) != 0) {
+		*pair = (struct pair){
+			.where = &id->where,
+			.file = id->certificates.item[i],
+			.key_file = id->keys.count > 0 ? id->keys.item[i] : NULL,
+		};
+		if (load_certificate(pair, identity->ctx, err) != 0 || load_key(pair, identity->ctx, err) != 0) {
+			pair_clear(pair);
 			result = -1;
 			continue;
 		}
 		identity->pairs++;
-		if (check_kind(identity, pair, &id->where, err) != 0)
+		warn_dates(pair, warnings);
+		if (check_kind(identity, pair, err) != 0)
 			result = -1;
-		warn_names(&identity->pair[0], pair, &id->where, warnings);
-		warn_names(pair, &identity->pair[0], &id->where, warnings);
+		warn_names(&identity->pair[0], pair, warnings);
+		warn_names(pair, &identity->pair[0], warnings);
 	}
 	return result;
 }
+
+/* --- its policy --------------------------------------------------------------------------------------------------- */
 
 /* To clients, who choose a certificate by it. */
 static void name_authorities(SSL_CTX *ctx)
@@ -225,7 +404,7 @@ char *identity_common_name(const struct identity *a, const struct identity *b)
 	char *name = NULL;
 
 	for (size_t i = 0; i < a->pairs * b->pairs && name == NULL; i++)
-		name = pair_common_name(&a->pair[i / b->pairs], &b->pair[i % b->pairs]);
+		name = first_name(&a->pair[i / b->pairs], &b->pair[i % b->pairs], false);
 	return name;
 }
 

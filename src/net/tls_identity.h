@@ -6,14 +6,13 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "net/tls.h"
-#include "net/tls_pair.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
 struct identity {
 	SSL_CTX *ctx;
-	struct pair *pair;
+	struct pair *pair; /* certificates with their keys */
 	size_t pairs;
 	enum tls_client_certificate client_certificate;
 	char *client_ca; /* as it was configured; "" without */
