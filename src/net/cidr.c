@@ -35,31 +35,24 @@ static void mask(uint8_t out[16], const uint8_t address[16], unsigned bits)
 	}
 }
 
-static int check_prefix(const struct cidr *cidr, const char *text, struct err *err)
-{
-	char network[INET6_ADDRSTRLEN];
-	uint8_t masked[16];
-
-	mask(masked, cidr->address, cidr->bits);
-	if (memcmp(masked, cidr->address, sizeof(masked)) == 0)
-		return 0;
-	inet_ntop(cidr->family, masked, network, sizeof(network));
-	return err_add(err, "\"%s\" has host bits set; did you mean %s/%u?", text, network, cidr->bits);
-}
-
 int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 {
 	struct cidr read = { .family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET };
 	const char *slash = strchrnul(text, '/');
 	uint64_t bits = width(read.family);
+	uint8_t masked[16];
 
 	if (!ip_read(read.family, (struct span){ text, (size_t)(slash - text) }, read.address))
 		return err_add(err, "\"%s\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or an address", text);
 	if (*slash == '/' && str_to_number(slash + 1, 0, width(read.family), &bits) != 0)
 		return err_add(err, "\"%s\": the length of the prefix must be a number from 0 to %u", text, width(read.family));
 	read.bits = (uint8_t)bits;
-	if (check_prefix(&read, text, err) != 0)
-		return -1;
+	mask(masked, read.address, read.bits);
+	if (memcmp(masked, read.address, sizeof(masked)) != 0) {
+		char network[INET6_ADDRSTRLEN];
+		inet_ntop(read.family, masked, network, sizeof(network));
+		return err_add(err, "\"%s\" has host bits set; did you mean %s/%u?", text, network, read.bits);
+	}
 	cidr_unmap(&read);
 	*cidr = read;
 	return 0;

@@ -32,7 +32,7 @@ struct listener {
 	uint64_t told_not_before;
 };
 
-struct listener *listener_adopt(const char *text, const struct bound *bound)
+struct listener *listener_new(const char *text, const struct bound *bound)
 {
 	struct listener *listener = mem_zalloc(sizeof(*listener));
 
@@ -40,13 +40,6 @@ struct listener *listener_adopt(const char *text, const struct bound *bound)
 	listener->text = mem_strdup(text);
 	listener->event = mem_zalloc(bound->count * sizeof(struct event));
 	return listener;
-}
-
-struct listener *listener_new(const struct address *address, const struct bind_options *options, struct err *err)
-{
-	struct bound bound;
-
-	return bind_open(&bound, address, options, err) == 0 ? listener_adopt(address->text, &bound) : NULL;
 }
 
 void listener_free(struct listener *listener)

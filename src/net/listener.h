@@ -1,10 +1,8 @@
-/* A listening socket: bound or inherited, accepting at most 64 connections a wake-up, and pausing for a moment
- * instead of spinning when descriptors run out. It outlives configurations: a reload keeps the listeners whose
- * address stays. */
+/* The listening sockets of one address: accepting at most 64 connections a wake-up, and pausing for a moment instead of spinning
+ * when descriptors run out. They outlive configurations: a reload keeps the listeners whose address stays. */
 #pragma once
 
 #include "base/attr.h"
-#include "base/err.h"
 #include "net/addr.h"
 
 #include <stdbool.h>
@@ -13,24 +11,18 @@
 
 struct event_base;
 struct listener;
-struct bind_options;
 struct bound;
 
 struct listener_ops {
-	/* fd: non-blocking, close-on-exec, now the receiver's. May stop the listener and must not free it; so may
-	 * paused(). */
+	/* fd: non-blocking, close-on-exec, now the receiver's. Both may stop the listener, and must not free it. */
 	void (*accepted)(void *arg, struct listener *listener, int fd, const struct peer *peer);
 	/* Accepting failed for want of descriptors or memory (error: an errno), so a pause of 100 to 500 ms begins. Told at
 	 * most once a second. */
 	void (*paused)(void *arg, struct listener *listener, int error);
 };
 
-/* Binds and listens as net/bind.h tells, without accepting yet: one listener for all sockets of the address. As
- * to threads, see there. NULL and a complaint that names the address and the cause on failure. */
-struct listener *listener_new(const struct address *address, const struct bind_options *options, struct err *err) must_check;
-
-/* One for the sockets that somebody else has bound for us to the address of that text. Takes them over. */
-struct listener *listener_adopt(const char *text, const struct bound *bound) must_check;
+/* For the sockets of the address of that text, which net/bind.h has bound. Takes them over; does not accept yet. */
+struct listener *listener_new(const char *text, const struct bound *bound) must_check;
 
 /* Starts accepting on base's thread, if need be after a pause: it cannot fail, and may call paused(). */
 void listener_start(struct listener *listener, struct event_base *base, const struct listener_ops *ops, void *arg);

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,23 +17,21 @@ struct mailbox {
 	void *owner;
 };
 
-static struct mail *mailbox_take(struct mailbox *box)
+/* Runs all that is in the queue by now. False: nothing was. */
+static bool mailbox_run(struct mailbox *box)
 {
 	pthread_mutex_lock(&box->lock);
 	struct mail *mail = box->head;
 	box->head = NULL;
 	box->tail = &box->head;
 	pthread_mutex_unlock(&box->lock);
-	return mail;
-}
-
-static void mailbox_run(struct mailbox *box, struct mail *mail)
-{
+	bool any = mail != NULL;
 	while (mail != NULL) {
 		struct mail *next = mail->next;
 		mail->run(mail, box->owner);
 		mail = next;
 	}
+	return any;
 }
 
 static void mailbox_on_wake(evutil_socket_t fd, short what, void *arg)
@@ -41,7 +40,7 @@ static void mailbox_on_wake(evutil_socket_t fd, short what, void *arg)
 
 	/* First the signal, then the queue: a mail that comes in between wakes us once too often, never too seldom. */
 	(void)!eventfd_read(fd, &ignored);
-	mailbox_run(arg, mailbox_take(arg));
+	(void)mailbox_run(arg);
 }
 
 struct mailbox *mailbox_new(struct event_base *base, void *owner)
@@ -81,8 +80,8 @@ void mailbox_post(struct mailbox *box, struct mail *mail)
 
 void mailbox_free(struct mailbox *box)
 {
-	for (struct mail *mail = mailbox_take(box); mail != NULL; mail = mailbox_take(box))
-		mailbox_run(box, mail);
+	while (mailbox_run(box))
+		continue;
 	event_free(box->event);
 	close(box->fd);
 	pthread_mutex_destroy(&box->lock);

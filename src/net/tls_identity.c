@@ -245,18 +245,6 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 
 /* --- its policy --------------------------------------------------------------------------------------------------- */
 
-/* To clients, who choose a certificate by it. */
-static void name_authorities(SSL_CTX *ctx)
-{
-	STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
-
-	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
-		X509 *one = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
-		if (one != NULL)
-			(void)SSL_CTX_add_client_CA(ctx, one);
-	}
-}
-
 static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
 {
 	static const int modes[] = {
@@ -265,6 +253,7 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 		[TLS_CLIENT_CERT_REQUIRED] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
 	};
 
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 	char place[TLS_PLACE_MAX];
 
 	SSL_CTX_set_verify(ctx, modes[id->client_certificate], NULL);
@@ -275,7 +264,11 @@ static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struc
 		               tls_place(&id->where, "client_certificate", place));
 	if (tls_context_trust(ctx, &id->where, "client_ca", id->client_ca, err) != 0)
 		return -1;
-	name_authorities(ctx);
+	for (int i = 0; i < sk_X509_OBJECT_num(X509_STORE_get0_objects(store)); i++) {
+		X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(X509_STORE_get0_objects(store), i));
+		if (authority != NULL)
+			(void)SSL_CTX_add_client_CA(ctx, authority); /* clients are told, who choose a certificate by it */
+	}
 	return 0;
 }
 
@@ -348,11 +341,14 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
 	return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct err *err)
+/* index becomes the session id context: a ticket of one identity is nothing to another, which may ask for more. */
+int identity_load(struct identity *identity, const struct tls_identity *id, size_t index, struct err *err, struct err *warnings)
 {
 	SSL_CTX *ctx = tls_context_new(TLS_server_method(), &id->where, err);
+
+	*identity = (struct identity){ .ctx = ctx, .client_certificate = id->client_certificate };
 	if (ctx == NULL)
-		return NULL;
+		return -1;
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_session_id_context(ctx, (const unsigned char *)&index, sizeof(index));
 	SSL_CTX_set_num_tickets(ctx, id->tickets ? 1 : 0);
@@ -360,21 +356,12 @@ static SSL_CTX *context_new(const struct tls_identity *id, size_t index, struct 
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	if (id->tls13_only)
 		SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-	return ctx;
-}
-
-/* index becomes the session id context: a ticket of one identity is nothing to another, which may ask for more. */
-int identity_load(struct identity *identity, const struct tls_identity *id, size_t index, struct err *err, struct err *warnings)
-{
-	*identity = (struct identity){ .ctx = context_new(id, index, err), .client_certificate = id->client_certificate };
-	if (identity->ctx == NULL)
-		return -1;
 	identity->client_ca = mem_strdup(tls_given(id->client_ca) ? id->client_ca : "");
 	identity->groups = mem_strdup(tls_given(id->groups) ? id->groups : GROUPS);
 	bool failed = load_pairs(identity, id, err, warnings) != 0;
-	failed |= load_client_policy(identity->ctx, id, err) != 0;
-	failed |= load_ciphers(identity->ctx, id, err, warnings) != 0;
-	failed |= load_groups(identity->ctx, id, err) != 0;
+	failed |= load_client_policy(ctx, id, err) != 0;
+	failed |= load_ciphers(ctx, id, err, warnings) != 0;
+	failed |= load_groups(ctx, id, err) != 0;
 	if (!failed)
 		return 0;
 	identity_clear(identity);

@@ -191,11 +191,11 @@ static struct listener *listener_for(const struct planned *planned, struct err *
 	struct bound bound;
 
 	if (address->kind == ADDRESS_FD)
-		return listener_new(address, &inherited, err);
+		return bind_open(&bound, address, &inherited, err) == 0 ? listener_new(address->text, &bound) : NULL;
 	bool beside = let_beside(planned->plan, address, true);
 	int result = steward_bind(planned->plan->listening->steward, address, planned->answer, beside, &bound, err);
 	(void)let_beside(planned->plan, address, false);
-	return result == 0 ? listener_adopt(address->text, &bound) : NULL;
+	return result == 0 ? listener_new(address->text, &bound) : NULL;
 }
 
 static int planned_bind(struct planned *planned, struct err *err)

@@ -105,9 +105,12 @@ static struct listener *listener_try(struct world *world, const char *format, ..
 	va_end(args);
 	err_init(&world->err);
 	assert_int_equal(address_parse_listen(&address, text, &world->err), 0);
-	struct listener *listener = listener_new(&address, &options, &world->err);
-	if (listener != NULL)
+	struct listener *listener = NULL;
+	struct bound bound;
+	if (bind_open(&bound, &address, &options, &world->err) == 0) {
+		listener = listener_new(address.text, &bound);
 		assert_string_equal(listener_text(listener), address.text);
+	}
 	address_clear(&address);
 	return listener;
 }
