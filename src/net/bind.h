@@ -35,22 +35,21 @@ struct bind_options {
 	bool beside;                    /* TCP: sockets of the same user may hold the port, if they let (bind_let_beside) */
 };
 
-/* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns
- * -1, having opened nothing.
+/* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns -1,
+ * having opened nothing.
  *
- * A name that resolves to several addresses, and `*`, yield sockets that cover them all (`*` is one dual-stack socket,
- * or IPv4 alone where the host has no IPv6; `[::]` and every other IPv6 address is IPv6 alone, so that 0.0.0.0 and
- * [::] can be listened on side by side). Of a name's addresses those that this host does not have are passed over, as
- * long as one remains. TCP: SO_REUSEADDR and the options of net/tcp.h are set here, once, because accepted sockets
- * inherit them.
+ * A name that resolves to several addresses, and `*`, yield sockets that cover them all (`*` is one dual-stack socket, or IPv4
+ * alone where the host has no IPv6; every IPv6 address, `[::]` too, is IPv6 alone, so that 0.0.0.0 and [::] can be listened on
+ * side by side). Of a name's addresses those that this host does not have are passed over, as long as one remains. TCP:
+ * SO_REUSEADDR and the options of net/tcp.h are set here, once, because accepted sockets inherit them.
  *
- * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular
- * file, a symbolic link) is refused. The umask belongs to the whole process: call this on one thread only, and
- * nowhere else create files at the same time.
+ * UNIX path: a socket file on which nobody listens any more is replaced; anything else there (a live socket, a regular file, a
+ * symbolic link) is refused. The umask belongs to the whole process: call this on one thread only, and nowhere else create files
+ * at the same time.
  *
  * fd:NAME takes the descriptors of that name that the service manager passed (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES;
- * sd_listen_fds(3)), after checking that they are listening stream sockets, of any family. These are duplicates: the
- * originals stay open (close-on-exec) and the variables stay set, so that a later call finds them again. */
+ * sd_listen_fds(3)), if they are listening stream sockets, of any family. These are duplicates: the originals stay open
+ * (close-on-exec) and the variables stay set, so that a later call finds them again. */
 must_check int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err);
 
 /* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. It can still fail. */

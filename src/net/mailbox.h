@@ -1,6 +1,5 @@
-/* A queue into a thread that sleeps in an event loop. Any thread may post; the owner's loop runs each mail once, in
- * order. Waking costs one eventfd write for a burst, not one a mail: only the post that finds the queue empty wakes
- * the owner. */
+/* A queue into a thread that sleeps in an event loop. Any thread may post; the owner's loop runs each mail once, in order. Waking
+ * costs one eventfd write for a burst, not one a mail: only the post that finds the queue empty wakes the owner. */
 #pragma once
 
 #include "base/attr.h"

@@ -32,14 +32,13 @@ struct offload_job {
 	bool cancelled;
 };
 
-/* threads: jobs at a time; all are started at once, with all signals blocked and the rights of the thread that calls,
- * so after these were given up. reserved: less than threads; so many never run a job that may hang. queue_max: jobs
- * that wait for a thread, at least 1. NULL on failure, with errno. */
+/* threads: jobs at a time; all are started at once, with all signals blocked and the rights of the thread that calls, so after
+ * these were given up. reserved: less than threads; so many never run a job that may hang. queue_max: jobs that wait for a thread,
+ * at least 1. NULL on failure, with errno. */
 struct offload *offload_new(unsigned threads, unsigned reserved, size_t queue_max) must_check;
 
-/* Its owner's thread calls, for a job with work, done, drop and may_hang set. NULL as owner: nobody is told, and it is
- * work() that disposes of the job, or starts it anew; there is no done, drop or cancel. -1: too many wait, and the job
- * is the caller's. */
+/* Its owner's thread calls, for a job with work, done, drop and may_hang set. NULL as owner: nobody is told, and it is work()
+ * that disposes of the job, or starts it anew; there is no done, drop or cancel. -1: too many wait, the job is the caller's. */
 must_check int offload_start(struct offload *offload, struct offload_job *job, struct mailbox *owner);
 
 /* On the owner's thread, before done() ran: it will not. One that waits is dropped at once, one that runs as soon as it

@@ -1,5 +1,4 @@
-/* The addresses that a host name leads to, and the two ways to have them without a resolver: because they need no
- * look-up, or by waiting for the system's. */
+/* The addresses that a host name leads to, and how to have them without a resolver: they need no look-up, or one is waited for. */
 #pragma once
 
 #include <netinet/in.h>
@@ -22,8 +21,7 @@ struct resolved {
 /* A number, or localhost, fills *answer and returns true. */
 bool resolved_at_once(const char *host, uint16_t port, struct resolved *answer);
 
-/* Fills *answer with stream addresses of host, or sets count 0 and an EAI_* error. Asks getaddrinfo with these
- * flags, so it may block. */
+/* Fills *answer with stream addresses of host, or sets count 0 and an EAI_* error: by getaddrinfo(3), so it may block. */
 void resolved_by_system(const char *host, uint16_t port, int flags, struct resolved *answer);
 
 /* As answer, with another port. */

@@ -32,8 +32,8 @@ enum stream_event {
 
 typedef void stream_cb(void *owner, struct stream *stream, enum stream_event event);
 
-/* Bytes of a TLS record of ours, and of a chunk of the backlog, as a refused record must lie in one: with libevent's 48 bytes for the
- * chunk, less than which it has on 64 bits, an allocation of 16 KiB and not of 32. */
+/* Bytes of a TLS record of ours, and of a chunk of the backlog, as a refused record must lie in one: with libevent's 48 bytes for
+ * the chunk, less than which it has on 64 bits, an allocation of 16 KiB and not of 32. */
 #define STREAM_PIECE ((size_t)16384 - 64)
 
 enum stream_role { STREAM_SERVER, STREAM_CLIENT };
@@ -50,8 +50,7 @@ enum stream_hold {
 /* Bytes that the peers of one thread make it hold: in the backlogs of streams, in SSLs, and what owners add. */
 struct stream_pool {
 	size_t held;
-	size_t most; /* what is to be held at the same time; 0: any. Streams enforce it for large TLS handshakes only: who offers
-	                bytes asks */
+	size_t most; /* at the same time, 0: any. Who offers bytes asks; of streams it ends large TLS handshakes only */
 	unsigned handshake_reads; /* of all TLS handshakes in this turn of the loop */
 	struct event *next_turn;  /* a timer that makes it 0 again; NULL: handshakes take what they like */
 };

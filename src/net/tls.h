@@ -1,8 +1,5 @@
-/* TLS contexts: for our listeners a set of certificates chosen by SNI, for backends one verifying client context.
- *
- * Always: TLS 1.2 and 1.3, AEAD suites only, key exchange by elliptic curves only, no renegotiation, no compression, ALPN
- * http/1.1 or none, released buffers for idle connections, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never
- * SSL_MODE_ENABLE_PARTIAL_WRITE. All of it is immutable once built; it belongs to a generation. */
+/* TLS contexts: for our listeners a set of certificates chosen by SNI, with ALPN http/1.1 or none, for backends one verifying
+ * client context. Both have the policy of net/tls_context.h, are immutable once built, and belong to a generation. */
 #pragma once
 
 #include "base/attr.h"
@@ -28,7 +25,7 @@ struct tls_identity {
 	struct tls_where where; /* of its section */
 	struct str_list
 	        certificates;  /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
-	struct str_list keys;  /* PEM, in the order of the certificates; none: each is in its certificate's file */
+	struct str_list keys;  /* PEM, in their order; none: each is in its certificate's file */
 	const char *client_ca; /* PEM; needed unless client_certificate is off */
 	enum tls_client_certificate client_certificate;
 	bool tls13_only;
@@ -38,13 +35,11 @@ struct tls_identity {
 	bool tickets;             /* stateless session resumption */
 };
 
-/* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses
- * the first whose certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final
- * dot of the name is no part of it.
- * A name for which two identities have a certificate is an error, as the second would never be
- * used. A TLS 1.2 suite that is not AEAD is left out of a configured list with a warning. Every complaint names
- * the section, the file and the cause ("no such file", "permission denied", "key does not belong to the certificate FILE",
- * "certificate has expired" is a warning only and goes to warnings). NULL on failure. */
+/* Loads everything and checks that key and certificate fit. The first identity is the default; SNI chooses the first whose
+ * certificate is for exactly that name, else the first with a fitting wildcard (as in X509_check_host); a final dot of the name is
+ * no part of it. A name for which two identities have a certificate is an error, as the second would never be used. A TLS 1.2
+ * suite that is not AEAD is left out of a configured list with a warning; that a certificate has expired is one, too. Every
+ * complaint names the section, the file and the cause. NULL on failure. */
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err,
                                   struct err *warnings) must_check;
 void tls_server_free(struct tls_server *server); /* every SSL made from it must be gone; NULL is allowed */

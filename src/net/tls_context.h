@@ -15,12 +15,12 @@ static inline bool tls_given(const char *text)
 	return text != NULL && text[0] != '\0';
 }
 
-/* TLS 1.2 and up, AEAD suites with forward secrecy, elliptic curves only, no renegotiation, no compression, no session
- * cache, no early data, no passphrase asked; the modes that net/stream.h needs. NULL: complained. */
+/* TLS 1.2 and 1.3, AEAD suites with forward secrecy, key exchange by elliptic curves only, no renegotiation, no compression, no
+ * session cache, no early data, no passphrase asked; released buffers for idle connections, and the other modes that net/stream.h
+ * needs: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER and never SSL_MODE_ENABLE_PARTIAL_WRITE. NULL: complained. */
 must_check SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_where *where, struct err *err);
 
-/* Trusts each certificate in the file by itself, also one that is no root: whoever names its file means that one. -1:
- * complained. */
+/* Trusts each certificate in the file by itself, also one that is no root: whoever names it means that one. -1: complained. */
 must_check int tls_context_trust(SSL_CTX *ctx, const struct tls_where *where, const char *option, const char *path,
                                  struct err *err);
 
@@ -32,8 +32,7 @@ const char *tls_system_directory(void);
 /* Opens a file, or complains in words that OpenSSL would not have. */
 must_check FILE *tls_pem_open(const struct tls_where *where, const char *option, const char *path, struct err *err);
 
-/* A passphrase callback: a daemon has nobody to ask. asked (a bool, or NULL) remembers that one would have been needed.
- */
+/* A passphrase callback: a daemon has nobody to ask. asked (a bool, or NULL) remembers that one would have been needed. */
 int tls_refuse_passphrase(char *buf, int size, int writing, void *asked);
 
 /* The place of an option, of the section if it is NULL; in out. */
