@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 void peer_init(struct peer *peer, int fd, const struct sockaddr *sa, socklen_t len)
 {

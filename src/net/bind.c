@@ -25,15 +25,6 @@ struct build {
 	struct err *err;
 };
 
-static const char *hint_of(int error, uint16_t port)
-{
-	if (error == EACCES && port != 0 && port < 1024)
-		return " (ports under 1024 need root or CAP_NET_BIND_SERVICE)";
-	if (error == EADDRNOTAVAIL)
-		return " (this host does not have that address)";
-	return "";
-}
-
 static int complain(const struct build *b, int error)
 {
 	return err_add(b->err, "cannot listen on %s: %s", b->address->text, strerror(error));
@@ -42,8 +33,12 @@ static int complain(const struct build *b, int error)
 static int complain_tcp(const struct build *b, const struct resolved_addr *at, int error)
 {
 	char text[ADDR_TEXT_MAX];
-	const char *hint = hint_of(error, b->address->port);
+	const char *hint = "";
 
+	if (error == EACCES && b->address->port != 0 && b->address->port < 1024)
+		hint = " (ports under 1024 need root or CAP_NET_BIND_SERVICE)";
+	else if (error == EADDRNOTAVAIL)
+		hint = " (this host does not have that address)";
 	addr_format((const void *)&at->sa, at->len, text);
 	if (strcmp(text, b->address->text) == 0 || b->address->text[0] == '*')
 		return err_add(b->err, "cannot listen on %s: %s%s", b->address->text, strerror(error), hint);

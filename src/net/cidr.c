@@ -58,10 +58,10 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
 	return 0;
 }
 
-/* The network of just the peer's address. */
-static struct cidr cidr_of(const struct peer *peer)
+bool cidr_list_has(const struct cidr_list *list, const struct peer *peer)
 {
-	struct cidr single = { .family = peer->sa.any.sa_family };
+	struct cidr single = { .family = peer->sa.any.sa_family }; /* the network of just the peer's address */
+	uint8_t masked[16];
 
 	single.bits = (uint8_t)width(single.family);
 	if (single.family == AF_INET)
@@ -69,14 +69,6 @@ static struct cidr cidr_of(const struct peer *peer)
 	else if (single.family == AF_INET6)
 		memcpy(single.address, &peer->sa.in6.sin6_addr, 16);
 	cidr_unmap(&single);
-	return single;
-}
-
-bool cidr_list_has(const struct cidr_list *list, const struct peer *peer)
-{
-	struct cidr single = cidr_of(peer);
-	uint8_t masked[16];
-
 	for (size_t i = 0; i < list->count; i++) {
 		const struct cidr *network = &list->item[i];
 		mask(masked, single.address, network->bits);

@@ -29,8 +29,9 @@ struct attempt {
 
 struct dial {
 	struct event deadline; /* over everything */
-	struct event step;     /* what is to be done next, by its callback: try on, try again, or report */
-	struct dial_env env;   /* spare is what is left of it */
+	struct event step;     /* when next is to be done */
+	void (*next)(struct dial *dial);
+	struct dial_env env; /* spare is what is left of it */
 	const struct address *target;
 	struct resolve *resolve; /* while the look-up is under way */
 	dial_cb *cb;
@@ -98,11 +99,6 @@ static void dial_report(struct dial *dial)
 	cb(arg, &outcome);
 }
 
-static void dial_on_report(evutil_socket_t fd, short what, void *arg)
-{
-	dial_report(arg);
-}
-
 static void dial_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct dial *dial = arg;
@@ -112,13 +108,20 @@ static void dial_on_deadline(evutil_socket_t fd, short what, void *arg)
 	dial_report(dial);
 }
 
+static void dial_on_step(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *dial = arg;
+
+	dial->next(dial);
+}
+
 /* 0 ms: still in this turn of the loop, because what follows needs no new events. */
-static void dial_next_step(struct dial *dial, event_callback_fn step, unsigned ms)
+static void dial_next_step(struct dial *dial, void (*next)(struct dial *dial), unsigned ms)
 {
 	struct timeval after = clock_timeval(ms);
 
 	event_del(&dial->step);
-	event_assign(&dial->step, dial->env.base, -1, 0, step, dial);
+	dial->next = next;
 	/* Only the heap of timers can fail to grow. This goes without a timer, and without an allocation. */
 	if (ms == 0 || event_add(&dial->step, &after) != 0)
 		event_active(&dial->step, EV_TIMEOUT, 1);
@@ -127,7 +130,7 @@ static void dial_next_step(struct dial *dial, event_callback_fn step, unsigned m
 /* Reports from the loop, since dial_start or a caller in a loop over the attempts may be below us on the stack. */
 static void dial_settle(struct dial *dial)
 {
-	dial_next_step(dial, dial_on_report, 0);
+	dial_next_step(dial, dial_report, 0);
 }
 
 /* --- trying ------------------------------------------------------------------------------------------------------- */
@@ -167,11 +170,6 @@ static bool is_connected_to_itself(const struct attempt *attempt)
 
 static void dial_try(struct dial *dial);
 
-static void dial_on_stagger(evutil_socket_t fd, short what, void *arg)
-{
-	dial_try(arg);
-}
-
 static void attempt_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct attempt *attempt = arg;
@@ -196,7 +194,7 @@ static int attempt_connect(const struct attempt *attempt)
 	return connect(attempt->fd, (const struct sockaddr *)&attempt->sa, attempt->len) == 0 ? 0 : errno;
 }
 
-static void dial_on_retry(evutil_socket_t fd, short what, void *arg);
+static void dial_retry(struct dial *dial);
 
 /* Returns 0 when connected or under way, or the errno. */
 static int attempt_go(struct attempt *attempt)
@@ -226,16 +224,15 @@ static int attempt_go(struct attempt *attempt)
 		dial->retry_ms = dial->retry_ms == 0 ? RETRY_MIN_MS : dial->retry_ms * 2;
 		if (dial->retry_ms > RETRY_MAX_MS)
 			dial->retry_ms = RETRY_MAX_MS;
-		dial_next_step(dial, dial_on_retry, dial->retry_ms);
+		dial_next_step(dial, dial_retry, dial->retry_ms);
 		return 0;
 	default:
 		return error;
 	}
 }
 
-static void dial_on_retry(evutil_socket_t fd, short what, void *arg)
+static void dial_retry(struct dial *dial)
 {
-	struct dial *dial = arg;
 	int error = attempt_go(&dial->only);
 
 	if (error != 0) {
@@ -288,7 +285,7 @@ static void dial_try(struct dial *dial)
 			continue;
 		}
 		if (dial->begun < dial->count && dial->winner == NULL)
-			dial_next_step(dial, dial_on_stagger, STAGGER_MS);
+			dial_next_step(dial, dial_try, STAGGER_MS);
 		return;
 	}
 	if (dial->open == 0)
@@ -336,9 +333,8 @@ static void dial_on_resolved(void *arg, const struct resolved *answer)
 	dial_use(dial, answer);
 }
 
-static void dial_on_impatience(evutil_socket_t fd, short what, void *arg)
+static void dial_use_last_good(struct dial *dial)
 {
-	struct dial *dial = arg;
 	struct resolved answer;
 
 	if (!resolve_last_good(dial->env.resolver, dial->target->host, dial->target->port, &answer))
@@ -370,7 +366,7 @@ static int dial_begin(struct dial *dial)
 	dial->resolve = resolve_start(dial->env.resolver, dial->env.mailbox, target->host, target->port, dial_on_resolved, dial);
 	if (dial->resolve == NULL)
 		return -1;
-	dial_next_step(dial, dial_on_impatience, RESOLVE_PATIENCE_MS);
+	dial_next_step(dial, dial_use_last_good, RESOLVE_PATIENCE_MS);
 	return 0;
 }
 
@@ -388,7 +384,7 @@ struct dial *dial_start(const struct dial_env *env, const struct address *target
 	dial->arg = arg;
 	dial->attempts = &dial->only;
 	event_assign(&dial->deadline, env->base, -1, 0, dial_on_deadline, dial);
-	event_assign(&dial->step, env->base, -1, 0, dial_on_report, dial);
+	event_assign(&dial->step, env->base, -1, 0, dial_on_step, dial);
 	if ((timeout_ms == 0 || event_add(&dial->deadline, &timeout) == 0) && dial_begin(dial) == 0)
 		return dial;
 	dial_cancel(dial);

@@ -3,6 +3,7 @@
 #include "net/mailbox.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ struct mailbox {
 	pthread_mutex_t lock; /* guards head, tail and, for mailbox_free's sake, the writes to fd */
 	struct mail *head, **tail;
 	int fd; /* eventfd: readable while the queue has not been taken since it became non-empty */
-	struct event *event;
+	struct event event;
 	void *owner;
 };
 
@@ -52,10 +53,8 @@ struct mailbox *mailbox_new(struct event_base *base, void *owner)
 	box->owner = owner;
 	box->tail = &box->head;
 	box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	box->event = box->fd < 0 ? NULL : event_new(base, box->fd, EV_READ | EV_PERSIST, mailbox_on_wake, box);
-	if (box->event == NULL || event_add(box->event, NULL) != 0) {
-		if (box->event != NULL)
-			event_free(box->event);
+	if (box->fd < 0 || event_assign(&box->event, base, box->fd, EV_READ | EV_PERSIST, mailbox_on_wake, box) != 0 ||
+	    event_add(&box->event, NULL) != 0) {
 		if (box->fd >= 0)
 			close(box->fd);
 		free(box);
@@ -82,7 +81,7 @@ void mailbox_free(struct mailbox *box)
 {
 	while (mailbox_run(box))
 		continue;
-	event_free(box->event);
+	event_del(&box->event);
 	close(box->fd);
 	pthread_mutex_destroy(&box->lock);
 	free(box);

@@ -206,10 +206,7 @@ static struct name *name_add(struct resolver *resolver, const char *host)
 	if (name == NULL)
 		return NULL;
 	/* It may take a thread for as long as a name server says nothing, and then for nothing. */
-	name->job = (struct offload_job){ .work = name_look_up, .may_hang = true };
-	name->resolver = resolver;
-	name->pending = false;
-	name->good.count = 0;
+	*name = (struct name){ .job = { .work = name_look_up, .may_hang = true }, .resolver = resolver };
 	memcpy(name->host, host, size);
 	list_init(&name->askers);
 	list_append(&resolver->names, &name->in_names);

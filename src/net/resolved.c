@@ -83,25 +83,18 @@ void resolved_copy(struct resolved *to, const struct resolved *answer, uint16_t 
 	}
 }
 
-/* The first address from at on whose family is, or is not, family; count when there is none. */
-static size_t next_of(const struct resolved *answer, size_t at, bool same, sa_family_t family)
-{
-	while (at < answer->count && (answer->addr[at].sa.ss_family == family) != same)
-		at++;
-	return at;
-}
-
 void resolved_interleave(struct resolved *to, const struct resolved *answer)
 {
 	sa_family_t first = answer->addr[0].sa.ss_family;
-	size_t at[2] = { next_of(answer, 0, true, first), next_of(answer, 0, false, first) };
+	size_t next[2] = { 0, 0 }; /* where the next of the first's family may be, and of the other */
 
 	to->count = 0;
 	to->error = answer->error;
-	for (size_t turn = 0; to->count < answer->count; turn = !turn) {
-		if (at[turn] == answer->count)
-			continue;
-		to->addr[to->count++] = answer->addr[at[turn]];
-		at[turn] = next_of(answer, at[turn] + 1, turn == 0, first);
+	for (size_t other = 0; to->count < answer->count; other = !other) {
+		size_t *at = &next[other];
+		while (*at < answer->count && (answer->addr[*at].sa.ss_family != first) != other)
+			++*at;
+		if (*at < answer->count)
+			to->addr[to->count++] = answer->addr[(*at)++];
 	}
 }

@@ -87,37 +87,21 @@ ssize_t stream_write_last(struct stream *st, const void *data, size_t len)
 /* One sendfile() takes all of what is queued, and that while others wait. */
 #define FILE_PIECE_MAX ((uint64_t)256 * 1024)
 
-static int stream_add_file(struct evbuffer *output, int fd, uint64_t offset, uint64_t length)
-{
-	struct evbuffer_file_segment *segment = evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
-
-	if (segment == NULL || evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length) != 0)
-		return -1;                   /* after a failure to add it nobody has it any more */
-	evbuffer_file_segment_free(segment); /* the buffer has it */
-	return 0;
-}
-
 static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uint64_t length)
 {
 	struct evbuffer *output = stream_output(st);
+	struct evbuffer_file_segment *segment = NULL;
 	if (length > FILE_PIECE_MAX)
 		length = FILE_PIECE_MAX;
-	if (output == NULL || stream_add_file(output, fd, offset, length) != 0 || !stream_will_drain(st))
+	if (output != NULL)
+		segment = evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
+	if (segment == NULL || evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length) != 0)
+		return stream_break(st, ENOMEM); /* what could not be added nobody has any more */
+	evbuffer_file_segment_free(segment);     /* the buffer has it */
+	if (!stream_will_drain(st))
 		return stream_break(st, ENOMEM);
 	st->offered += length;
 	return (ssize_t)length;
-}
-
-/* Not pread(2): the sandbox has these two anyway, and keeps its list short. */
-static ssize_t stream_read_file(int fd, uint64_t offset, void *buf, size_t len)
-{
-	ssize_t n;
-	if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
-		return -1;
-	do
-		n = read(fd, buf, len);
-	while (n < 0 && errno == EINTR);
-	return n;
 }
 
 ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t length, void *buf, size_t cap)
@@ -128,7 +112,13 @@ ssize_t stream_write_file(struct stream *st, int fd, uint64_t offset, uint64_t l
 	if (st->ssl == NULL)
 		return stream_queue_file(st, fd, offset, length);
 
-	ssize_t n = stream_read_file(fd, offset, buf, length < cap ? (size_t)length : cap);
+	/* Not pread(2): the sandbox has these two anyway, and keeps its list short. */
+	if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
+		return stream_break(st, errno);
+	ssize_t n;
+	do
+		n = read(fd, buf, length < cap ? (size_t)length : cap);
+	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return stream_break(st, errno);
 	return n > 0 && stream_write(st, buf, (size_t)n) < 0 ? STREAM_FAILED : n;

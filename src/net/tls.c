@@ -113,21 +113,15 @@ static int check_names(const struct tls_server *server, const struct tls_identit
 
 struct tls_server *tls_server_new(const struct tls_identity *identities, size_t count, struct err *err, struct err *warnings)
 {
-	bool failed = false;
-
 	if (count == 0) {
 		err_add(err, "TLS needs a certificate");
 		return NULL;
 	}
 	struct tls_server *server = mem_zalloc(sizeof(*server));
 	server->identity = mem_zalloc(count * sizeof(*server->identity));
-	for (size_t i = 0; i < count; i++) {
-		if (identity_load(&server->identity[server->count], &identities[i], i, err, warnings) == 0)
-			server->count++;
-		else
-			failed = true;
-	}
-	if (failed || check_names(server, identities, err) != 0) {
+	for (size_t i = 0; i < count; i++)
+		server->count += identity_load(&server->identity[server->count], &identities[i], i, err, warnings) == 0;
+	if (server->count < count || check_names(server, identities, err) != 0) {
 		tls_server_free(server);
 		return NULL;
 	}

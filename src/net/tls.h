@@ -23,8 +23,8 @@ struct tls_server; /* immutable; shared by all threads */
 /* The certificates for some names, and the policy for these names. */
 struct tls_identity {
 	struct tls_where where; /* of its section */
-	struct str_list
-	        certificates;  /* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use */
+	/* PEM, leaf first, then the chain; one for each kind of key: a client gets what it can use. */
+	struct str_list certificates;
 	struct str_list keys;  /* PEM, in their order; none: each is in its certificate's file */
 	const char *client_ca; /* PEM; needed unless client_certificate is off */
 	enum tls_client_certificate client_certificate;

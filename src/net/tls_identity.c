@@ -31,8 +31,6 @@ struct pair {
 	EVP_PKEY *key;
 };
 
-/* --- one pair ----------------------------------------------------------------------------------------------------- */
-
 static bool contains(FILE *file, const char *text)
 {
 	char line[128];
@@ -188,8 +186,6 @@ static char *first_name(const struct pair *a, const struct pair *b, bool lacking
 	return found;
 }
 
-/* --- the pairs of an identity ------------------------------------------------------------------------------------- */
-
 /* A context has one certificate for each kind of key. */
 static int check_kind(const struct identity *identity, const struct pair *pair, struct err *err)
 {
@@ -242,8 +238,6 @@ static int load_pairs(struct identity *identity, const struct tls_identity *id, 
 	}
 	return result;
 }
-
-/* --- its policy --------------------------------------------------------------------------------------------------- */
 
 static int load_client_policy(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
 {
@@ -316,17 +310,15 @@ static int load_ciphers(SSL_CTX *ctx, const struct tls_identity *id, struct err 
 	return keep_aead(ctx, id, err, warnings) != 0 ? -1 : result;
 }
 
-static int load_groups(SSL_CTX *ctx, const struct tls_identity *id, struct err *err)
+static int load_groups(const struct identity *identity, const struct tls_where *where, struct err *err)
 {
-	const char *groups = tls_given(id->groups) ? id->groups : GROUPS;
-
-	if (strcasestr(groups, "ffdhe") != NULL)
-		return tls_complain(&id->where, "groups", groups, "finite field groups are not supported; list elliptic curves",
-		                    err);
-	if (SSL_CTX_set1_groups_list(ctx, groups) == 1)
+	if (strcasestr(identity->groups, "ffdhe") != NULL)
+		return tls_complain(where, "groups", identity->groups,
+		                    "finite field groups are not supported; list elliptic curves", err);
+	if (SSL_CTX_set1_groups_list(identity->ctx, identity->groups) == 1)
 		return 0;
 	ERR_clear_error();
-	return tls_complain(&id->where, "groups", groups, "not a list such as X25519:P-256:P-384, each group once", err);
+	return tls_complain(where, "groups", identity->groups, "not a list such as X25519:P-256:P-384, each group once", err);
 }
 
 /* RFC 7301 section 3.2: who offers protocols, and not ours, is told so now and not by an answer it cannot read. */
@@ -361,7 +353,7 @@ int identity_load(struct identity *identity, const struct tls_identity *id, size
 	bool failed = load_pairs(identity, id, err, warnings) != 0;
 	failed |= load_client_policy(ctx, id, err) != 0;
 	failed |= load_ciphers(ctx, id, err, warnings) != 0;
-	failed |= load_groups(ctx, id, err) != 0;
+	failed |= load_groups(identity, &id->where, err) != 0;
 	if (!failed)
 		return 0;
 	identity_clear(identity);
