@@ -6,8 +6,7 @@
 #include "net/addr.h"
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include <stddef.h>
 
 struct event_base;
 struct listener;

@@ -56,17 +56,15 @@ static void job_work(struct offload *offload, struct offload_job *job, unsigned 
 	job->work(job, thread);
 	pthread_mutex_lock(&offload->lock);
 	offload->hanging -= may_hang;
-	if (!owned)
-		return;
-	/* Posted with the lock held, so that offload_cancel() finds a job either not yet posted, and prevents it, or wholly
-	 * posted, and the mailbox may go. */
-	if (!job->cancelled) {
+	if (owned && !job->cancelled) {
+		/* With the lock held, so that offload_cancel() finds a job either not yet posted, and prevents it, or wholly posted,
+		 * and the mailbox may go. */
 		mailbox_post(job->owner, &job->mail);
-		return;
+	} else if (owned) {
+		pthread_mutex_unlock(&offload->lock);
+		job->drop(job);
+		pthread_mutex_lock(&offload->lock);
 	}
-	pthread_mutex_unlock(&offload->lock);
-	job->drop(job);
-	pthread_mutex_lock(&offload->lock);
 }
 
 static void *thread_main(void *arg)

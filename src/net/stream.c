@@ -222,20 +222,19 @@ struct evbuffer *stream_output(struct stream *st)
 	return bufferevent_get_output(st->bev);
 }
 
-int stream_start_tls(struct stream *st, SSL *ssl, enum stream_role role)
+int stream_start_tls(struct stream *st, SSL *ssl)
 {
 	st->ssl = ssl;
 	stream_hold(st, HOLD_TLS);
 	if (stream_tls_attach(st) != 0)
 		return -1;
-	return stream_use_bufferevent(st, role == STREAM_SERVER ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING);
+	return stream_use_bufferevent(st, SSL_is_server(ssl) ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING);
 }
 
-int stream_open(struct stream *st, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb, void *owner)
+void stream_open(struct stream *st, struct event_base *base, int fd, stream_cb *cb, void *owner)
 {
 	*st = (struct stream){ .fd = fd, .open = true, .hold = HOLD_STATE, .cb = cb, .owner = owner };
 	event_assign(&st->rd, base, fd, EV_READ | EV_PERSIST, stream_on_readable, st);
-	return ssl != NULL ? stream_start_tls(st, ssl, role) : 0;
 }
 
 bool stream_done(const struct stream *st)

@@ -36,8 +36,6 @@ typedef void stream_cb(void *owner, struct stream *stream, enum stream_event eve
  * the chunk, less than which it has on 64 bits, an allocation of 16 KiB and not of 32. */
 #define STREAM_PIECE ((size_t)16384 - 64)
 
-enum stream_role { STREAM_SERVER, STREAM_CLIENT };
-
 /* Why a stream is not being read. The read event is pending exactly while the set is empty. */
 enum stream_hold {
 	HOLD_STATE = 1 << 0, /* the session's state has no use for its bytes; set when the stream is opened */
@@ -92,13 +90,12 @@ struct stream {
 	int8_t ended;            /* what the next stream_read() will answer, once the bytes before it were taken; or 0 */
 };
 
-/* Takes fd over, also on failure (-1, out of memory). With ssl (taken over too) the handshake begins at once, STREAM_READY
- * ends it; without, the stream is ready. It starts with HOLD_STATE. */
-must_check int stream_open(struct stream *stream, struct event_base *base, int fd, SSL *ssl, enum stream_role role, stream_cb *cb,
-                           void *owner);
+/* Takes fd over: a plain stream. It starts with HOLD_STATE. */
+void stream_open(struct stream *stream, struct event_base *base, int fd, stream_cb *cb, void *owner);
 
-/* Turns an open plain stream, of which nothing was read (but skipped) or written, into a TLS one. Takes ssl over. */
-must_check int stream_start_tls(struct stream *stream, SSL *ssl, enum stream_role role);
+/* Turns an open plain stream, of which nothing was read (but skipped) or written, into a TLS one. Takes ssl over, in its accept
+ * or connect state: the handshake begins at once, STREAM_READY ends it. -1: out of memory. */
+must_check int stream_start_tls(struct stream *stream, SSL *ssl);
 
 static inline bool stream_is_open(const struct stream *stream)
 {

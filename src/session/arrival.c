@@ -29,12 +29,9 @@ void arrival_start(struct session_context *context, const struct arrival *arriva
 	s->peer = arrival->peer;
 	s->refusal = arrival->refusal;
 	s->seat = arrival->seat;
-	enum reason reason = REASON_OUT_OF_MEMORY;
-	if (stream_open(&s->client, context->base, arrival->fd, NULL, STREAM_SERVER, session_on_stream, s) == 0) {
-		deadline_set(s, s->listen->handshake_timeout);
-		if (s->refusal != REASON_NONE)
-			deadline_hurry(s);
-		reason = session_next(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO);
-	}
-	session_proceed(s, reason);
+	stream_open(&s->client, context->base, arrival->fd, session_on_stream, s);
+	deadline_set(s, s->listen->handshake_timeout);
+	if (s->refusal != REASON_NONE)
+		deadline_hurry(s);
+	session_proceed(s, session_next(s, s->listen->proxy_protocol ? STATE_PROXY : STATE_HELLO));
 }

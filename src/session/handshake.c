@@ -38,9 +38,10 @@ static enum reason handshake_connected(struct session *s, int fd)
 		close(fd);
 		return REASON_OUT_OF_MEMORY;
 	}
-	if (stream_open(&s->backend, s->context->base, fd, ssl, STREAM_CLIENT, session_on_stream, s) != 0)
-		return REASON_OUT_OF_MEMORY;
-	return ssl == NULL ? handshake_established(s) : REASON_NONE;
+	stream_open(&s->backend, s->context->base, fd, session_on_stream, s);
+	if (ssl == NULL)
+		return handshake_established(s);
+	return stream_start_tls(&s->backend, ssl) == 0 ? REASON_NONE : REASON_OUT_OF_MEMORY;
 }
 
 /* The sandbox says no to a port that was not named in advance, which only tokens can lead to. */

@@ -21,7 +21,7 @@ static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 		return s->refusal;
 	SSL *ssl = tls_server_ssl(s->generation->tls);
 	bool counted = stream_join_pool(&s->client, &s->context->backlogs) == 0;
-	if (ssl == NULL || stream_start_tls(&s->client, ssl, STREAM_SERVER) != 0 || !counted)
+	if (ssl == NULL || stream_start_tls(&s->client, ssl) != 0 || !counted)
 		return REASON_OUT_OF_MEMORY;
 	return REASON_NONE;
 }

@@ -86,7 +86,7 @@ static int setup(void **state)
 	for (int i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
 	world->peer = pair[1];
-	assert_int_equal(stream_open(&world->stream, world->base, pair[0], NULL, STREAM_SERVER, on_event, world), 0);
+	stream_open(&world->stream, world->base, pair[0], on_event, world);
 	*state = world;
 	return 0;
 }
@@ -122,7 +122,7 @@ static size_t unread(const struct world *world)
 
 static void start_tls(struct world *world)
 {
-	assert_int_equal(stream_start_tls(&world->stream, SSL_new(world->server), STREAM_SERVER), 0);
+	assert_int_equal(stream_start_tls(&world->stream, SSL_new(world->server)), 0);
 }
 
 static void connect_tls(struct world *world)
