@@ -15,7 +15,8 @@
 
 struct tls_client {
 	SSL_CTX *ctx;
-	char *server_name; /* for SNI; NULL when the backend is named by its IP address */
+	char *name;    /* without a final dot; "" without one */
+	bool send_sni; /* it is there, and no IP address */
 };
 
 void tls_prepare(void)
@@ -225,17 +226,14 @@ struct tls_client *tls_client_new(const struct tls_where *where, const char *ca,
 {
 	struct tls_client *client = mem_zalloc(sizeof(*client));
 	size_t n = name != NULL ? strlen(name) : 0;
-	char *bare = n > 0 && name[n - 1] == '.' ? mem_strndup(name, n - 1) : mem_strndup(n > 0 ? name : "", n);
 
-	if (bare[0] != '\0' && !ip_is_number(span_of(bare)))
-		client->server_name = mem_strdup(bare);
+	client->name = mem_strndup(n > 0 ? name : "", n > 0 && name[n - 1] == '.' ? n - 1 : n);
+	client->send_sni = client->name[0] != '\0' && !ip_is_number(span_of(client->name));
 	client->ctx = tls_context_new(TLS_client_method(), where, err);
-	if (client->ctx == NULL || (verify && client_verify(client->ctx, where, ca, bare, err) != 0)) {
-		tls_client_free(client);
-		client = NULL;
-	}
-	free(bare);
-	return client;
+	if (client->ctx != NULL && (!verify || client_verify(client->ctx, where, ca, client->name, err) == 0))
+		return client;
+	tls_client_free(client);
+	return NULL;
 }
 
 void tls_client_free(struct tls_client *client)
@@ -243,7 +241,7 @@ void tls_client_free(struct tls_client *client)
 	if (client == NULL)
 		return;
 	SSL_CTX_free(client->ctx);
-	free(client->server_name);
+	free(client->name);
 	free(client);
 }
 
@@ -253,7 +251,7 @@ SSL *tls_client_ssl(const struct tls_client *client)
 	if (ssl == NULL)
 		return NULL;
 	SSL_set_connect_state(ssl);
-	if (client->server_name != NULL && SSL_set_tlsext_host_name(ssl, client->server_name) != 1) {
+	if (client->send_sni && SSL_set_tlsext_host_name(ssl, client->name) != 1) {
 		SSL_free(ssl);
 		return NULL;
 	}

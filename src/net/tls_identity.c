@@ -42,12 +42,6 @@ static bool contains(FILE *file, const char *text)
 	return found;
 }
 
-static const char *why_no_certificate(FILE *file, const char *otherwise)
-{
-	bool swapped = contains(file, "PRIVATE KEY-----") && !contains(file, "-----BEGIN CERTIFICATE-----");
-	return swapped ? "there is no certificate in it, but a private key: are certificate and key swapped?" : otherwise;
-}
-
 static const char *why_no_key(FILE *file, bool of_its_own)
 {
 	if (!of_its_own)
@@ -100,8 +94,10 @@ static int load_certificate(struct pair *pair, SSL_CTX *ctx, struct err *err)
 		pair->leaf = SSL_CTX_get0_certificate(ctx);
 		X509_up_ref(pair->leaf);
 	} else {
-		result = tls_complain(pair->where, "certificate", pair->file,
-		                      why_no_certificate(file, tls_queued_cause("not a PEM certificate")), err);
+		const char *why = tls_queued_cause("not a PEM certificate");
+		if (contains(file, "PRIVATE KEY-----") && !contains(file, "-----BEGIN CERTIFICATE-----"))
+			why = "there is no certificate in it, but a private key: are certificate and key swapped?";
+		result = tls_complain(pair->where, "certificate", pair->file, why, err);
 	}
 	ERR_clear_error();
 	fclose(file);
