@@ -289,12 +289,6 @@ int bind_open(struct bound *bound, const struct address *address, const struct b
 	return result;
 }
 
-void bind_let_beside(const struct bound *bound, bool let)
-{
-	for (size_t i = 0; i < bound->count; i++)
-		(void)socket_set(bound->fd[i], SOL_SOCKET, SO_REUSEPORT, let); /* if not, binding says so */
-}
-
 void bind_release(struct bound *bound)
 {
 	for (size_t i = 0; i < bound->count; i++)

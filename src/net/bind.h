@@ -32,7 +32,7 @@ struct bind_options {
 	mode_t unix_mode;               /* of a UNIX socket file that is created, from its first moment on */
 	const struct bind_owner *owner; /* and this; NULL: as it comes */
 	const struct resolved *found;   /* what a name leads to, with the port; NULL: it is looked up, which may block */
-	bool beside;                    /* TCP: sockets of the same user may hold the port, if they let (bind_let_beside) */
+	bool beside;                    /* TCP: sockets of the same user may hold the port, if they let (listener_let_beside) */
 };
 
 /* Opens all that the address stands for, at least one socket, or complains with the address and the cause and returns -1,
@@ -51,9 +51,6 @@ struct bind_options {
  * sd_listen_fds(3)), if they are listening stream sockets, of any family. These are duplicates: the originals stay open
  * (close-on-exec) and the variables stay set, so that a later call finds them again. */
 must_check int bind_open(struct bound *bound, const struct address *address, const struct bind_options *options, struct err *err);
-
-/* Whether other addresses of a TCP port may be bound by `beside` while these sockets hold it. It can still fail. */
-void bind_let_beside(const struct bound *bound, bool let);
 
 /* Closes the sockets alone: the socket file stays, and bind_close()'s to remove. */
 void bind_release(struct bound *bound);

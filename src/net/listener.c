@@ -55,7 +55,8 @@ void listener_free(struct listener *listener)
 
 void listener_let_beside(const struct listener *listener, bool let)
 {
-	bind_let_beside(&listener->bound, let);
+	for (size_t i = 0; i < listener->bound.count; i++)
+		(void)socket_set(listener->bound.fd[i], SOL_SOCKET, SO_REUSEPORT, let); /* if not, binding says so */
 }
 
 const char *listener_text(const struct listener *listener)
@@ -97,18 +98,15 @@ static void listener_pause(struct listener *listener, int error)
 	listener->ops->paused(listener->arg, listener, error);
 }
 
-static void listener_watch(struct listener *listener)
+/* At the start, and when a pause is over. */
+static void listener_watch(evutil_socket_t fd, short what, void *arg)
 {
+	struct listener *listener = arg;
 	int result = 0;
 	for (size_t i = 0; i < listener->bound.count; i++)
 		result |= event_add(&listener->event[i], NULL);
 	if (result != 0)
 		listener_pause(listener, ENOMEM);
-}
-
-static void listener_on_resume(evutil_socket_t fd, short what, void *arg)
-{
-	listener_watch(arg);
 }
 
 /* Errors of the connection that was to be accepted, not of the accepting: the next one may be fine (accept(2)). */
@@ -163,11 +161,11 @@ void listener_start(struct listener *listener, struct event_base *base, const st
 	listener->ops = ops;
 	listener->arg = arg;
 	listener->started = true;
-	event_assign(&listener->resume, base, -1, 0, listener_on_resume, listener);
+	event_assign(&listener->resume, base, -1, 0, listener_watch, listener);
 	for (size_t i = 0; i < listener->bound.count; i++)
 		event_assign(&listener->event[i], base, listener->bound.fd[i], EV_READ | EV_PERSIST, listener_on_readable,
 		             listener);
-	listener_watch(listener);
+	listener_watch(-1, 0, listener);
 }
 
 void listener_stop(struct listener *listener)

@@ -29,7 +29,7 @@ void listener_start(struct listener *listener, struct event_base *base, const st
 void listener_stop(struct listener *listener); /* stops accepting, on base's thread; what waits in the backlog stays */
 void listener_free(struct listener *listener); /* stops, closes, removes the socket file; NULL is allowed */
 
-/* As bind_let_beside(). */
+/* Whether other addresses of a TCP port may be bound `beside` (net/bind.h) while these sockets hold it. It can still fail. */
 void listener_let_beside(const struct listener *listener, bool let);
 
 const char *listener_text(const struct listener *listener); /* the address's canonical text */

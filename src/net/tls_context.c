@@ -169,19 +169,14 @@ void tls_context_trust_system(SSL_CTX *ctx, struct opener *opener)
 	ERR_clear_error();
 }
 
-static const char *given_or(const char *variable, const char *otherwise)
-{
-	const char *given = secure_getenv(variable);
-
-	return given != NULL ? given : otherwise;
-}
-
 const char *tls_system_file(void)
 {
-	return given_or(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+	const char *given = secure_getenv(X509_get_default_cert_file_env());
+	return given != NULL ? given : X509_get_default_cert_file();
 }
 
 const char *tls_system_directory(void)
 {
-	return given_or(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
+	const char *given = secure_getenv(X509_get_default_cert_dir_env());
+	return given != NULL ? given : X509_get_default_cert_dir();
 }
