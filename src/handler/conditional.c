@@ -13,22 +13,22 @@
 /* Stores that want the same bytes from every build (Nix, OSTree) date all files to the epoch or a second after. */
 #define EPOCH_DAY 86400
 
-/* The three forms of RFC 9110 section 5.6.7. */
-static bool read_date(struct span text, time_t *when)
+/* Does that field have a date, in one of the three forms of RFC 9110 section 5.6.7, and what date? */
+static bool has_date(const struct http_head *request, const char *name, time_t *when)
 {
 	static const char *const forms[] = {
 		"%a, %d %b %Y %H:%M:%S GMT",
 		"%A, %d-%b-%y %H:%M:%S GMT",
 		"%a %b %d %H:%M:%S %Y",
 	};
-	char copy[48];
-	if (text.n >= sizeof(copy))
+	const struct http_field *field = http_field(request, name);
+	char text[48];
+	if (field == NULL || field->value.n >= sizeof(text))
 		return false;
-	memcpy(copy, text.p, text.n);
-	copy[text.n] = '\0';
+	snprintf(text, sizeof(text), "%.*s", (int)field->value.n, field->value.p);
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		struct tm tm = { 0 };
-		const char *end = strptime(copy, forms[i], &tm);
+		const char *end = strptime(text, forms[i], &tm);
 		if (end != NULL && *end == '\0') {
 			*when = timegm(&tm);
 			return true;
@@ -40,10 +40,7 @@ static bool read_date(struct span text, time_t *when)
 void validators_init(struct validators *validators, const struct stat *st, bool gzip, time_t now)
 {
 	time_t changed = st->st_mtim.tv_sec;
-	validators->dated = changed > EPOCH_DAY;
-	validators->changed = changed;
-	validators->size = (uint64_t)st->st_size;
-	validators->modified[0] = '\0';
+	*validators = (struct validators){ .changed = changed, .dated = changed > EPOCH_DAY, .size = (uint64_t)st->st_size };
 	snprintf(validators->etag, sizeof(validators->etag), "\"%" PRIx64 "-%" PRIx64 "%s\"", validators->size,
 	         hash_file(HASH_START, st), gzip ? "-gz" : "");
 	if (validators->dated)
@@ -64,13 +61,6 @@ static bool names(const struct http_head *request, const char *field, const stru
 	return false;
 }
 
-/* Does that field have a date, and what date? */
-static bool has_date(const struct http_head *request, const char *name, time_t *when)
-{
-	const struct http_field *field = http_field(request, name);
-	return field != NULL && read_date(field->value, when);
-}
-
 /* The client wants one state of the file, and this is another. */
 static bool other_state(const struct http_head *request, const struct validators *file)
 {
@@ -88,14 +78,11 @@ static bool not_modified(const struct http_head *request, const struct validator
 	return file->dated && has_date(request, "If-Modified-Since", &when) && file->changed <= when;
 }
 
-/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range
- * through. */
+/* A range of an older file glued to the newer one's rest would be garbage, so only an exact match lets a range through. */
 static bool range_wanted(const struct http_head *request, const struct validators *file)
 {
 	const struct http_field *condition = http_field(request, "If-Range");
-	if (!span_eq(request->method, SPAN("GET")) || http_field_count(request, "Range") != 1)
-		return false;
-	if (file->size == 0)
+	if (!span_eq(request->method, SPAN("GET")) || http_field_count(request, "Range") != 1 || file->size == 0)
 		return false; /* no range of nothing can be told in a Content-Range */
 	return condition == NULL || span_eq(condition->value, span_of(file->etag)) ||
 	       (file->modified[0] != '\0' && span_eq(condition->value, span_of(file->modified)));
@@ -113,8 +100,7 @@ static bool take_number(struct span *s, uint64_t *value)
 	return digits > 0;
 }
 
-/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that
- * form. */
+/* One byte range (RFC 9110 section 14.1.2) as first and last position, last capped to the file. False: not of that form. */
 static bool read_range(struct span text, uint64_t size, uint64_t *first, uint64_t *last)
 {
 	if (text.n < 6 || !span_eq_nocase((struct span){ text.p, 6 }, SPAN("bytes=")))

@@ -1,43 +1,47 @@
-/* files.c owns the way from a request's path to an open file and the head that describes it.
- * It must never reach outside the tree it was opened on, never list a directory, and never read a file's bytes. */
-#include "handler/files.h"
+/* files.c owns the handler of static files: the way from a request's path to an open file below a web root, and the head that
+ * describes it. It must never reach outside the tree, never list a directory, and never read a file's bytes.
+ *
+ * Symbolic links are followed as long as they stay in the tree, as vnc_auto.html -> vnc.html of Debian's novnc does, absolute
+ * ones too (sys/beneath.h). A link out of it is 404 even where the file is readable: a web root says what may be read, and a link
+ * that a package or a user left there must not widen it. What such a link was for is a further route with a root of its own.
+ *
+ * Which file: GET and HEAD only, else 405 with Allow. Each segment is percent-decoded once, by itself; a malformed escape or an
+ * encoded NUL is 400. Empty segments, those that begin with a dot (so `.`, `..` and dot-files, but for /.well-known/ of RFC
+ * 8615), and those with a '/', '\\' or control byte once decoded are 404: `/a%2fb` must not get round a route for
+ * `/a/<anything>`. A directory without a slash at its end is 301 to the same path with it, query kept (path only, never
+ * `//host`); with one it is its index, else 404: there is no listing. Only regular files are sent; whatever else there is, or may
+ * not be read, is 404. If a `name.gz` no older than the file stands beside it, the answer has Vary, and a request that accepts
+ * gzip gets that one, with Content-Encoding. What of it is sent: handler/conditional.h. */
+#include "handler/handler.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "handler/conditional.h"
-#include "handler/mime.h"
-#include "proto/http_answer.h"
-#include "sys/beneath.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#define PATH_ROOM (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
-
-#define PLACE_MAX 512
+#define PATH_ROOM  (HTTP_TARGET_MAX + 256) /* a decoded path and the name of an index */
+#define POLICY_MAX 4096                    /* bytes of cache_control and content_security_policy together */
+#define PLACE_MAX  512
 
 struct files {
 	struct handler handler; /* first: the one is the other */
-	char *root;
-	atomic_flag told;         /* that a link leads out */
-	struct files_options own; /* when it was made for a section */
-	const struct files_options *options;
+	struct handler_options options;
+	atomic_flag told; /* that a link leads out */
 };
 
 /* A regular file, or fd -1. */
 struct found {
 	int fd;
 	struct stat st;
-	bool gzip;
 	bool leads_out; /* what was looked for is elsewhere */
 };
 
@@ -46,38 +50,31 @@ struct result {
 	const struct http_head *request;
 	struct opener *opener;
 	char path[PATH_ROOM]; /* below the root, decoded; "" or with '/' at its end: a directory */
-	bool bare;            /* the prefix itself, without the slash that makes it a directory */
 	struct found found;
-	bool varies; /* another coding of it stands beside it */
+	bool gzip, varies; /* which coding it has; another one stands beside it */
 	time_t now;
 	struct validators validators;
 	struct file_part part;
 };
 
-/* Everything that a visitor could learn about the tree by an error's kind is one and the same 404. */
-static int status_of_errno(int error)
-{
-	if (error == EAGAIN || error == EMFILE || error == ENFILE || error == ENOMEM)
-		return 503;
-	return error == EIO || error == ESTALE ? 500 : 404;
-}
-
-/* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send. */
+/* 200: found is a regular file. 301: a directory. Otherwise why there is nothing to send: everything that a visitor could learn
+ * about the tree by an error's kind is one and the same 404. */
 static int look_up(const struct files *files, struct opener *opener, const char *path, struct found *found)
 {
-	found->gzip = false;
-	found->fd = opener->open_below(opener, files->root, path);
-	if (found->fd < 0 && errno == EISDIR)
-		return 301;
-	if (found->fd < 0) {
-		found->leads_out = found->leads_out || errno == EXDEV;
-		return status_of_errno(errno);
-	}
-	if (fstat(found->fd, &found->st) == 0)
+	found->fd = opener->open_below(opener, *files->options.root, path);
+	if (found->fd >= 0 && fstat(found->fd, &found->st) == 0)
 		return 200;
-	close(found->fd);
-	found->fd = -1;
-	return 500;
+	if (found->fd >= 0) {
+		close(found->fd);
+		found->fd = -1;
+		return 500;
+	}
+	if (errno == EISDIR)
+		return 301;
+	found->leads_out = found->leads_out || errno == EXDEV;
+	if (errno == EAGAIN || errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+		return 503;
+	return errno == EIO || errno == ESTALE ? 500 : 404;
 }
 
 static bool segment_allowed(const char *segment, size_t len)
@@ -116,10 +113,8 @@ static int map_path(struct span path, struct span prefix, struct result *result)
 		return 404;
 	struct span rest = span_skip(path, prefix.n), well_known = SPAN("/.well-known/");
 	char *out = result->path;
-	result->bare = rest.n == 0;
-	out[0] = '\0';
-	if (result->bare)
-		return 301;
+	if (rest.n == 0)
+		return 301; /* the prefix itself, without the slash that makes it a directory */
 	if (rest.p[0] != '/')
 		return 404;
 	if (prefix.n == 0 && span_starts(rest, well_known)) { /* RFC 8615: only there may a name begin with a dot */
@@ -129,21 +124,12 @@ static int map_path(struct span path, struct span prefix, struct result *result)
 	return decode_segments(span_skip(rest, 1), out);
 }
 
-static bool append(char *path, size_t cap, const char *tail)
-{
-	size_t len = strlen(path), more = strlen(tail);
-	if (len + more >= cap)
-		return false;
-	memcpy(path + len, tail, more + 1);
-	return true;
-}
-
 static int look_up_index(const struct files *files, struct result *result)
 {
-	size_t base = strlen(result->path);
-	for (size_t i = 0; i < files->options->index->count; i++) {
-		result->path[base] = '\0';
-		if (!append(result->path, sizeof(result->path), files->options->index->item[i]))
+	const struct str_list *names = files->options.index;
+	size_t base = strlen(result->path), room = sizeof(result->path) - base;
+	for (size_t i = 0; i < names->count; i++) {
+		if ((size_t)snprintf(result->path + base, room, "%s", names->item[i]) >= room)
 			continue;
 		int status = look_up(files, result->opener, result->path, &result->found);
 		if (status == 200 || status >= 500)
@@ -156,14 +142,9 @@ static int look_up_index(const struct files *files, struct result *result)
 static bool weight_is_zero(struct span parameters)
 {
 	struct span item;
-	while (span_next(&parameters, ';', &item)) {
-		if (item.n < 3 || (item.p[0] | 0x20) != 'q' || item.p[1] != '=')
-			continue;
-		struct span weight = span_skip(item, 2);
-		while (weight.n > 0 && (weight.p[0] == '0' || weight.p[0] == '.'))
-			weight = span_skip(weight, 1);
-		return weight.n == 0;
-	}
+	while (span_next(&parameters, ';', &item))
+		if (item.n >= 3 && (item.p[0] | 0x20) == 'q' && item.p[1] == '=')
+			return span_made_of(span_skip(item, 2), "0.");
 	return false;
 }
 
@@ -185,20 +166,19 @@ static bool accepts_gzip(const struct http_head *request)
 
 static bool is_older(const struct stat *a, const struct stat *b)
 {
-	if (a->st_mtim.tv_sec != b->st_mtim.tv_sec)
-		return a->st_mtim.tv_sec < b->st_mtim.tv_sec;
-	return a->st_mtim.tv_nsec < b->st_mtim.tv_nsec;
+	return a->st_mtim.tv_sec < b->st_mtim.tv_sec ||
+	       (a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec < b->st_mtim.tv_nsec);
 }
 
-/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. Where there is
- * a good one both answers vary, so that a cache does not give the one to who asked for the other. */
+/* A sibling older than its file was left behind by an edit: stale bytes would be worse than large ones. Where there is a good one
+ * both answers vary, so that a cache does not give the one to who asked for the other. */
 static void prefer_gzip(const struct files *files, struct result *result)
 {
 	char path[PATH_ROOM + 4];
 	struct found sibling = { .leads_out = false };
 
-	memcpy(path, result->path, strlen(result->path) + 1);
-	if (!append(path, sizeof(path), ".gz") || look_up(files, result->opener, path, &sibling) != 200)
+	snprintf(path, sizeof(path), "%s.gz", result->path);
+	if (look_up(files, result->opener, path, &sibling) != 200)
 		return;
 	result->varies = !is_older(&sibling.st, &result->found.st);
 	if (!result->varies || !accepts_gzip(result->request)) {
@@ -207,7 +187,7 @@ static void prefer_gzip(const struct files *files, struct result *result)
 	}
 	close(result->found.fd);
 	result->found = sibling;
-	result->found.gzip = true;
+	result->gzip = true;
 }
 
 static int choose(const struct files *files, struct span prefix, struct result *result)
@@ -224,7 +204,7 @@ static int choose(const struct files *files, struct span prefix, struct result *
 	if (status != 200)
 		return status;
 	prefer_gzip(files, result);
-	validators_init(&result->validators, &result->found.st, result->found.gzip, result->now);
+	validators_init(&result->validators, &result->found.st, result->gzip, result->now);
 	return conditional_status(request, &result->validators, &result->part);
 }
 
@@ -249,24 +229,72 @@ static struct span words_of(int status)
 	return (struct span){ NULL, 0 };
 }
 
-static void put_option(struct http_answer *out, const char *name, const char *value)
+/* A value for Content-Type by the suffix, charset included for text. */
+static const char *mime_type(const char *path)
+{
+	static const struct {
+		const char *type, *suffixes;
+	} rows[] = {
+		{ "text/html; charset=utf-8", "html htm" },
+		{ "text/javascript; charset=utf-8", "js mjs" },
+		{ "text/css; charset=utf-8", "css" },
+		{ "text/plain; charset=utf-8", "txt" },
+		{ "text/markdown; charset=utf-8", "md" },
+		{ "text/csv; charset=utf-8", "csv" },
+		{ "application/json", "json map" },
+		{ "application/manifest+json", "webmanifest" },
+		{ "application/wasm", "wasm" },
+		{ "application/xml", "xml" },
+		{ "application/xhtml+xml", "xhtml" },
+		{ "application/pdf", "pdf" },
+		{ "application/gzip", "gz" },
+		{ "application/zip", "zip" },
+		{ "image/svg+xml", "svg" },
+		{ "image/png", "png" },
+		{ "image/jpeg", "jpg jpeg" },
+		{ "image/gif", "gif" },
+		{ "image/webp", "webp" },
+		{ "image/avif", "avif" },
+		{ "image/bmp", "bmp" },
+		{ "image/vnd.microsoft.icon", "ico cur" },
+		{ "font/woff", "woff" },
+		{ "font/woff2", "woff2" },
+		{ "font/ttf", "ttf" },
+		{ "font/otf", "otf" },
+		{ "audio/mpeg", "mp3" },
+		{ "audio/ogg", "oga ogg" },
+		{ "audio/wav", "wav" },
+		{ "video/mp4", "mp4" },
+		{ "video/webm", "webm" },
+		{ "video/ogg", "ogv" },
+	};
+	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+	for (size_t i = 0; i < ARRAY_LEN(rows) && dot != NULL && (slash == NULL || dot > slash); i++)
+		for (struct span rest = span_of(rows[i].suffixes), suffix; span_next(&rest, ' ', &suffix);)
+			if (span_eq_nocase(suffix, span_of(dot + 1)))
+				return rows[i].type;
+	return "application/octet-stream";
+}
+
+static void put_text(struct http_answer *out, const char *name, const char *value)
 {
 	if (value[0] != '\0')
 		http_answer_text(out, name, span_of(value));
 }
 
-static void put_file_fields(struct http_answer *out, const struct files_options *options, int status, const struct result *result)
+static void put_file_fields(struct http_answer *out, const struct handler_options *options, int status,
+                            const struct result *result)
 {
-	put_option(out, "Cache-Control", options->cache_control);
-	put_option(out, "Content-Security-Policy", options->content_security_policy);
+	put_text(out, "Cache-Control", *options->cache_control);
+	put_text(out, "Content-Security-Policy", *options->content_security_policy);
 	http_answer_field(out, "ETag", "%s", result->validators.etag);
-	put_option(out, "Last-Modified", result->validators.modified);
+	put_text(out, "Last-Modified", result->validators.modified);
 	if (result->varies)
 		http_answer_field(out, "Vary", "Accept-Encoding");
 	if (status == 304)
 		return;
 	http_answer_field(out, "Accept-Ranges", "bytes");
-	if (result->found.gzip)
+	if (result->gzip)
 		http_answer_field(out, "Content-Encoding", "gzip");
 	if (status == 206)
 		http_answer_field(out, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, result->part.offset,
@@ -283,7 +311,7 @@ static void write_head(const struct files *files, const struct result *result, c
 
 	http_answer_start(&out, answer->head, sizeof(answer->head), answer->status, stamp);
 	if (words.p == NULL) {
-		put_file_fields(&out, files->options, answer->status, result);
+		put_file_fields(&out, &files->options, answer->status, result);
 		http_answer_end(&out, answer->keep_alive);
 	} else {
 		struct span path = result->request->path, query = result->request->query;
@@ -294,7 +322,7 @@ static void write_head(const struct files *files, const struct result *result, c
 			http_answer_field(&out, "Content-Range", "bytes */%" PRIu64, result->validators.size);
 		http_answer_words(&out, words, answer->keep_alive, span_eq(result->request->method, SPAN("HEAD")));
 	}
-	assert(!out.overflow); /* ANSWER_HEAD_MAX and FILES_POLICY_MAX see to it */
+	assert(!out.overflow); /* ANSWER_HEAD_MAX and POLICY_MAX see to it */
 	answer->head_len = out.len;
 }
 
@@ -310,70 +338,45 @@ static void files_answer(struct handler *handler, struct opener *opener, struct 
 	                          ? "a link leads out of the web root and is not followed"
 	                          : NULL;
 	answer->keep_alive = request->keep_alive && status != 400 && status < 500;
-	answer->fd = -1;
-	answer->offset = result.part.offset;
-	answer->length = 0;
 	answer->head_len = 0;
 	if (status != 404)
 		write_head(files, &result, stamp, answer);
 
 	bool sends = (status == 200 || status == 206) && !span_eq(request->method, SPAN("HEAD"));
-	if (sends) {
-		answer->length = result.part.length;
-		answer->fd = result.found.fd;
-	} else if (result.found.fd >= 0) {
+	answer->fd = sends ? result.found.fd : -1;
+	answer->offset = result.part.offset;
+	answer->length = sends ? result.part.length : 0;
+	if (!sends && result.found.fd >= 0)
 		close(result.found.fd);
-	}
 }
 
 static void files_close(struct handler *handler)
 {
-	struct files *files = (struct files *)handler;
-	free(files->root);
-	free(files);
+	free(handler);
 }
 
-static int look_at(const char *where, const char *path, struct err *err)
+static int files_open(struct handler **handler, const struct handler_options *options, struct err *err)
 {
+	const char *root = *options->root;
+	char place[PLACE_MAX];
 	struct stat st;
-	int error = stat(path, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
 
-	return error == 0 ? 0 : err_add(err, "%s: can't open the directory %s: %s", where, path, strerror(error));
-}
-
-struct handler *files_open(const char *where, const char *path, const struct files_options *options, struct err *err)
-{
-	if (strlen(options->cache_control) + strlen(options->content_security_policy) > FILES_POLICY_MAX) {
-		err_add(err, "%s: cache_control and content_security_policy are longer than %d bytes together", where,
-		        FILES_POLICY_MAX);
-		return NULL;
-	}
-	if (look_at(where, path, err) != 0)
-		return NULL;
+	if (root[0] == '\0')
+		return 0;
+	options->place(options->section, options->root, place, sizeof(place));
+	if (strlen(*options->cache_control) + strlen(*options->content_security_policy) > POLICY_MAX)
+		return err_add(err, "%s: cache_control and content_security_policy are longer than %d bytes together", place,
+		               POLICY_MAX);
+	int error = stat(root, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+	if (error != 0)
+		return err_add(err, "%s: can't open the directory %s: %s", place, root, strerror(error));
 
 	struct files *files = mem_zalloc(sizeof(*files));
 	files->handler.ops = &handler_files;
-	files->root = mem_strdup(path);
+	files->options = *options;
 	atomic_flag_clear(&files->told);
-	files->options = options;
-	return &files->handler;
-}
-
-/* For a section with a root. */
-static int files_open_for(struct handler **handler, const struct handler_options *options, struct err *err)
-{
-	struct files_options own = { *options->cache_control, *options->content_security_policy, options->index };
-	char place[PLACE_MAX];
-	if ((*options->root)[0] == '\0')
-		return 0;
-	options->place(options->section, options->root, place, sizeof(place));
-	*handler = files_open(place, *options->root, &own, err);
-	if (*handler == NULL)
-		return -1;
-	struct files *files = (struct files *)*handler;
-	files->own = own;
-	files->options = &files->own;
+	*handler = &files->handler;
 	return 0;
 }
 
-const struct handler_ops handler_files = { .open = files_open_for, .answer = files_answer, .close = files_close };
+const struct handler_ops handler_files = { .open = files_open, .answer = files_answer, .close = files_close };

@@ -1,7 +1,7 @@
 /* fuzz_files.c owns what a request for a static file may come to: nothing outside of the tree, and a head that is well-formed.
  * It must never leave its tree behind: it lies in TMPDIR and goes with the process. */
 #include "check.h"
-#include "handler/files.h"
+#include "handler/handler.h"
 #include "sys/beneath.h"
 
 #include <fcntl.h>
@@ -61,12 +61,25 @@ static void remove_tree(void)
 	rmdir(tree->base);
 }
 
+static void put_place(const void *section, const void *field, char *out, size_t cap)
+{
+	(void)section;
+	(void)field;
+	snprintf(out, cap, "fuzz_files");
+}
+
 static void make_tree(struct tree *tree)
 {
-	static char index_name[] = "index.html";
-	static char *items[] = { index_name };
+	static char index_name[] = "index.html", cache_control[] = "no-cache", policy[] = "default-src 'self'";
+	static char *items[] = { index_name }, *root, *fields[] = { cache_control, policy };
 	static const struct str_list index = { items, 1 };
-	static const struct files_options options = { "no-cache", "default-src 'self'", &index };
+	const struct handler_options options = {
+		.place = put_place,
+		.root = &root,
+		.index = &index,
+		.cache_control = &fields[0],
+		.content_security_policy = &fields[1],
+	};
 	const char *where = getenv("TMPDIR");
 	char real[PATH_MAX];
 	struct err err;
@@ -79,8 +92,8 @@ static void make_tree(struct tree *tree)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		put_name(tree->base, names[i]);
 	snprintf(tree->root, sizeof(tree->root), "%s/root", tree->base);
-	tree->files = files_open("fuzz_files", tree->root, &options, &err);
-	CHECK(tree->files != NULL);
+	root = tree->root;
+	CHECK(handler_files.open(&tree->files, &options, &err) == 0 && tree->files != NULL);
 }
 
 static void check_descriptor(const struct tree *tree, const struct answer *answer)

@@ -1,5 +1,5 @@
 /* Which file a request gets, and what stands in the head of the answer: the tree is real, the requests are text. */
-#include "handler/files.h"
+#include "handler/handler.h"
 
 #include "sys/beneath.h"
 #include "base/mem.h"
@@ -34,7 +34,8 @@ struct fixture {
 	char base[64];
 	char *index_names[2];
 	struct str_list index;
-	struct files_options options;
+	char *root, *cache_control, *content_security_policy;
+	struct handler_options options;
 	struct handler *files;
 	struct http_head request;
 	char text[HEAD_LIMIT];
@@ -153,6 +154,26 @@ static void put_tree(struct fixture *f)
 	put_special_files(f);
 }
 
+static void put_place(const void *section, const void *field, char *out, size_t cap)
+{
+	(void)section;
+	(void)field;
+	snprintf(out, cap, "[route x]");
+}
+
+/* The handler of another root. */
+static struct handler *open_root(struct fixture *f, const char *root, struct err *err)
+{
+	char *own = f->root;
+	struct handler *files = NULL;
+	err_init(err);
+	f->root = (char *)root;
+	int status = handler_files.open(&files, &f->options, err);
+	f->root = own;
+	assert_int_equal(status, err->count == 0 ? 0 : -1);
+	return files;
+}
+
 static int tree_setup(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
@@ -164,13 +185,16 @@ static int tree_setup(void **state)
 	f->index_names[0] = mem_strdup("index.html");
 	f->index_names[1] = mem_strdup("vnc.html");
 	f->index = (struct str_list){f->index_names, 2};
-	f->options = (struct files_options){"no-cache", "default-src 'self'", &f->index};
-
+	f->cache_control = (char *)"no-cache";
+	f->content_security_policy = (char *)"default-src 'self'";
+	f->root = mem_printf("%s/alias", f->base); /* a link, as /srv/current is: both names of the tree lead into it */
+	f->options = (struct handler_options){.place = put_place,
+	                                      .root = &f->root,
+	                                      .index = &f->index,
+	                                      .cache_control = &f->cache_control,
+	                                      .content_security_policy = &f->content_security_policy};
 	struct err err;
-	err_init(&err);
-	char *root = mem_printf("%s/alias", f->base); /* a link, as /srv/current is: both names of the tree lead into it */
-	f->files = files_open("[route x]", root, &f->options, &err);
-	free(root);
+	f->files = open_root(f, f->root, &err);
 	f->answer.fd = -1;
 	return f->files == NULL ? -1 : 0;
 }
@@ -182,6 +206,7 @@ static int tree_teardown(void **state)
 	int rc = system(command);
 	free(command);
 	f->files->ops->close(f->files);
+	free(f->root);
 	free(f->index_names[0]);
 	free(f->index_names[1]);
 	free(f);
@@ -321,28 +346,28 @@ static void test_open_complains(void **state)
 {
 	struct fixture *f = *state;
 	struct err err;
-	err_init(&err);
-	assert_null(files_open("[route x]", "/nonexistent/web", &f->options, &err));
+	assert_null(open_root(f, "/nonexistent/web", &err));
 	assert_string_equal(err.text,
 	                    "[route x]: can't open the directory /nonexistent/web: No such file or directory");
 
-	err_init(&err);
-	assert_null(files_open("[route x]", "/etc/passwd", &f->options, &err));
+	assert_null(open_root(f, "/etc/passwd", &err));
 	assert_non_null(strstr(err.text, "Not a directory"));
+
+	assert_null(open_root(f, "", &err)); /* which is none */
+	assert_int_equal(err.count, 0);
 }
 
 static void test_open_refuses_endless_policy(void **state)
 {
 	struct fixture *f = *state;
-	char policy[FILES_POLICY_MAX + 1];
-	struct files_options options = f->options;
+	char policy[4096 + 1], *kept = f->content_security_policy; /* with cache_control too long by that */
 	struct err err;
 
 	memset(policy, 'x', sizeof(policy) - 1);
 	policy[sizeof(policy) - 1] = '\0';
-	options.content_security_policy = policy;
-	err_init(&err);
-	assert_null(files_open("[route x]", f->base, &options, &err));
+	f->content_security_policy = policy;
+	assert_null(open_root(f, f->base, &err));
+	f->content_security_policy = kept;
 	assert_int_equal(err.count, 1);
 }
 
@@ -701,10 +726,10 @@ static void test_index_order(void **state)
 	ask(f, "/app/", "");
 	check_body(f, "app index");
 
-	struct str_list none = {NULL, 0};
-	f->options.index = &none;
+	size_t count = f->index.count;
+	f->index.count = 0;
 	ask(f, "/app/", "");
-	f->options.index = &f->index;
+	f->index.count = count;
 	check_status(f, 404);
 }
 
@@ -777,10 +802,11 @@ static void test_fields_of_a_file(void **state)
 static void test_options_left_out(void **state)
 {
 	struct fixture *f = *state;
-	struct files_options kept = f->options;
-	f->options.cache_control = f->options.content_security_policy = "";
+	char *cache_control = f->cache_control, *policy = f->content_security_policy;
+	f->cache_control = f->content_security_policy = (char *)"";
 	ask(f, "/vnc.html", "");
-	f->options = kept;
+	f->cache_control = cache_control;
+	f->content_security_policy = policy;
 	check_status(f, 200);
 	check_field(f, "Cache-Control", NULL);
 	check_field(f, "Content-Security-Policy", NULL);
