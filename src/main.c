@@ -200,7 +200,7 @@ static int run(const struct invocation *r)
 	struct generation *first = settings != NULL ? generation_build(settings, NULL, &err, &warnings) : NULL;
 	bool fine = first != NULL;
 	if (fine && r->action == CHECK) {
-		places_check(settings, &warnings);
+		places_warn(settings, &warnings);
 		fine = confine_check(settings, &err, &warnings) == 0;
 		if (fine)
 			routes_check_gates(&first->routes, &beneath_opener, &warnings);

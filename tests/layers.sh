@@ -146,7 +146,6 @@ END {
 circles='
 base/conf base/conf_internal: what conf.c has for the other parts of conf, which take its types
 base/log base/log_form: a part of the log, which takes its types
-config/settings config/options config/settings_check: parts of reading settings, which take their types
 net/stream net/stream_internal: what the parts of the stream do for each other, which take its type
 net/tls net/tls_identity: a part of a server, which takes the types of its settings
 '

@@ -230,6 +230,14 @@ void str_list_add(struct str_list *list, struct span text)
 	list->item[list->count++] = mem_strndup(text.p == NULL ? "" : text.p, text.n);
 }
 
+bool str_list_has(const struct str_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->item[i], text) == 0)
+			return true;
+	return false;
+}
+
 void str_list_clear(struct str_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)

@@ -53,6 +53,7 @@ struct str_list {
 
 void str_list_add(struct str_list *list, struct span text);
 void str_list_clear(struct str_list *list);
+bool str_list_has(const struct str_list *list, const char *text);
 
 /* Writes bytes as printable ASCII: control bytes, '"', '\\' and everything from 0x7f up become \xNN. Always terminates
  * out; stops before an escape that does not fit. Returns the length written. cap must be at least 1. */

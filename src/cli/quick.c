@@ -3,7 +3,6 @@
 #include "cli/quick.h"
 
 #include "base/conf.h"
-#include "config/reach.h"
 
 #define SECTION "quick"
 
@@ -38,7 +37,7 @@ struct settings *quick_settings(const struct quick_form *form, struct err *err)
 		{ "route", SECTION, "token_file", form->token_file, "--token-file" },
 		{ "route", SECTION, "subprotocol", form->subprotocol, "--subprotocol" },
 	};
-	struct conf *conf = settings_blank();
+	struct conf *conf = conf_new(option_kinds, OPTION_KINDS);
 	unsigned errors = err->count;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

@@ -3,9 +3,7 @@
 #include "config/generation.h"
 
 #include "base/mem.h"
-#include "config/exposure.h"
-#include "config/reach.h"
-#include "config/settings_check.h"
+#include "config/places.h"
 #include "proto/ip.h"
 #include "sys/privs.h"
 
@@ -83,62 +81,52 @@ static void warn_of_bypass(const struct generation *g, const struct route_settin
 		              plain->section.name, asks->section.name);
 }
 
-static struct admission_terms terms_of(const struct server_settings *set)
-{
-	return (struct admission_terms){
-		.limits = { .sessions = set->source_max_sessions,
-		            .rate = set->source_max_rate,
-		            .penalty_min = set->source_penalty_min,
-		            .penalty_max = set->source_penalty_max },
-		.exempt = &set->source_exempt,
-		.ipv4_prefix = (unsigned)set->source_ipv4_prefix,
-		.ipv6_prefix = (unsigned)set->source_ipv6_prefix,
-		.penalty_timeout = set->source_penalty_timeout,
-		.penalty_auth = set->source_penalty_auth,
-		.penalty_protocol = set->source_penalty_protocol,
-	};
-}
-
-static void check_owner(const struct listen_settings *set, const void *option, const char *user, const char *group,
-                        struct err *err)
-{
-	struct err why;
-	uid_t uid;
-	gid_t gid;
-
-	err_init(&why);
-	if (privs_find_owner(user, group, &uid, &gid, &why) != 0)
-		conf_complain_option(set, option, err, "%s", why.text);
-}
-
 /* Whether the users and groups that are named exist, and `user` is not root. */
 static int check_users(const struct settings *settings, struct err *err)
 {
 	unsigned before = err->count;
 	struct err why;
+	uid_t uid;
+	gid_t gid;
 
 	err_init(&why);
 	if (privs_check(settings->server->user, &why) != 0)
 		conf_complain_option(settings->server, &settings->server->user, err, "%s", why.text);
 	for (size_t i = 0; i < settings->listens_count; i++) {
 		const struct listen_settings *set = settings->listens[i];
-		check_owner(set, &set->unix_user, set->unix_user, "", err);
-		check_owner(set, &set->unix_group, "", set->unix_group, err);
+		err_init(&why);
+		if (privs_find_owner(set->unix_user, "", &uid, &gid, &why) != 0)
+			conf_complain_option(set, &set->unix_user, err, "%s", why.text);
+		err_init(&why);
+		if (privs_find_owner("", set->unix_group, &uid, &gid, &why) != 0)
+			conf_complain_option(set, &set->unix_group, err, "%s", why.text);
 	}
 	return err->count == before ? 0 : -1;
 }
 
 struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err, struct err *warnings)
 {
+	const struct server_settings *set = settings->server;
 	struct generation *g = mem_zalloc(sizeof(*g));
-	g->refs = 1;
-	g->settings = settings;
-	g->terms = terms_of(settings->server);
+	*g = (struct generation){
+		.refs = 1,
+		.settings = settings,
+		.terms = { .limits = { .sessions = set->source_max_sessions,
+		                       .rate = set->source_max_rate,
+		                       .penalty_min = set->source_penalty_min,
+		                       .penalty_max = set->source_penalty_max },
+		           .exempt = &set->source_exempt,
+		           .ipv4_prefix = (unsigned)set->source_ipv4_prefix,
+		           .ipv6_prefix = (unsigned)set->source_ipv6_prefix,
+		           .penalty_timeout = set->source_penalty_timeout,
+		           .penalty_auth = set->source_penalty_auth,
+		           .penalty_protocol = set->source_penalty_protocol },
+	};
 	settings_warn(settings, warnings);
 	int tls = generation_load_tls(g, opener, err, warnings);
 	int routes = routes_build(&g->routes, settings, opener, err);
-	int places = opener != NULL ? 0 : exposure_check(settings, err); /* a reload has asked its opener, who sees more */
-	int user = opener != NULL ? 0 : check_users(settings, err);      /* a reload does not change it */
+	int places = opener != NULL ? 0 : places_check_roots(settings, err); /* a reload has asked its opener, who sees more */
+	int user = opener != NULL ? 0 : check_users(settings, err);          /* a reload does not change it */
 	if (tls != 0 || routes != 0 || places != 0 || user != 0) {
 		generation_unref(g);
 		return NULL;

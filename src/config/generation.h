@@ -1,5 +1,5 @@
-/* A generation: settings, routes and TLS contexts as one immutable whole. A reload builds a new one; sessions keep the one
- * they began with, and the last to leave frees it. Any thread may take and drop references. */
+/* A generation: settings, routes and TLS contexts as one immutable whole. A reload builds a new one; sessions keep the one they
+ * began with, and the last to leave frees it. Any thread may take and drop references. */
 #pragma once
 
 #include "base/attr.h"
@@ -20,7 +20,7 @@ struct generation {
 };
 
 /* Does everything that can fail but binding addresses: looks at web roots, and loads keys. Takes settings over, also on failure.
- * opener: who opens files for a reload, and has looked where web roots lie (config/exposure.h); NULL: it is the first one, and looks
+ * opener: who opens files for a reload, and has looked below web roots (config/places.h); NULL: it is the first one, and looks
  * itself. warnings: what an operator should know though it works. NULL on failure; else with one reference, the caller's. */
 struct generation *generation_build(struct settings *settings, struct opener *opener, struct err *err,
                                     struct err *warnings) must_check;

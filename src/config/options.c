@@ -1,11 +1,9 @@
 /* options.c owns the sections there are: the types of their options, their form, where one has an effect, and the tables.
- * It must never judge what two options mean together: settings_check.c does that. */
-#include "config/options.h"
+ * It must never judge what two options mean together: settings.c does that. */
+#include "config/settings.h"
 
 #include "base/conf_row.h"
 #include "base/mem.h"
-#include "config/reach.h"
-#include "config/settings.h"
 #include "gate/origin.h"
 #include "gate/sources.h"
 #include "proto/http.h"
@@ -30,19 +28,9 @@ CHOICE(tls_mode, "off", "on", "auto")
 CHOICE(tls_client, "off", "optional", "required")
 CHOICE(tls_version, "1.2", "1.3")
 CHOICE(message_kinds, "both", "binary", "text")
+CHOICE(message_kind, "binary", "text")
 CHOICE(connect_error, "auto", "close", "http")
 CHOICE(profile, "bulk", "interactive")
-
-static int message_kind_parse(const char *text, void *field, struct err *err)
-{
-	static const char *const words[] = { "binary", "text" };
-	int word;
-
-	if (conf_choose(text, words, ARRAY_LEN(words), &word, err) != 0)
-		return -1;
-	*(int *)field = word == 0 ? MESSAGES_BINARY : MESSAGES_TEXT;
-	return 0;
-}
 
 static int mode_parse(const char *text, void *field, struct err *err)
 {
@@ -129,16 +117,6 @@ LIST(ports, "ports", port_list, port_range, port_range_parse, (void), NULL)
 
 static const struct conf_type conf_mode = { "mode", false, mode_parse, NULL, NULL, NULL };
 static const struct conf_type conf_target = { "target", false, target_parse, target_clear, NULL, target_file };
-static const struct conf_type conf_message_kind = { "choice", false, message_kind_parse, NULL, NULL, NULL };
-
-static bool made_of(struct span s, const char *set)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\0' || strchr(set, s.p[i]) == NULL)
-			return false;
-	}
-	return s.n > 0;
-}
 
 static bool host_valid(const char *text)
 {
@@ -147,9 +125,7 @@ static bool host_valid(const char *text)
 	struct span host = uri_host(span_of(text));
 	bool in6 = host.p != text || (strchr(text, ':') != NULL && strchr(text, ':') != strrchr(text, ':'));
 
-	if (in6)
-		return made_of(host, "0123456789abcdefABCDEF:.");
-	return made_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+	return host.n > 0 && span_made_of(host, in6 ? "0123456789abcdefABCDEF:." : HOST_NAME_BYTES);
 }
 
 static bool path_valid(const char *path)
@@ -157,10 +133,9 @@ static bool path_valid(const char *path)
 	bool exact;
 	struct span fixed = uri_path_prefix(path, &exact);
 
-	for (size_t i = 0; i < fixed.n; i++) {
+	for (size_t i = 0; i < fixed.n; i++)
 		if (fixed.p[i] <= ' ' || fixed.p[i] == 0x7f || strchr("*?#", fixed.p[i]) != NULL)
 			return false;
-	}
 	return path[0] == '/';
 }
 
@@ -224,12 +199,6 @@ static bool may_be(const struct route_settings *s, bool it)
 	return it || conf_leads(s, 0) != 1;
 }
 
-/* Of a target that could not be read nobody knows what it was to be. */
-static bool target_may_be_tls(const struct route_settings *s)
-{
-	return s->target.tls || (conf_given(s, &s->target) && s->target.text == NULL);
-}
-
 CONDITION(tls, listen, s->tls != TLS_MODE_OFF, "without tls = on or tls = auto")
 CONDITION(unix_path, listen, has_unix_path(s), "without an address of the form unix:/path")
 CONDITION(proxies, listen, conf_given(s, &s->proxy_protocol) && !all_unix(s),
@@ -241,7 +210,9 @@ CONDITION(root, route, may_be(s, conf_given(s, &s->root)), "without root")
 CONDITION(target, route, may_be(s, conf_leads(s, LEADS_PAGES) == 0), "without target or token_file")
 CONDITION(subprotocol, route, s->subprotocol.count > 0 && needs_target(s) == NULL,
           needs_target(s) != NULL ? needs_target(s) : "without subprotocol")
-CONDITION(tls_target, route, may_be(s, target_may_be_tls(s)), "without a target of the form tls:HOST:PORT")
+/* Of a target that could not be read nobody knows what it was to be. */
+CONDITION(tls_target, route, may_be(s, s->target.tls || (conf_given(s, &s->target) && s->target.text == NULL)),
+          "without a target of the form tls:HOST:PORT")
 
 #define HIGH_WATER_MAX (192 << 10) /* leaves room for one more read below the 256 KiB that a stalled peer may cost */
 #define READ_MIN       1024
@@ -270,16 +241,16 @@ static const struct conf_option route_options[] = {
 #include "config/route.def"
 };
 #undef OWNER
-
 #undef OPT
 
 #define KIND(id, repeatable, help) #id, repeatable, help, sizeof(struct id##_settings), id##_options, ARRAY_LEN(id##_options)
 
-static const struct conf_kind server_kind = { KIND(server, false, "The process as a whole.") };
-static const struct conf_kind listen_kind = { KIND(listen, true, "A listener: where clients connect. At least one section.") };
-static const struct conf_kind tls_kind = { KIND(
-	tls, true, "Certificates and what they are used with. The first section is the default; SNI selects the others.") };
-static const struct conf_kind route_kind = { KIND(
-	route, true, "Where requests go: exactly one of target, token_file and root. At least one section.") };
-
-const struct conf_kind *const option_kinds[OPTION_KINDS] = { &server_kind, &listen_kind, &tls_kind, &route_kind };
+const struct conf_kind *const option_kinds[OPTION_KINDS] = {
+	&(const struct conf_kind){ KIND(server, false, "The process as a whole.") },
+	&(const struct conf_kind){ KIND(listen, true, "A listener: where clients connect. At least one section.") },
+	&(const struct conf_kind){
+	        KIND(tls, true,
+	             "Certificates and what they are used with. The first section is the default; SNI selects the others.") },
+	&(const struct conf_kind){
+	        KIND(route, true, "Where requests go: exactly one of target, token_file and root. At least one section.") },
+};

@@ -42,23 +42,17 @@ void pool_clear(struct pool *pool)
 	*pool = (struct pool){ NULL, 0 };
 }
 
-static struct health *pool_find(const struct pool *pool, const struct address *address)
-{
-	for (size_t i = 0; i < pool->count; i++)
-		if (strcmp(pool->member[i].address->text, address->text) == 0)
-			return pool->member[i].health;
-	return NULL;
-}
-
 void pool_inherit(struct pool *pool, const struct pool *before)
 {
 	for (size_t i = 0; i < pool->count; i++) {
 		struct member *member = &pool->member[i];
-		struct health *health = pool_find(before, member->address);
-		if (health == NULL)
+		size_t k = 0;
+		while (k < before->count && strcmp(before->member[k].address->text, member->address->text) != 0)
+			k++;
+		if (k == before->count)
 			continue;
 		health_unref(member->health);
-		member->health = health_ref(health);
+		member->health = health_ref(before->member[k].health);
 	}
 }
 

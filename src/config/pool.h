@@ -1,5 +1,5 @@
-/* A pool: the targets that the sessions of a route may get, and the health of each: how many sessions it has, and since when it cannot
- * be reached. A pool is immutable but for that, which any thread may change. It belongs to a route. */
+/* A pool: the targets that the sessions of a route may get, and the health of each: how many sessions it has, and since when it
+ * cannot be reached. A pool is immutable but for that, which any thread may change. It belongs to a route. */
 #pragma once
 
 #include "net/addr.h"

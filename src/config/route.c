@@ -1,9 +1,8 @@
-/* route.c owns the order of the routes, and what each holds open: its web root, its targets.
+/* route.c owns the order of the routes, and what each holds open: its handler, its targets.
  * It must never look at a request beyond its kind, listener, authority and path: who may pass is for the gates. */
 #include "config/route.h"
 
 #include "base/mem.h"
-#include "config/reach.h"
 #include "proto/http.h"
 #include "proto/ip.h"
 #include "sys/beneath.h"
@@ -13,21 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int route_add_target(struct route *route, const struct address *target, struct opener *opener, struct err *err)
-{
-	const struct route_settings *set = route->set;
-	struct tls_client *tls = NULL;
-
-	if (target->tls) {
-		const char *name = set->target_name[0] != '\0' ? set->target_name : target->host;
-		tls = tls_client_new(&(struct tls_where){ conf_place_named, set, opener }, set->target_ca, name,
-		                     set->target_verify, err);
-		if (tls == NULL)
-			return -1;
-	}
-	pool_add(&route->pool, target, tls);
-	return 0;
-}
+static const struct handler_ops *const handler_kinds[] = {
+#define HANDLER(name) &handler_##name,
+#define OPT(...)
+#include "handler/handler.def"
+#undef OPT
+};
 
 static int route_open(struct route *route, struct opener *opener, struct err *err)
 {
@@ -39,12 +29,24 @@ static int route_open(struct route *route, struct opener *opener, struct err *er
 #include "handler/handler.def"
 #undef OPT
 	};
+	struct tls_client *tls = NULL;
+
 	if (opener == NULL && set->root[0] != '\0' && beneath_probe() != 0)
 		return conf_complain_option(set, &set->root, err,
 		                            "cannot confine look-ups to it: openat2 and /proc are needed: %s", strerror(errno));
-	if (handler_open(&route->handler, &options, err) != 0)
-		return -1;
-	return set->target.text != NULL ? route_add_target(route, &set->target, opener, err) : 0;
+	for (size_t i = 0; i < ARRAY_LEN(handler_kinds) && route->handler == NULL; i++)
+		if (handler_kinds[i]->open(&route->handler, &options, err) != 0)
+			return -1;
+	if (set->target.tls) {
+		const char *name = set->target_name[0] != '\0' ? set->target_name : set->target.host;
+		const struct tls_where where = { conf_place_named, set, opener };
+		tls = tls_client_new(&where, set->target_ca, name, set->target_verify, err);
+		if (tls == NULL)
+			return -1;
+	}
+	if (set->target.text != NULL)
+		pool_add(&route->pool, &set->target, tls);
+	return 0;
 }
 
 static void route_init(struct route *route, const struct route_settings *set)
@@ -76,12 +78,11 @@ int routes_build(struct routes *routes, const struct settings *settings, struct 
 {
 	int status = 0;
 
-	routes->count = settings->routes_count;
-	routes->item = mem_zalloc(routes->count * sizeof(*routes->item));
+	*routes = (struct routes){ .item = mem_zalloc(settings->routes_count * sizeof(*routes->item)),
+		                   .count = settings->routes_count };
 	for (size_t i = 0; i < routes->count; i++)
 		route_init(&routes->item[i], settings->routes[i]);
 	qsort(routes->item, routes->count, sizeof(*routes->item), route_order);
-	routes->own = (struct str_list){ NULL, 0 };
 	own_names_list(&routes->own, opener);
 	for (size_t i = 0; i < routes->count; i++)
 		if (route_open(&routes->item[i], opener, err) != 0)
@@ -111,24 +112,18 @@ void routes_check_gates(const struct routes *routes, struct opener *opener, stru
 		gates_check(&routes->item[i].gates, opener, routes->item[i].set, warnings);
 }
 
-static struct route *routes_find(const struct routes *routes, const char *name)
-{
-	for (size_t i = 0; i < routes->count; i++)
-		if (strcmp(routes->item[i].set->section.name, name) == 0)
-			return &routes->item[i];
-	return NULL;
-}
-
 void routes_inherit(struct routes *routes, const struct routes *before)
 {
 	for (size_t i = 0; i < routes->count; i++) {
 		struct route *route = &routes->item[i];
-		const struct route *same = routes_find(before, route->set->section.name);
-		if (same == NULL)
+		size_t k = 0;
+		while (k < before->count && strcmp(before->item[k].set->section.name, route->set->section.name) != 0)
+			k++;
+		if (k == before->count)
 			continue;
 		tally_unref(route->tally);
-		route->tally = tally_ref(same->tally);
-		pool_inherit(&route->pool, &same->pool);
+		route->tally = tally_ref(before->item[k].tally);
+		pool_inherit(&route->pool, &before->item[k].pool);
 	}
 }
 
@@ -216,9 +211,8 @@ const struct route *routes_near(const struct routes *routes, bool upgrade, const
 		return NULL; /* a path for all, of which no other is a mistyped form */
 	for (size_t shorter = 0; shorter < 2 && shorter < len; shorter++) {
 		struct span near = { squeezed, len - shorter };
-		if (routes_match(routes, upgrade, listen, authority, near, &route) == ROUTE_FOUND)
-			return route;
-		if (!upgrade && routes_match(routes, true, listen, authority, near, &route) == ROUTE_FOUND)
+		if (routes_match(routes, upgrade, listen, authority, near, &route) == ROUTE_FOUND ||
+		    (!upgrade && routes_match(routes, true, listen, authority, near, &route) == ROUTE_FOUND))
 			return route;
 	}
 	return NULL;

@@ -1,7 +1,7 @@
-/* The route table: which [route] a request gets. Most specific wins: a route that lists host names before one for the
- * machine's own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere (target or
- * token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
- * without its slash, which handler/files turns into a redirection. Immutable; belongs to a generation. */
+/* The route table: which [route] a request gets. Most specific wins: a route that lists host names before one for the machine's
+ * own, and that before one for any, then an exact path before the longest prefix. An upgrade sees only routes that lead somewhere
+ * (target or token_file), any other request only those with a root. A prefix route with a root also gets the prefix itself,
+ * without its slash, which handler/files.c turns into a redirection. Immutable; belongs to a generation. */
 #pragma once
 
 #include "base/err.h"
@@ -35,7 +35,7 @@ void routes_clear(struct routes *routes);
 /* Reads what the gates will need to read, by an opener, and adds what is wrong with it. */
 void routes_check_gates(const struct routes *routes, struct opener *opener, struct err *warnings);
 
-/* Each route that has the name of one before takes its tally over, and the health of its targets. Before the first request, as nothing else may see it. */
+/* Each route that has the name of one before takes over its tally and the health of its targets. Before anything else sees it. */
 void routes_inherit(struct routes *routes, const struct routes *before);
 
 /* The host that an authority names, as it is compared with a route's; absent if there is none. */
@@ -49,13 +49,13 @@ enum route_result {
 	                   * exactly this path: 426 for a plain request, 404 for an upgrade */
 };
 
-/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent, which is no browser's and so
- * as good as one's own); path: as it came. A host is compared without case, port and final dot. */
+/* listen: name of the listener; authority: host[:port] as the client sent it (may be absent, which is no browser's and so as good
+ * as one's own); path: as it came. A host is compared without case, port and final dot. */
 enum route_result routes_match(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                struct span path, const struct route **route);
 
-/* For a path that no route has, or only a web root without such a file: the route that has it but for slashes too many, or one too many or too few at its end; NULL if
- * there is none. Only to be named to who asked. It is never served instead: what stands in front of us may protect the path
- * that is meant, and not the one that was asked for. A plain request may have meant the path of an upgrade. */
+/* For a path that no route has, or only a web root without such a file: the route that has it but for slashes too many, or one
+ * too many or too few at its end; NULL: none. Only to be named to who asked. It is never served instead: what stands in front of
+ * us may protect the path that is meant, and not the one that was asked for. A plain request may have meant an upgrade's path. */
 const struct route *routes_near(const struct routes *routes, bool upgrade, const char *listen, struct span authority,
                                 struct span path);

@@ -1,6 +1,6 @@
-/* What answers the plain requests of a route, those that are no upgrade. A handler knows nothing of connections: it turns a request
- * into a status, a head and, perhaps, an open descriptor with a range of bytes to send. Each kind is a file handler/NAME.c, which has a
- * struct handler_ops handler_NAME, and its rows in handler.def. */
+/* What answers the plain requests of a route, those that are no upgrade. A handler knows nothing of connections: it turns a
+ * request into a status, a head and, perhaps, an open descriptor with a range of bytes to send. Each kind is a file
+ * handler/NAME.c, which has a struct handler_ops handler_NAME, and its rows in handler.def. */
 #pragma once
 
 #include "base/conf_types.h"
@@ -41,12 +41,12 @@ struct handler_options {
 };
 
 struct handler_ops {
-	/* Makes the handler of the section whose options these are; NULL in *handler: they ask for none of this kind. -1 and a complaint
-	 * on failure. */
+	/* Makes the handler of the section whose options these are; *handler stays NULL: they ask for none of this kind. -1 and a
+	 * complaint on failure. */
 	int (*open)(struct handler **handler, const struct handler_options *options, struct err *err);
 	/* prefix is what the route's path has in front of what the handler serves: for `/vnc/<anything>` it is "/vnc", for exact
-	 * paths and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there is
-	 * no head: its caller answers as when there is no such route, and who asks can't tell the two. Any thread. */
+	 * paths and `/<anything>` "". It is compared with the path as it came. Never fails: trouble is a status. With 404 there
+	 * is no head: its caller answers as when there is no such route, and who asks can't tell the two. Any thread. */
 	void (*answer)(struct handler *handler, struct opener *opener, struct span prefix, const struct http_head *request,
 	               const struct http_stamp *stamp, struct answer *answer);
 	void (*close)(struct handler *handler);
@@ -56,6 +56,3 @@ struct handler_ops {
 #define HANDLER(name) extern const struct handler_ops handler_##name;
 #include "handler/handler.def"
 #undef OPT
-
-/* The handler of a section, of the kind that its options ask for; NULL in *handler: none. */
-must_check int handler_open(struct handler **handler, const struct handler_options *options, struct err *err);

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/exposure.h"
+#include "config/places.h"
 #include "net/bind.h"
 #include "net/tls_context.h"
 #include "sys/beneath.h"
@@ -170,7 +170,7 @@ static int read_again(struct steward_work *work, struct err *err)
 	if (next == NULL)
 		return -1;
 	privs_raise(work->file);
-	int result = exposure_check(next, err);
+	int result = places_check_roots(next, err);
 	privs_lower();
 	if (result == 0)
 		put_next(work, next);

@@ -116,7 +116,7 @@ static void the_least_configuration(void **state)
 	assert_string_equal(r->token_file, "");
 	assert_int_equal(r->high_water, 131072);
 	assert_int_equal(r->accept, MESSAGES_BOTH);
-	assert_int_equal(r->send, MESSAGES_BINARY);
+	assert_int_equal(r->send, SEND_BINARY);
 	assert_int_equal(r->connect_error, CONNECT_ERROR_AUTO);
 	assert_int_equal(r->subprotocol.count, 1);
 	assert_string_equal(r->subprotocol.item[0], "binary");
@@ -145,7 +145,7 @@ static void words_become_values(void **state)
 	assert_false(s->tls[0]->tickets);
 	assert_true(s->routes[0]->target.tls);
 	assert_int_equal(s->routes[0]->accept, MESSAGES_TEXT);
-	assert_int_equal(s->routes[0]->send, MESSAGES_TEXT);
+	assert_int_equal(s->routes[0]->send, SEND_TEXT);
 	assert_int_equal(s->routes[0]->connect_error, CONNECT_ERROR_HTTP);
 	settings_free(s);
 }

@@ -69,7 +69,7 @@ static void check_frames(const struct route_settings *route)
 	if (echo)
 		check_echo();
 	for (size_t i = 0; !echo && i < down.messages; i++)
-		CHECK(down.message[i].opcode == (route->send == MESSAGES_TEXT ? 1 : 2));
+		CHECK(down.message[i].opcode == (route->send == SEND_TEXT ? 1 : 2));
 }
 
 /* --- at any time -------------------------------------------------------------------------------------------------- */
