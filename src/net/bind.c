@@ -25,9 +25,9 @@ struct build {
 	struct err *err;
 };
 
-static int complain(const struct build *b, int error)
+static int complain(const struct build *b, const char *why)
 {
-	return err_add(b->err, "cannot listen on %s: %s", b->address->text, strerror(error));
+	return err_add(b->err, "cannot listen on %s: %s", b->address->text, why);
 }
 
 static int complain_tcp(const struct build *b, const struct resolved_addr *at, int error)
@@ -132,8 +132,7 @@ static int open_host(const struct build *b)
 	}
 	if (found->count > 0)
 		return open_all(b, found);
-	return found->error == EAI_SYSTEM ? complain(b, errno)
-	                                  : err_add(b->err, "cannot listen on %s: %s", address->text, gai_strerror(found->error));
+	return complain(b, found->error == EAI_SYSTEM ? strerror(errno) : gai_strerror(found->error));
 }
 
 /* Returns 0 when nobody listens on the socket file any more, else the errno that says why it must stay. */
@@ -155,13 +154,13 @@ static int make_room(const struct build *b, const struct sockaddr_un *sa, sockle
 	struct stat st;
 
 	if (lstat(sa->sun_path, &st) != 0)
-		return errno == ENOENT ? 0 : complain(b, errno);
+		return errno == ENOENT ? 0 : complain(b, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return err_add(b->err, "cannot listen on %s: the file exists and is not a socket", b->address->text);
+		return complain(b, "the file exists and is not a socket");
 	int error = test_stale(sa, len);
 	if (error != 0)
-		return complain(b, error);
-	return unlink(sa->sun_path) == 0 || errno == ENOENT ? 0 : complain(b, errno);
+		return complain(b, strerror(error));
+	return unlink(sa->sun_path) == 0 || errno == ENOENT ? 0 : complain(b, strerror(errno));
 }
 
 /* The mode must be right from the first moment on; fchmod() on a socket does not reach its file. */
@@ -213,13 +212,13 @@ static int open_unix(const struct build *b)
 		return -1;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return complain(b, errno);
+		return complain(b, strerror(errno));
 	adopt(b->bound, fd);
 	if (bind_with_mode(fd, &sa, len, b->options->unix_mode) != 0 || (is_file && own_file(b->bound, sa.sun_path) != 0))
-		return complain(b, errno);
+		return complain(b, strerror(errno));
 	if (is_file && give_file(b, sa.sun_path) != 0)
 		return -1;
-	return listen(fd, b->options->backlog) == 0 ? 0 : complain(b, errno);
+	return listen(fd, b->options->backlog) == 0 ? 0 : complain(b, strerror(errno));
 }
 
 static int int_option(int fd, int name)
@@ -239,12 +238,12 @@ static int inherit_one(const struct build *b, int inherited)
 
 	int fd = fcntl(inherited, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
 	if (fd < 0)
-		return complain(b, errno);
+		return complain(b, strerror(errno));
 	adopt(b->bound, fd);
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(inherited, F_SETFD, FD_CLOEXEC) != 0 ||
 	    (int_option(fd, SO_DOMAIN) != AF_UNIX && tcp_set_all(fd) != 0))
-		return complain(b, errno);
+		return complain(b, strerror(errno));
 	return 0;
 }
 
@@ -263,8 +262,7 @@ static int open_inherited(const struct build *b)
 	struct span rest = span_of(names), name;
 
 	if (count == 0 || number_from_environment("LISTEN_PID", INT32_MAX) != (uint64_t)getpid())
-		return err_add(b->err, "cannot listen on %s: no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)",
-		               b->address->text);
+		return complain(b, "no sockets were passed to this process (LISTEN_PID, LISTEN_FDS)");
 	for (int i = 0; i < (int)count; i++) {
 		if (names == NULL || !span_next(&rest, ':', &name))
 			name = SPAN("unknown"); /* what sd_listen_fds_with_names(3) calls them */

@@ -153,8 +153,8 @@ struct resolver *resolver_new(const struct resolver_options *options)
 	pthread_mutex_init(&resolver->lock, NULL);
 	list_init(&resolver->names);
 	unsigned reserved = (options->threads > 1) * (1 + options->threads / 8);
-	resolver->offload =
-	        offload_new(options->threads, reserved, SIZE_MAX); /* a session waits for one name, so there are no more */
+	/* As many may wait as there are sessions: each waits for one name. */
+	resolver->offload = offload_new(options->threads, reserved, SIZE_MAX);
 	if (resolver->offload != NULL)
 		return resolver;
 	resolver_free(resolver);

@@ -46,11 +46,10 @@ static bool stream_tls_may_read(struct stream *st)
 /* Without a timer to begin a new count, nothing is counted. */
 static bool stream_tls_has_turn(struct stream *st)
 {
-	static const struct timeval at_once = { 0, 0 };
 	struct stream_pool *pool = st->pool;
 	if (!(st->hold & HOLD_TLS) || pool == NULL || pool->next_turn == NULL)
 		return true;
-	if (pool->handshake_reads == 0 && event_add(pool->next_turn, &at_once) != 0)
+	if (pool->handshake_reads == 0 && event_add(pool->next_turn, &(struct timeval){ 0, 0 }) != 0)
 		return true;
 	return pool->handshake_reads < HANDSHAKE_READS_A_TURN && ++pool->handshake_reads > 0;
 }
