@@ -112,30 +112,31 @@ static void check_listen_names(const struct settings *s, const struct route_sett
 	free(names);
 }
 
-/* Empty means all. */
-static bool lists_meet(const struct str_list *a, const struct str_list *b, struct span (*key)(struct span))
+static bool hosts_meet(const struct str_list *a, const struct str_list *b)
 {
-	if (a->count == 0 || b->count == 0)
-		return true;
 	for (size_t i = 0; i < a->count; i++)
 		for (size_t k = 0; k < b->count; k++)
-			if (span_eq_nocase(key(span_of(a->item[i])), key(span_of(b->item[k]))))
+			if (span_eq_nocase(uri_host(span_of(a->item[i])), uri_host(span_of(b->item[k]))))
 				return true;
 	return false;
 }
 
-static struct span as_it_is(struct span s)
+/* Empty means all. */
+static bool listens_meet(const struct str_list *a, const struct str_list *b)
 {
-	return s;
+	for (size_t i = 0; i < a->count; i++)
+		if (str_list_has(b, a->item[i]))
+			return true;
+	return a->count == 0 || b->count == 0;
 }
 
 static bool routes_tie(const struct route_settings *a, const struct route_settings *b)
 {
 	enum host_scope scope = reach_of_hosts(&a->host);
-	bool hosts = scope == reach_of_hosts(&b->host) && (scope == HOST_ANY || lists_meet(&a->host, &b->host, uri_host));
+	bool hosts = scope == reach_of_hosts(&b->host) && (scope == HOST_ANY || hosts_meet(&a->host, &b->host));
 
 	return conf_leads(a, LEADS_PAGES) == conf_leads(b, LEADS_PAGES) && strcmp(a->path, b->path) == 0 && hosts &&
-	       lists_meet(&a->listen, &b->listen, as_it_is);
+	       listens_meet(&a->listen, &b->listen);
 }
 
 static void check_route(const struct settings *s, size_t i, bool whole, struct err *err)

@@ -447,7 +447,7 @@ static void options_matter_where_they_stand(void **state)
 static void routes_that_tie_are_refused(void **state)
 {
 	static const char two[] =
-	        LISTEN "[listen m]\naddress = 81\n[route a]\ntarget = a:1\n%s[route b]\ntarget = b:2\n%s";
+	        LISTEN "[listen m]\naddress = 81\n[listen L]\naddress = 82\n[route a]\ntarget = a:1\n%s[route b]\ntarget = b:2\n%s";
 	static const struct {
 		const char *a, *b;
 		bool tie;
@@ -467,6 +467,7 @@ static void routes_that_tie_are_refused(void **state)
 		{ "host = own\n", "host = localhost\n", false },
 		{ "host = own, a\n", "host = b, own\n", true },
 		{ "listen = l\n", "listen = m\n", false },
+		{ "listen = l\n", "listen = L\n", false },
 		{ "listen = l\n", "listen = m, l\n", true },
 		{ "listen = l\n", "", true },
 	};
