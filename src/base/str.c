@@ -18,7 +18,9 @@ struct span span_of(const char *text)
 
 static char ascii_lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c | 0x20);
+	return c;
 }
 
 static bool same_bytes(const char *a, const char *b, size_t n)

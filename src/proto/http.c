@@ -344,7 +344,9 @@ long http_percent_decode(char *out, struct span src, bool plus_is_space)
 
 	for (; src.n > 0; len++) {
 		bool escape = src.p[0] == '%';
-		out[len] = src.p[0] == '+' && plus_is_space ? ' ' : src.p[0];
+		out[len] = src.p[0];
+		if (src.p[0] == '+' && plus_is_space)
+			out[len] = ' ';
 		if (escape) {
 			int high = src.n < 3 ? -1 : hex_digit(src.p[1]), low = src.n < 3 ? -1 : hex_digit(src.p[2]);
 			if (high < 0 || low < 0 || (high | low) == 0)
