@@ -31,7 +31,7 @@ static void mask(uint8_t out[16], const uint8_t address[16], unsigned bits)
 {
 	for (unsigned i = 0; i < 16; i++) {
 		unsigned keep = bits > i * 8 ? bits - i * 8 : 0;
-		out[i] = keep < 8 ? (uint8_t)(address[i] & 0xff00 >> keep) : address[i];
+		out[i] = (uint8_t)(address[i] & (0xff00U >> (keep < 8 ? keep : 8)));
 	}
 }
 
