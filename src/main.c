@@ -221,8 +221,10 @@ int main(int argc, char **argv)
 {
 	struct invocation request = { .file = NULL };
 
-	if (process_prepare() != 0)
+	if (process_prepare() != 0) {
+		perror("sallyport: /dev/null, in the place of a standard descriptor that is closed");
 		return EXIT_FAILURE;
+	}
 	library_memory_for_openssl();
 	int status = take(&request, argc, argv);
 	if (status != 0)

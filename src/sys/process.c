@@ -2,6 +2,7 @@
  * It must never do more in a signal handler than to end the process. */
 #include "sys/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +20,7 @@ int process_prepare(void)
 	sigaddset(&wait, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &wait, NULL);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the lowest number that is free */
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
 			return -1;
 	return 0;
 }

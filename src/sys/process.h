@@ -6,7 +6,7 @@
 /* The first thing main() does. Descriptors 0, 1 and 2 are open (on /dev/null if nobody opened them), so that no socket gets
  * such a number. A write to a peer that is gone, or beyond RLIMIT_FSIZE, is an error and not a death. No signal is blocked
  * but SIGHUP and SIGUSR1, which would end a process that does not handle them yet: they wait until process_hear_signals().
- * Returns -1 when /dev/null can't be opened: then there is nobody to tell, either. */
+ * Returns -1, with errno, when /dev/null can't be opened in the place of a closed one. */
 must_check int process_prepare(void);
 
 /* From here on SIGTERM and SIGINT end the process at once with status 0: it serves nobody yet. Without a handler the
