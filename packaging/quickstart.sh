@@ -144,11 +144,11 @@ start_desktop() {
 	display=:$(cat "$work/display")
 	xauth -q -f "$work/client.auth" add "$display" . "$cookie" 2>/dev/null
 
-	# No shell: whoever may open a port of this host could use it. Ctrl-D ends a cat, so there is another.
+	# No shell: whoever may open a port of this host could use it. Ctrl-D ends a cat, so there is another while there is a terminal.
 	DISPLAY=$display XAUTHORITY=$work/client.auth xterm -geometry 76x24+60+60 -title "A desktop behind sallyport" -e sh -c '
 		trap : INT
 		printf "\n  This is a desktop in your browser, served by sallyport.\n\n  Each line that you type here comes back:\n\n"
-		while :; do cat; done' >"$work/xterm.log" 2>&1 &
+		while [ -t 0 ]; do cat; done' >"$work/xterm.log" 2>&1 &
 	started+=($!)
 }
 
