@@ -95,10 +95,11 @@ static ssize_t stream_queue_file(struct stream *st, int fd, uint64_t offset, uin
 		length = FILE_PIECE_MAX;
 	if (output != NULL)
 		segment = evbuffer_file_segment_new(fd, (ev_off_t)offset, (ev_off_t)length, 0);
-	if (segment == NULL || evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length) != 0)
-		return stream_break(st, ENOMEM); /* what could not be added nobody has any more */
-	evbuffer_file_segment_free(segment);     /* the buffer has it */
-	if (!stream_will_drain(st))
+	if (segment == NULL)
+		return stream_break(st, ENOMEM);
+	int added = evbuffer_add_file_segment(output, segment, 0, (ev_off_t)length);
+	evbuffer_file_segment_free(segment); /* a reference, which is ours even if the buffer could not take one */
+	if (added != 0 || !stream_will_drain(st))
 		return stream_break(st, ENOMEM);
 	st->offered += length;
 	return (ssize_t)length;
