@@ -76,17 +76,15 @@ static void region_give(struct region *region, void *p)
 	pthread_mutex_unlock(&region->lock);
 }
 
-/* Of a piece in the region, which stays there while it fits. */
-static void *region_resize(struct region *region, void *p, size_t n)
+/* Moves a piece of the region to the heap. NULL: there is nothing, and the piece stays as it is. */
+static void *region_leave(struct region *region, void *p, size_t n)
 {
-	if (n <= region->slot_size)
-		return p;
-	void *larger = malloc(n);
-	if (larger != NULL) {
-		memcpy(larger, p, region->slot_size);
+	void *moved = malloc(n);
+	if (moved != NULL) {
+		memcpy(moved, p, n < region->slot_size ? n : region->slot_size);
 		region_give(region, p);
 	}
-	return larger;
+	return moved;
 }
 
 /* The hooks have no argument to hang a region on, hence the static objects. */
@@ -127,10 +125,13 @@ static void *tls_realloc(void *p, size_t n, const char *file, int line)
 {
 	if (p == NULL)
 		return tls_malloc(n, file, line);
-	if (n > 0)
-		return region_has(&tls, p) ? region_resize(&tls, p, n) : realloc(p, n);
-	tls_free(p, file, line);
-	return NULL;
+	if (n == 0) {
+		tls_free(p, file, line);
+		return NULL;
+	}
+	if (!region_has(&tls, p))
+		return realloc(p, n);
+	return n <= tls.slot_size ? p : region_leave(&tls, p, n);
 }
 
 void library_memory_for_openssl(void)
@@ -174,7 +175,10 @@ static void reserve_free(void *p)
 
 static void *reserve_realloc(void *p, size_t n)
 {
-	return region_has(&reserve, p) ? region_resize(&reserve, p, n) : realloc(p, n);
+	if (!region_has(&reserve, p))
+		return realloc(p, n);
+	void *moved = region_leave(&reserve, p, n); /* first, so that the reserve is whole again when the heap gives */
+	return moved != NULL || n > RESERVE_SLOT ? moved : p;
 }
 
 void library_memory_for_libevent(void)
