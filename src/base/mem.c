@@ -2,6 +2,7 @@
  * It must never be called for a live session: see the header. */
 #include "base/mem.h"
 
+#include <assert.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -39,6 +40,7 @@ void *mem_zalloc(size_t size)
 void *mem_resize(void *old, size_t count, size_t size)
 {
 	void *p;
+	assert(size > 0);                                                    /* of none it would free, and be asked again */
 	while ((p = reallocarray(old, count > 0 ? count : 1, size)) == NULL) /* of 0 it may return NULL */
 		mem_wait();
 	return p;

@@ -73,6 +73,8 @@ size_t request_own(struct request *request)
 		return 0;
 	memcpy(own + 1, head->text.p, head->text.n);
 	(void)http_parse_head(own, (char *)(own + 1), head->text.n); /* as it was parsed before */
+	own->keep_alive = head->keep_alive;
+	own->fault = head->fault;
 	request->head = request->own = own;
 	return size;
 }

@@ -11,7 +11,8 @@
  * `/a/<anything>`. A directory without a slash at its end is 301 to the same path with it, query kept (path only, never
  * `//host`); with one it is its index, else 404: there is no listing. Only regular files are sent; whatever else there is, or may
  * not be read, is 404. If a `name.gz` no older than the file stands beside it, the answer has Vary, and a request that accepts
- * gzip gets that one, with Content-Encoding. What of it is sent: handler/conditional.h. */
+ * gzip gets that one, with Content-Encoding. What of it is sent: handler/conditional.h. The head has Date, ETag, Last-Modified but
+ * for the epoch, the options' texts, X-Content-Type-Options and a type by the suffix, for text with charset=utf-8. */
 #include "handler/handler.h"
 
 #include "base/file.h"

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "net/tcp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -279,6 +280,7 @@ int bind_open(struct bound *bound, const struct address *address, const struct b
 {
 	*bound = (struct bound){ .fd = NULL };
 	struct build b = { bound, address, options, err };
+	assert(address->kind != ADDRESS_ECHO); /* which address_parse_listen() refuses */
 	int result = address->kind == ADDRESS_TCP    ? open_host(&b)
 	             : address->kind == ADDRESS_UNIX ? open_unix(&b)
 	                                             : open_inherited(&b);

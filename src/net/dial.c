@@ -20,7 +20,7 @@
 
 /* One address, and the attempt to reach it. */
 struct attempt {
-	struct event ready; /* writable; initialised while fd >= 0 and the target is TCP */
+	struct event ready; /* writable; zeroed until it is waited for */
 	struct dial *dial;
 	int fd; /* -1: not begun, or failed */
 	socklen_t len;
@@ -31,7 +31,7 @@ struct dial {
 	struct event deadline; /* over everything */
 	struct event step;     /* when next is to be done */
 	void (*next)(struct dial *dial);
-	struct dial_env env; /* spare is what is left of it */
+	struct dial_env env; /* a copy; all dials of the thread share *env.spare */
 	const struct address *target;
 	struct resolve *resolve; /* while the look-up is under way */
 	dial_cb *cb;
@@ -241,7 +241,7 @@ static void dial_retry(struct dial *dial)
 	}
 }
 
-/* As attempt_go(), with a socket without delay. */
+/* Makes the socket and begins to connect. Returns 0 or the errno, as attempt_go(); attempt_failed() closes what was made. */
 static int attempt_begin(struct attempt *attempt)
 {
 	sa_family_t family = attempt->sa.ss_family;

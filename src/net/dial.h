@@ -46,5 +46,6 @@ struct dial_env {
 struct dial *dial_start(const struct dial_env *env, const struct address *target, uint64_t timeout_ms, dial_cb *cb,
                         void *arg) must_check;
 
-/* Before cb ran, as the dial is gone when it is called: closes all that is under way; cb will not run. */
+/* Closes all that is under way, and cb will not run. Only before it ran: when cb is called the dial is gone, and cb may free what
+ * is the caller's. */
 void dial_cancel(struct dial *dial);

@@ -15,8 +15,8 @@
 
 struct tls_client {
 	SSL_CTX *ctx;
-	char *name;    /* without a final dot; "" without one */
-	bool send_sni; /* it is there, and no IP address */
+	char *name;    /* of the backend, without a final dot; "" if it has none */
+	bool send_sni; /* there is a name, and it is no IP address */
 };
 
 void tls_prepare(void)

@@ -79,7 +79,7 @@ bool http_is_token(struct span s);
 bool http_split_authority(struct span authority, struct span *host, struct span *port);
 
 /* Percent-decodes src into out, which has room for src.n + 1 bytes. Returns the length, or -1 for a malformed escape or
- * an encoded NUL. '+' stays unless plus_is_space. */
+ * an encoded NUL: then out holds nothing of use. '+' stays unless plus_is_space. */
 long http_percent_decode(char *out, struct span src, bool plus_is_space);
 
 /* The raw (still encoded) value of the first parameter of that name in a query; absent span when there is none. */

@@ -54,7 +54,7 @@ static void append(struct http_answer *out, const struct span *part, size_t coun
 	size_t end = out->len;
 
 	for (size_t i = 0; i < count; i++) {
-		if (part[i].n >= out->cap - end) {
+		if (part[i].n >= out->cap - end) { /* the last byte stays free */
 			out->overflow = true;
 			return;
 		}

@@ -33,7 +33,7 @@ struct http_answer {
 /* The status line, and what all answers have: Date and X-Content-Type-Options (not a 1xx), Strict-Transport-Security. */
 void http_answer_start(struct http_answer *answer, char *buf, size_t cap, int status, const struct http_stamp *stamp);
 
-/* A field. One whose value holds a control byte is dropped as well: it would end the line. */
+/* A field. One whose value holds a control byte is dropped as well: it would end the line. A formatted value has at most HTTP_TARGET_MAX + 127 bytes. */
 void http_answer_text(struct http_answer *answer, const char *name, struct span text);
 void http_answer_field(struct http_answer *answer, const char *name, const char *format, ...) printf_like(3, 4);
 

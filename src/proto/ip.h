@@ -22,7 +22,9 @@ must_check bool ip_is_number(struct span host);   /* of either family */
 must_check bool ip_read_port(struct span digits, uint16_t *port);
 must_check bool ip_read_plain_port(struct span digits, uint16_t *port);
 
-/* What names of hosts are made of. */
+/* What follows takes texts apart and judges none: which names and paths are good ones others say.
+ *
+ * What names of hosts are made of. */
 #define HOST_NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 /* A host: without brackets and final dot. */

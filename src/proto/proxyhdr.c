@@ -113,7 +113,7 @@ static const struct subject {
 	enum proxyhdr_family family;
 	uint8_t width, least;
 } subjects[] = {
-	{ 0x00, PROXYHDR_NOBODY, 0, 0 },
+	{ 0x00, PROXYHDR_NOBODY, 0, 0 }, /* the first, see find_subject() */
 	{ 0x11, PROXYHDR_IN, 4, 12 },
 	{ 0x21, PROXYHDR_IN6, 16, 36 },
 	{ 0x31, PROXYHDR_UNIX, 108, 216 },

@@ -212,7 +212,7 @@ static bool refuse(struct acceptor *a, const struct worker *least, const struct 
 	return true;
 }
 
-/* Behind a proxy the source is known when its header was read: session_admit(). Who may connect to a UNIX socket is said by its
+/* Behind a proxy the source is known when its header was read: proxied_admit(). Who may connect to a UNIX socket is said by its
  * permissions. */
 static enum reason admit(const struct acceptor *a, const struct generation *current, struct arrival *arrival)
 {
@@ -255,7 +255,7 @@ struct acceptor *acceptor_new(struct event_base *base, struct log *log, struct a
 	evtimer_assign(&a->expiry, base, acceptor_on_expiry, a);
 	a->reject_log = refusal_log_new(base, log);
 	a->slot = calloc(refusals, sizeof(*a->slot));
-	if (a->reject_log == NULL || a->slot == NULL) {
+	if (a->slot == NULL) {
 		acceptor_free(a);
 		return NULL;
 	}

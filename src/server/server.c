@@ -319,8 +319,8 @@ static int server_start_threads(struct server *srv, struct err *err)
 	    server_prepare_reload(srv, err) != 0)
 		return -1;
 	/* On a busy processor each new connection would wake this thread, and put a worker aside in the middle of its turn: as a
-	 * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer. Workers that
-	 * were started after it would inherit it, as the log's thread is to. */
+	 * batch task it waits until the worker pauses, and then takes all that came at once. Without it, it is only dearer.
+	 * Workers that were started after it would inherit it, as the log's thread is to. */
 	(void)!sched_setscheduler(0, SCHED_BATCH, &none);
 	int error = log_start(srv->log, (size_t)server_settings(srv)->log_queue, server_settings(srv)->log_timeout);
 	if (error != 0)

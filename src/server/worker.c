@@ -202,7 +202,7 @@ static int worker_prepare(struct worker *w)
 	evtimer_assign(&w->drain_over, c->base, worker_on_drain_over, w);
 	c->backlogs.next_turn = evtimer_new(c->base, worker_on_next_turn, &c->backlogs);
 	c->refusals = refusal_log_new(c->base, c->log);
-	if (w->mailbox == NULL || c->backlogs.next_turn == NULL || c->refusals == NULL)
+	if (w->mailbox == NULL || c->backlogs.next_turn == NULL)
 		return -1;
 	c->request_env.mailbox = w->mailbox;
 	c->dial_env = (struct dial_env){

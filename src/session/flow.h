@@ -1,6 +1,7 @@
 /* The way of a session's bytes: up (client to backend), down, and the credit between both. An OPEN session lives by it, and a
  * CLOSING one lets pass by it what is still in flight. One side is read only while less than high_water waits for the other, and
- * never more at once than fits into FLOW_BACKLOG_MAX. */
+ * never more at once than fits into FLOW_BACKLOG_MAX, so a peer that does not read costs a bounded buffer. A write that fails ends
+ * nothing by itself. */
 #pragma once
 
 #include "net/stream.h"

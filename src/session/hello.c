@@ -10,7 +10,7 @@
  * to let the time run out is an offence. Who is refused gets no handshake here, as in the acceptor where TLS is a choice. */
 static enum reason hello_by_first_byte(struct session *s, uint8_t first)
 {
-	bool method = first >= 'A' && first <= 'Z'; /* begins with it, which no TLS connection does */
+	bool method = first >= 'A' && first <= 'Z'; /* the first byte of one, with which no TLS connection begins */
 	if (s->listen->tls == TLS_MODE_AUTO ? first != TLS_HANDSHAKE_BYTE : method)
 		return session_next(s, STATE_REQUEST);
 	if (first != TLS_HANDSHAKE_BYTE) {

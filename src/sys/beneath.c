@@ -194,10 +194,13 @@ int beneath_open_in(const char *root, const char *path)
 		in.name[1] = real = beneath_real_name(root);
 		found = find_by_text(&in, path);
 	}
-	int fd = found >= 0 ? open_found(found) : -1, error = errno;
-	if (found >= 0)
+	int fd = -1, error = errno;
+	close(in.fd); /* before the next one is opened: descriptors may be scarce */
+	if (found >= 0) {
+		fd = open_found(found);
+		error = errno;
 		close(found);
-	close(in.fd);
+	}
 	free(real);
 	errno = error;
 	return fd;

@@ -31,12 +31,21 @@ struct room {
 
 #define ROW(owner, name, type, def, more) CONF_ROW(owner, name, type, def, "help on " #name, more)
 
+/* clang-format off: a row is a line */
 static const struct conf_option house_options[] = {
-	ROW(house, lights, flag, "on", PLAIN) ROW(house, doors, number, "2", RESTART) ROW(house, delay, duration, "10s", PLAIN)
-	        ROW(house, cellar, size, "64k", PLAIN) ROW(house, owner, text, "", RESTART)
-	                ROW(house, policy, text, "self; none # 'x'", PLAIN) ROW(house, pets, texts, "cat, dog", RESTART)
+	ROW(house, lights, flag, "on", PLAIN)
+	ROW(house, doors, number, "2", RESTART)
+	ROW(house, delay, duration, "10s", PLAIN)
+	ROW(house, cellar, size, "64k", PLAIN)
+	ROW(house, owner, text, "", RESTART)
+	ROW(house, policy, text, "self; none # 'x'", PLAIN)
+	ROW(house, pets, texts, "cat, dog", RESTART)
 };
-static const struct conf_option room_options[] = { ROW(room, colour, text, "white", PLAIN) ROW(room, guests, texts, "", PLAIN) };
+static const struct conf_option room_options[] = {
+	ROW(room, colour, text, "white", PLAIN)
+	ROW(room, guests, texts, "", PLAIN)
+};
+/* clang-format on */
 static const struct conf_kind house_kind = { "house",       false,
 	                                     "The house.",  sizeof(struct house),
 	                                     house_options, ARRAY_LEN(house_options) };
