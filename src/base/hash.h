@@ -19,7 +19,9 @@ static inline uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
 
 static inline uint64_t hash_number(uint64_t hash, uint64_t number)
 {
-	return hash_bytes(hash, &number, sizeof(number));
+	for (unsigned shift = 0; shift < 64; shift += 8)
+		hash = (hash ^ (number >> shift & 0xff)) * HASH_PRIME;
+	return hash;
 }
 
 /* Of all that changes when a file is edited or replaced by another, whatever dates it was given. */
@@ -30,5 +32,7 @@ static inline uint64_t hash_file(uint64_t hash, const struct stat *st)
 		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec,
 	};
 
-	return hash_bytes(hash, parts, sizeof(parts));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		hash = hash_number(hash, parts[i]);
+	return hash;
 }

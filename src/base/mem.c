@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,8 @@ void *mem_zalloc(size_t size)
 void *mem_resize(void *old, size_t count, size_t size)
 {
 	void *p;
-	assert(size > 0);                                                    /* of none it would free, and be asked again */
-	while ((p = reallocarray(old, count > 0 ? count : 1, size)) == NULL) /* of 0 it may return NULL */
+	assert(count == 0 || size <= SIZE_MAX / count);
+	while ((p = realloc(old, count * size > 0 ? count * size : 1)) == NULL) /* of 0 it may return NULL */
 		mem_wait();
 	return p;
 }

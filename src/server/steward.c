@@ -41,7 +41,7 @@ static bool put_text(char *room, size_t size, const char *text)
 	size_t len = strlen(text);
 
 	if (len < size)
-		memcpy(room, text, len);
+		memcpy(room, text, len + 1);
 	return len < size;
 }
 

@@ -76,7 +76,7 @@ static int bind_for(const struct steward_work *work, const struct steward_order 
 	if (set == NULL || (order->known && !is_plausible(&order->found, address)))
 		return err_add(err, "cannot listen on %s: %s: the configuration does not name it", order->text, strerror(EACCES));
 	bool owned = set->unix_user[0] != '\0' || set->unix_group[0] != '\0';
-	struct bind_owner owner;
+	struct bind_owner owner = { 0 };
 	const struct bind_options options = { .backlog = (int)set->backlog,
 		                              .unix_mode = set->unix_mode,
 		                              .owner = owned ? &owner : NULL,

@@ -19,9 +19,13 @@ int process_prepare(void)
 	sigaddset(&wait, SIGHUP);
 	sigaddset(&wait, SIGUSR1);
 	pthread_sigmask(SIG_SETMASK, &wait, NULL);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the lowest number that is free */
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+			continue;
+		int opened = open("/dev/null", O_RDWR); /* it takes the lowest number that is free */
+		if (opened != fd)
 			return -1;
+	}
 	return 0;
 }
 
