@@ -252,6 +252,8 @@ quick_checks() {
 	END
 }
 
+LONG='^(valgrind|analyse) '
+
 quick_jobs() {
 	local name limit command
 	quick_checks | while IFS='|' read -r name limit command; do
@@ -337,6 +339,7 @@ build_jobs() {
 test_jobs() {
 	# It takes as long in any case, with what the others leave. The seed is fixed: what a longer walk finds is for who takes it.
 	[ "$mode" = quick ] || echo "fuzz | run_script fuzz 900 env SEED=1 tests/fuzz/run.sh 30"
+	[ "$mode" = quick ] || quick_jobs | grep -E "$LONG" # first, or the rest of the machine waits for them at the end
 	integration_jobs asan
 	echo "check-asan | make_check asan"
 	[ "$mode" = all ] || return
@@ -346,7 +349,7 @@ test_jobs() {
 	integration_jobs plain -m '"not slow and not native"' | grep -v test_strict # in the sandbox, which sanitizers do not bear
 	echo "browser | SALLYPORT=$work/asan/sallyport run_script browser 900 bash tests/browser/run.sh"
 	echo "distcheck | check 'make distcheck' logged distcheck distcheck"
-	quick_jobs
+	quick_jobs | grep -vE "$LONG"
 }
 
 section "what is needed"
