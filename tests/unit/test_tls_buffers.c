@@ -18,7 +18,7 @@
 #define LEAST ((size_t)8 * 1024 + 1) /* what is smaller is the heap's, but for the next */
 #define SMALL ((size_t)4096)         /* two of these a handshake, which does not keep them */
 #define MOST  ((size_t)24 * 1024) /* what is larger, too */
-#define SLOTS 4096
+#define SLOTS 16384
 
 struct piece {
 	uint8_t *at;
