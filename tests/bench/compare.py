@@ -3,8 +3,9 @@
 
     SALLYPORT=./sallyport tests/bench/compare.py [-n PAIRS] [-t SECONDS] [-o DIRECTORY] [--before BINARY] [P1 P2 ...]
 
-Without goals, all of them, and websockify (W) for scale. With --before the peer of each is an earlier gateway. The directory gets bench.md, bench.svg and bench.json, which
-holds every run; the table is printed, too. tests/bench/README.md says what the figures mean.
+Without goals, all of them, and websockify (W) for scale. With --before the peer of each is an earlier gateway. The
+directory gets bench.md, bench.svg and bench.json, which holds every run; the table is printed, too.
+tests/bench/README.md says what the figures mean.
 """
 
 import argparse

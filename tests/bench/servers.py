@@ -164,8 +164,8 @@ class Websockify(Server):
         return "".join(f"{kind}: {self.rig.backends[kind]}\n" for kind in BACKENDS)
 
 
-SERVERS = {"sallyport": Sallyport, "sallyport-tls": SallyportTls, "before": Before, "before-tls": BeforeTls, "haproxy": Haproxy, "haproxy-tls": HaproxyTls,
-           "haproxy-splice": HaproxySplice, "lighttpd": Lighttpd, "websockify": Websockify}
+SERVERS = {"sallyport": Sallyport, "sallyport-tls": SallyportTls, "before": Before, "before-tls": BeforeTls,
+           "haproxy": Haproxy, "haproxy-tls": HaproxyTls, "haproxy-splice": HaproxySplice, "lighttpd": Lighttpd, "websockify": Websockify}
 
 
 def find_programs_of_root():

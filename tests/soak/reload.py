@@ -12,6 +12,7 @@ relay at the end, and the process must be the same with as many threads and desc
 
 import argparse
 import contextlib
+import os
 import random
 import signal
 import socket
@@ -121,7 +122,7 @@ class State:
     def __init__(self, gateway, descriptors):
         wait_until(lambda: gateway.descriptors() == descriptors, f"{descriptors} descriptors again")
         self.memory, self.descriptors, self.threads = gateway.memory(), gateway.descriptors(), gateway.threads()
-        self.children = gateway.children()
+        self.children = {child: len(os.listdir(f"/proc/{child}/fd")) for child in gateway.children()}
 
 
 def sessions_over(gateway):
@@ -141,7 +142,7 @@ def judge_load(result, reloads):
 
 def judge_state(gateway, before):
     after = State(gateway, before.descriptors)
-    same = after.children == before.children
+    same = after.children == before.children # with as many descriptors each
     growth = after.memory - before.memory
     print(f"the same processes: {same}; {after.threads} threads, before {before.threads}; "
           f"memory {growth / 1024:+.0f} KiB")
